@@ -1,0 +1,43 @@
+# The two that matter: `make demo` makes an object, `make test` checks everything.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint format types docs notebooks clean
+
+demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
+	$(BIN)/redream fit --config configs/default.yaml
+
+test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+docs: .venv/.installed-docs
+	$(BIN)/sphinx-build -W -b html docs docs/_build
+
+notebooks: .venv/.installed-notebooks
+	$(BIN)/pytest --nbmake notebooks
+
+clean:
+	rm -rf docs/_build .pytest_cache .mypy_cache .ruff_cache
+
+# Stamps: the environment is completed again only when pyproject.toml changes.
+.venv/.installed: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+.venv/.installed-%: pyproject.toml | .venv
+	$(BIN)/pip install --quiet --editable ".[dev,$*]"
+	touch $@ .venv/.installed
+
+.venv:
+	$(PYTHON) -m venv .venv

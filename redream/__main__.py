@@ -1,0 +1,7 @@
+"""``python -m redream`` is ``redream``."""
+
+import sys
+
+from redream.cli import main
+
+sys.exit(main())

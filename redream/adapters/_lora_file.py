@@ -1,0 +1,75 @@
+"""Adapters on disk: diffusers' LoRA format and the view prefixes beside it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+PREFIX_FILE = "view_prefixes.safetensors"
+
+
+def save_lora(directory: Path, lora: nn.ModuleDict, rank: int, lora_alpha: float) -> None:
+    """Writes LoRA layers so that ``load_lora_weights`` of a diffusers pipeline reads them.
+
+    Args:
+        directory: An existing folder.
+        lora: The layers, keyed by their path in the UNet with ``/`` for ``.``.
+        rank: Their rank.
+        lora_alpha: Their scale times the rank.
+    """
+    tensors = {
+        f"unet.{key.replace('/', '.')}": tensor for key, tensor in lora.state_dict().items()
+    }
+    config = {
+        "unet.r": rank,
+        "unet.lora_alpha": lora_alpha,
+        "unet.target_modules": [path.replace("/", ".") for path in lora],
+    }
+    metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(config)}
+    save_tensors(directory / LORA_FILE, tensors, metadata)
+
+
+def load_lora(directory: Path, lora: nn.ModuleDict) -> None:
+    """Reads what :func:`save_lora` wrote into layers of the same shape.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it does not load or belongs to other layers.
+    """
+    path = directory / LORA_FILE
+    tensors = load_tensors(path)
+    state = {f"unet.{key.replace('/', '.')}": key for key in lora.state_dict()}
+    if state.keys() != tensors.keys():
+        raise ValueError(f"{path} adapts other layers: use the target_modules it was made with")
+    try:
+        lora.load_state_dict({state[key]: tensor for key, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise ValueError(f"{path} has other shapes: use the rank it was made with") from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    cpu = {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
+    save_file(cpu, partial, metadata)
+    os.replace(partial, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads a safetensors file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is truncated or no safetensors file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no adapter at {path}: give a folder that an adapter was saved to")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): save the adapter again") from error

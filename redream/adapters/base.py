@@ -1,0 +1,54 @@
+"""The interface of an adapter, and what it asks of the prior that hosts it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class LoraHost(Protocol):
+    """What an adapter needs of a prior."""
+
+    @property
+    def time_embedding_dim(self) -> int:
+        """Width of the time embedding, to which a row's camera embedding is added."""
+
+    def add_lora(
+        self, name: str, rank: int, lora_alpha: float, target_modules: Sequence[str]
+    ) -> nn.ModuleDict:
+        """Adds a named LoRA adapter and returns its trainable layers by their path."""
+
+    def embed_words(self, text: str) -> Float[Tensor, "P D"]:
+        """The token embeddings of some words."""
+
+
+class Adapter(nn.Module, ABC):
+    """Parameters trained on top of a frozen prior.
+
+    An adapter is configured by its constructor and gets its parameters in :meth:`attach`; from
+    then on its ``state_dict`` holds all that it has learned and nothing of the prior.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """How rows of a batch ask for this adapter."""
+
+    @abstractmethod
+    def attach(self, prior: LoraHost) -> None:
+        """Creates the parameters, once, on a prior; at first they change no prediction.
+
+        Args:
+            prior: The prior to adapt.
+
+        Raises:
+            ValueError: If the prior cannot be adapted so.
+        """
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint."""

@@ -1,0 +1,152 @@
+"""The light adapter omega with learned view prefixes e_psi (Sec. 4.4, Eq. 5)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from redream.adapters._early_stopping import EarlyStopping
+from redream.adapters._lora_file import (
+    PREFIX_FILE,
+    load_lora,
+    load_tensors,
+    save_lora,
+    save_tensors,
+)
+from redream.adapters.base import ATTENTION, Adapter, LoraHost
+from redream.cameras import VIEW_NAMES
+
+
+class LightAdapter(Adapter):
+    """LoRA omega and one learned prefix for each of front, side and back.
+
+    Trained on cat(e_psi, an asset's caption), then scored with cat(e_psi, the user's prompt) in
+    the frozen prior's stead.
+
+    Args:
+        rank: Rank of the update.
+        lora_alpha: The update is scaled by ``lora_alpha / rank``.
+        learning_rate: Of the LoRA omega.
+        prefix_learning_rate: Of the prefixes e_psi.
+        target_modules: Endings of the names of the adapted linear layers of the UNet.
+        learn_prefixes: Whether e_psi is trained; fixed at its words otherwise (Fig. 14a).
+        prefix_words: What a prefix starts from; ``{view}`` stands for front, side or back.
+        max_steps: Steps to train at most; None for no budget.
+        patience: Held-out losses in a row without improvement after which to stop; None to
+            ignore them.
+        min_improvement: Relative fall of the held-out loss that counts as improvement.
+        held_out_every: Every so many-th picture is held out for early stopping.
+    """
+
+    def __init__(
+        self,
+        rank: int = 4,
+        lora_alpha: float = 4.0,
+        learning_rate: float = 1e-4,
+        prefix_learning_rate: float = 5e-4,
+        target_modules: Sequence[str] = ATTENTION,
+        learn_prefixes: bool = True,
+        prefix_words: str = "{view} view",
+        max_steps: int | None = 400,
+        patience: int | None = None,
+        min_improvement: float = 0.0,
+        held_out_every: int = 10,
+    ) -> None:
+        super().__init__()
+        if "{view}" not in prefix_words:
+            raise ValueError(f"prefix_words must contain {{view}}, unlike {prefix_words!r}")
+        if held_out_every < 2:
+            raise ValueError("held_out_every must be 2 or more, or nothing is left to train on")
+        self.rank = rank
+        self.lora_alpha = lora_alpha
+        self.learning_rate = learning_rate
+        self.prefix_learning_rate = prefix_learning_rate
+        self.target_modules = tuple(target_modules)
+        self.learn_prefixes = learn_prefixes
+        self.prefix_words = prefix_words
+        self.held_out_every = held_out_every
+        self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
+
+    @property
+    def name(self) -> str:
+        """``omega``."""
+        return "omega"
+
+    def attach(self, prior: LoraHost) -> None:
+        """Creates the LoRA and the prefixes; see :meth:`Adapter.attach`."""
+        self.lora = prior.add_lora(self.name, self.rank, self.lora_alpha, self.target_modules)
+        words = [prior.embed_words(self.prefix_words.format(view=view)) for view in VIEW_NAMES]
+        longest = max(len(tokens) for tokens in words)
+        # A view whose words make fewer tokens repeats its last one: all prefixes are of a length.
+        padded = [
+            torch.cat([tokens, tokens[-1:].expand(longest - len(tokens), -1)]) for tokens in words
+        ]
+        self.view_prefixes = nn.Parameter(torch.stack(padded), requires_grad=self.learn_prefixes)
+
+    def prefixes(self, view_names: Sequence[str]) -> Float[Tensor, "B P D"]:
+        """The prefix tokens e_psi of each view, with gradients.
+
+        Args:
+            view_names: ``front``, ``side`` or ``back`` for each row.
+
+        Returns:
+            The token embeddings.
+        """
+        return self.view_prefixes[[VIEW_NAMES.index(name) for name in view_names]]
+
+    def split(self, num: int) -> tuple[Int[Tensor, " T"], Int[Tensor, " H"]]:
+        """Splits ``num`` pictures into those to train on and those held out."""
+        held_out = torch.arange(num) % self.held_out_every == self.held_out_every - 1
+        return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
+
+    def stopped(self, step: int) -> bool:
+        """Whether adaptation is over at a step, counted from 0."""
+        return self.early_stopping.stopped(step)
+
+    def observe(self, held_out_loss: float) -> None:
+        """Takes note of Eq. 5 on the held-out pictures, for early stopping."""
+        self.early_stopping.observe(held_out_loss)
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Two groups, ``omega`` and ``e_psi``; the second only where it is learned."""
+        groups: list[dict[str, object]] = [
+            {"name": "omega", "params": list(self.lora.parameters()), "lr": self.learning_rate}
+        ]
+        if self.learn_prefixes:
+            groups.append(
+                {"name": "e_psi", "params": [self.view_prefixes], "lr": self.prefix_learning_rate}
+            )
+        return groups
+
+    def save(self, directory: str | Path) -> None:
+        """Saves omega in diffusers' LoRA format, and the prefixes beside it.
+
+        Args:
+            directory: Folder to write to; made where it is missing.
+        """
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_lora(folder, self.lora, self.rank, self.lora_alpha)
+        prefixes = dict(zip(VIEW_NAMES, self.view_prefixes, strict=True))
+        save_tensors(folder / PREFIX_FILE, prefixes, {"words": self.prefix_words})
+
+    def load(self, directory: str | Path) -> None:
+        """Reads what :meth:`save` wrote; attach the adapter first.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is damaged or belongs to another adapter.
+        """
+        folder = Path(directory)
+        tensors = load_tensors(folder / PREFIX_FILE)
+        shape = self.view_prefixes.shape[1:]
+        if any(view not in tensors or tensors[view].shape != shape for view in VIEW_NAMES):
+            raise ValueError(
+                f"{folder / PREFIX_FILE} has other prefixes: use the prefix_words and the prior "
+                "it was made with"
+            )
+        load_lora(folder, self.lora)
+        with torch.no_grad():
+            self.view_prefixes.copy_(torch.stack([tensors[view] for view in VIEW_NAMES]))

@@ -1,0 +1,60 @@
+"""Who made an asset and under which licence, from annotations or from the GLB itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_WORDS = {
+    "attribution": "by",
+    "sharealike": "sa",
+    "noncommercial": "nc",
+    "noderivatives": "nd",
+    "noderivs": "nd",
+}
+_ORDER = ("by", "nc", "nd", "sa")
+
+
+def short_license(text: str) -> str:
+    """Reduces a licence's many spellings to Objaverse's short code.
+
+    Args:
+        text: For example ``CC-BY-NC-4.0 (http://creativecommons.org/...)``, ``CC0 1.0``, ``by-sa``.
+
+    Returns:
+        ``cc0``, ``by``, ``by-nc``, ``by-sa``, ...; the text itself, lower case, where it is none
+        of Creative Commons; ``unknown`` where it is empty.
+    """
+    name = text.split("(")[0].strip().lower()
+    if not name:
+        return "unknown"
+    if "cc0" in name or "public domain" in name or "publicdomain" in name:
+        return "cc0"
+    plain = name.rsplit("/licenses/", 1)[-1]
+    words = plain.replace("-", " ").replace("/", " ").replace("_", " ").split()
+    terms = {_WORDS.get(word, word) for word in words}
+    return "-".join(term for term in _ORDER if term in terms) if "by" in terms else name
+
+
+def attribution(*sources: Mapping[str, Any]) -> dict[str, str]:
+    """License, author and source: for each the first of the sources that states it.
+
+    Args:
+        *sources: Annotations (Objaverse's or our own) or a GLB's ``asset.extras``, best first.
+
+    Returns:
+        The keys ``license``, ``author`` and ``source``; those that nobody states are missing.
+    """
+    found: dict[str, str] = {}
+    for source in sources:
+        user = source.get("user")
+        author = source.get("author") or (
+            user.get("displayName") or user.get("username") if isinstance(user, Mapping) else user
+        )
+        stated = {
+            "license": short_license(str(source.get("license") or "")),
+            "author": author,
+            "source": source.get("source") or source.get("viewerUrl") or source.get("uri"),
+        }
+        for key, value in stated.items():
+            if value and value != "unknown":
+                found.setdefault(key, str(value))
+    return found

@@ -1,0 +1,126 @@
+"""Any folder of 3D files as a store."""
+
+import csv
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from redream.assets.attribution import attribution
+from redream.assets.base import Store
+from redream.assets.gltf import read_header
+from redream.assets.loading import SUFFIXES, load_mesh
+from redream.types import Asset, TriangleMesh
+
+
+class FolderStore(Store):
+    """A folder of .glb, .gltf, .obj or .ply files, searched with its subfolders.
+
+    An asset's uid is its file's stem. Its licence, author and source come from
+    ``annotations.json`` (``{uid: {"license": ..., "author": ..., "source": ...}}``) in the folder,
+    else from the GLB's own ``asset.extras``. An asset without a caption is called by its file's
+    name.
+
+    Args:
+        path: The folder.
+        captions: Captions as Cap3D has them, a CSV without a header of ``uid,caption``; by default
+            ``captions.csv`` in the folder where there is one.
+
+    Raises:
+        FileNotFoundError: If the folder or the captions are missing.
+        ValueError: If the folder has no 3D file, or two of one name.
+    """
+
+    def __init__(self, path: str | Path, captions: str | Path | None = None) -> None:
+        self.path = Path(path).expanduser()
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"there is no asset folder at {self.path}")
+        self._captions_path = None if captions is None else Path(captions).expanduser().resolve()
+        if self._captions_path is not None and not self._captions_path.is_file():
+            raise FileNotFoundError(f"there is no captions file at {captions}")
+        self._files: dict[str, Path] = {}
+        for file in sorted(self.path.rglob("*")):
+            if file.suffix.lower() in SUFFIXES and file.is_file():
+                other = self._files.setdefault(file.stem, file)
+                if other != file:
+                    raise ValueError(f"{other} and {file} have one uid: rename one of them")
+        if not self._files:
+            raise ValueError(f"{self.path} has no 3D file: put {', '.join(SUFFIXES)} files into it")
+
+    def assets(self) -> list[Asset]:
+        """Lists the folder's assets, ordered by path."""
+        captions, annotations = self._captions(), self._annotations()
+        records = []
+        for uid, file in self._files.items():
+            caption = captions.get(uid) or uid.replace("_", " ").replace("-", " ")
+            stated = attribution(annotations.get(uid, {}), _extras(file))
+            records.append(
+                Asset(
+                    uid,
+                    caption,
+                    license=stated.get("license", "unknown"),
+                    author=stated.get("author", "unknown"),
+                    source=stated.get("source", str(file.relative_to(self.path))),
+                )
+            )
+        return records
+
+    def load(self, uid: str) -> TriangleMesh:
+        """Loads an asset, normalised to radius 0.9."""
+        return load_mesh(self.file(uid))
+
+    def file(self, uid: str) -> Path:
+        """The file of an asset.
+
+        Raises:
+            ValueError: If the uid is unknown.
+        """
+        if uid not in self._files:
+            raise ValueError(f"{self.path} has no asset {uid!r}: rebuild the index that named it")
+        return self._files[uid]
+
+    def reference(self) -> dict[str, object]:
+        """How to make this store again, with absolute paths."""
+        arguments = {"path": str(self.path.resolve())}
+        if self._captions_path is not None:
+            arguments["captions"] = str(self._captions_path)
+        return {"class_path": "redream.assets.FolderStore", "init_args": arguments}
+
+    def _captions(self) -> dict[str, str]:
+        path = self._captions_path or self.path / "captions.csv"
+        if not path.is_file():
+            return {}
+        captions: dict[str, str] = {}
+        with path.open(newline="", encoding="utf-8") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                if len(row) < 2 or not row[0]:
+                    if row:
+                        warnings.warn(f"{path}:{number}: not uid,caption; ignored", stacklevel=2)
+                elif row[0] in captions:
+                    warnings.warn(f"{path}:{number}: {row[0]} again; ignored", stacklevel=2)
+                else:
+                    captions[row[0]] = ",".join(row[1:]).strip()
+        return captions
+
+    def _annotations(self) -> dict[str, dict[str, Any]]:
+        path = self.path / "annotations.json"
+        if not path.is_file():
+            return {}
+        try:
+            annotations = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not valid JSON ({error}): mend or remove it") from error
+        if not isinstance(annotations, dict):
+            raise ValueError(f"{path} must be an object of uid to annotation")
+        return annotations
+
+
+def _extras(file: Path) -> dict[str, Any]:
+    """A GLB's own ``asset.extras``; a broken file reports itself when it is loaded."""
+    if file.suffix.lower() not in (".glb", ".gltf"):
+        return {}
+    try:
+        extras = read_header(file).get("asset", {}).get("extras", {})
+    except (ValueError, OSError):
+        return {}
+    return extras if isinstance(extras, dict) else {}

@@ -1,0 +1,175 @@
+"""What a glTF file says in its JSON, and how we hand it to trimesh without loss.
+
+trimesh reads buffers, images and the node graph. Left alone it would quantise colours, flip
+texture coordinates and read normalised integers as they are, so the attributes are renamed to
+custom ones (``_UV``, ``_COLOR``, ``_NORMAL``), which it returns untouched.
+"""
+
+import io
+import json
+import logging
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+
+_log = logging.getLogger(__name__)
+
+_MAGIC, _JSON, _TRIANGLE_MODES = b"glTF", 0x4E4F534A, (4, 5)
+_SUPPORTED_EXTENSIONS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "EXT_texture_webp")
+_NORMALISED_MAX = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One drawable of a glTF file.
+
+    Attributes:
+        geometry: Vertices, faces and the raw attributes, as trimesh holds them.
+        material: The primitive's material as the file's JSON has it; empty where it has none.
+        picture: The base-colour texture as a PIL image, or None.
+    """
+
+    geometry: trimesh.Trimesh
+    material: Json
+    picture: Any
+
+    def attribute(self, name: str) -> np.ndarray | None:
+        """A raw vertex attribute as floats (normalised integers become [0, 1]), or None."""
+        values = self.geometry.vertex_attributes.get(name)
+        if values is None:
+            return None
+        values = np.asarray(values)
+        return values.astype(np.float64) / _NORMALISED_MAX.get(values.dtype, 1.0)
+
+
+def read_header(path: Path) -> Json:
+    """Reads the JSON of a ``.glb`` or ``.gltf`` file, without its buffers.
+
+    Raises:
+        ValueError: If the file is not glTF 2.0 or is cut short.
+    """
+    return _read(path, with_buffers=False)[0]
+
+
+def _read(path: Path, with_buffers: bool) -> tuple[Json, bytes]:
+    """The JSON of a glTF file and the chunks that follow it."""
+    rest = b""
+    if path.suffix.lower() == ".gltf":
+        text = path.read_bytes()
+    else:
+        with path.open("rb") as file:
+            head = file.read(20)
+            if len(head) < 20 or head[:4] != _MAGIC:
+                raise ValueError("it is not a GLB file")
+            version, length, json_length, kind = struct.unpack("<IIII", head[4:])
+            size = path.stat().st_size
+            if version != 2 or kind != _JSON:
+                raise ValueError(f"it is glTF version {version}, and only version 2 is read")
+            if size < length:
+                raise ValueError(f"it is cut short ({size} of {length} bytes)")
+            text = file.read(json_length)
+            rest = file.read() if with_buffers else b""
+    try:
+        header = json.loads(text)
+    except ValueError as error:
+        raise ValueError("its JSON is broken") from error
+    if not isinstance(header, dict):
+        raise ValueError("its JSON is not an object")
+    return header, rest
+
+
+def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
+    """Reads a ``.glb`` or ``.gltf`` file.
+
+    Line and point primitives are left out with a note in the log.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The scene (for its node graph) and its primitives by geometry name.
+
+    Raises:
+        ValueError: If the file needs an extension that is not read, or is broken.
+    """
+    header, buffers = _read(path, with_buffers=True)
+    for extension in header.get("extensionsRequired", []):
+        if not extension.startswith(_SUPPORTED_EXTENSIONS):
+            raise ValueError(f"it needs the glTF extension {extension}, which is not read")
+    drawn, num_skipped = _prepare(header)
+    if num_skipped:
+        _log.warning("%s: skipped %d line or point primitives", path.name, num_skipped)
+    text = json.dumps(header).encode()
+    if path.suffix.lower() == ".gltf":
+        scene = trimesh.load_scene(
+            io.BytesIO(text),
+            file_type="gltf",
+            resolver=trimesh.resolvers.FilePathResolver(str(path)),
+        )
+    else:
+        text += b" " * (-len(text) % 4)
+        head = _MAGIC + struct.pack("<IIII", 2, 20 + len(text) + len(buffers), len(text), _JSON)
+        scene = trimesh.load_scene(io.BytesIO(head + text + buffers), file_type="glb")
+    geometries = scene.geometry
+    if len(geometries) != len(drawn):
+        raise ValueError(f"{len(geometries)} of its {len(drawn)} primitives were read")
+    primitives = {}
+    for (name, geometry), material in zip(geometries.items(), drawn, strict=True):
+        picture = geometry.visual.material.baseColorTexture
+        primitives[name] = Primitive(geometry, material, picture)
+    return scene, primitives
+
+
+def _prepare(header: Json) -> tuple[list[Json], int]:
+    """Rewrites the JSON in place for trimesh.
+
+    Returns:
+        The material of each triangle primitive in file order, and how many others were removed.
+    """
+    materials = header.setdefault("materials", [])
+    for material in materials:
+        _to_metallic_roughness(material)
+    num_skipped, drawn = 0, []
+    for mesh in header.get("meshes", []):
+        kept = [p for p in mesh["primitives"] if p.get("mode", 4) in _TRIANGLE_MODES]
+        num_skipped += len(mesh["primitives"]) - len(kept)
+        mesh["primitives"] = kept
+        for primitive in kept:
+            if "material" not in primitive:
+                primitive["material"] = len(materials)
+                materials.append({})
+            material = materials[primitive["material"]]
+            texture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {})
+            renamed = {f"TEXCOORD_{texture.get('texCoord', 0)}": "_UV", "COLOR_0": "_COLOR"}
+            renamed["NORMAL"] = "_NORMAL"
+            kept_names = {"POSITION", *renamed}
+            primitive["attributes"] = {
+                renamed.get(name, name): accessor
+                for name, accessor in primitive["attributes"].items()
+                if name in kept_names
+            }
+            drawn.append(material)
+    for node in header.get("nodes", []):
+        node.pop("camera", None)
+    if not header.get("scenes"):
+        children = {child for node in header.get("nodes", []) for child in node.get("children", [])}
+        roots = [i for i in range(len(header.get("nodes", []))) if i not in children]
+        header["scenes"] = [{"nodes": roots}]
+        header["scene"] = 0
+    return drawn, num_skipped
+
+
+def _to_metallic_roughness(material: Json) -> None:
+    """Rewrites the old specular-glossiness workflow, which much of Objaverse has, in place."""
+    glossy = material.get("extensions", {}).pop("KHR_materials_pbrSpecularGlossiness", None)
+    if glossy is not None:
+        renamed = {"diffuseFactor": "baseColorFactor", "diffuseTexture": "baseColorTexture"}
+        material["pbrMetallicRoughness"] = {
+            new: glossy[old] for old, new in renamed.items() if old in glossy
+        }

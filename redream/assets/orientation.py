@@ -1,0 +1,152 @@
+"""Turns assets so that their front faces +Z (App. B, "3D retrieval procedure").
+
+CLIP compares pictures from all round with "front view", "side view" and "back view" prompts.
+The paper rotates by the view of highest similarity; one view is a noisy witness, so here all of
+them vote: the front-minus-back profile over azimuths is matched with cos(azimuth - yaw) and the
+side profile with |sin(azimuth - yaw)|.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.assets.render import AssetRenderer
+from redream.cameras import concatenate, turntable
+from redream.types import TriangleMesh
+
+EncodeImages = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
+EncodeTexts = Callable[[list[str]], Float[Tensor, "B D"]]
+
+VIEW_TEMPLATES = ("{caption}, front view", "{caption}, side view", "{caption}, back view")
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Where an asset's front is.
+
+    Attributes:
+        yaw_deg: Azimuth at which the front is seen, in [-180, 180); 0 where there is none.
+        has_front: Whether the profile shows a front at all.
+        contrast: Amplitude of front minus back similarity over the circle.
+        confidence: Correlation of the profile with the ideal one at ``yaw_deg``, in [-1, 1].
+        scores: ``front``, ``side`` and ``back`` similarity at each azimuth, rows in that order.
+    """
+
+    yaw_deg: float
+    has_front: bool
+    contrast: float
+    confidence: float
+    scores: Float[Tensor, "3 M"]
+
+
+def rotate_yaw(mesh: TriangleMesh, yaw_deg: float) -> TriangleMesh:
+    """Turns a mesh about +Y; what faced azimuth 0 then faces azimuth ``yaw_deg``."""
+    angle = math.radians(yaw_deg)
+    turn = torch.tensor(
+        [
+            [math.cos(angle), 0.0, math.sin(angle)],
+            [0.0, 1.0, 0.0],
+            [-math.sin(angle), 0.0, math.cos(angle)],
+        ],
+        dtype=mesh.vertices.dtype,
+        device=mesh.vertices.device,
+    )
+    return mesh._replace(
+        vertices=mesh.vertices @ turn.T, corner_normals=mesh.corner_normals @ turn.T
+    )
+
+
+def align_front(
+    mesh: TriangleMesh,
+    caption: str,
+    encode_images: EncodeImages,
+    encode_texts: EncodeTexts,
+    num_views: int = 16,
+    elevations_deg: Sequence[float] = (0.0, 20.0),
+    size: int = 64,
+    distance: float = 3.0,
+    fovy_deg: float = 40.0,
+    background: float = 1.0,
+    templates: tuple[str, str, str] = VIEW_TEMPLATES,
+    side_weight: float = 0.5,
+    min_contrast: float = 0.01,
+    min_confidence: float = 0.5,
+) -> tuple[TriangleMesh, Orientation]:
+    """Finds an asset's front and turns the asset so that it faces +Z.
+
+    Args:
+        mesh: The asset, +Y up.
+        caption: What it is; fills ``{caption}`` of the templates.
+        encode_images: Pictures in [0, 1] to unit vectors.
+        encode_texts: Texts to unit vectors of the same space.
+        num_views: Azimuths, equally spaced.
+        elevations_deg: Elevations over which similarities are averaged.
+        size: Pictures' height and width in pixels.
+        distance: Cameras' distance.
+        fovy_deg: Cameras' vertical field of view.
+        background: Grey level behind the asset.
+        templates: Front, side and back prompts.
+        side_weight: Weight of the side profile beside the front-minus-back profile.
+        min_contrast: Contrast below which an asset has no front.
+        min_confidence: Confidence below which an asset has no front.
+
+    Returns:
+        The turned mesh (the same mesh where it has no front) and what was found.
+    """
+    cameras = concatenate(
+        [turntable(num_views, elevation, distance, fovy_deg) for elevation in elevations_deg]
+    )
+    views = AssetRenderer(mesh).render(cameras, size, size)
+    pictures = encode_images(views.over(torch.full((1, 3, 1, 1), background)))
+    prompts = encode_texts([template.format(caption=caption) for template in templates])
+    similarity = (prompts @ pictures.T).float().cpu()
+    scores = similarity.reshape(3, len(elevations_deg), num_views).mean(1)
+    orientation = find_front(scores, side_weight, min_contrast, min_confidence)
+    return (
+        rotate_yaw(mesh, -orientation.yaw_deg) if orientation.has_front else mesh,
+        orientation,
+    )
+
+
+def find_front(
+    scores: Float[Tensor, "3 M"],
+    side_weight: float = 0.5,
+    min_contrast: float = 0.01,
+    min_confidence: float = 0.5,
+) -> Orientation:
+    """Fits the ideal profile of a fronted object to similarities over the circle.
+
+    Args:
+        scores: Front, side and back similarity at ``M`` equally spaced azimuths from 0.
+        side_weight: Weight of the side profile.
+        min_contrast: Contrast below which there is no front.
+        min_confidence: Confidence below which there is no front.
+
+    Returns:
+        The orientation, to a degree.
+    """
+    front, side, back = scores.double()
+    num_views = scores.shape[1]
+    azimuth = torch.arange(num_views, dtype=torch.float64) * (2.0 * math.pi / num_views)
+    candidates = torch.arange(-180, 180, dtype=torch.float64)
+    offset = azimuth[None] - torch.deg2rad(candidates)[:, None]
+    ideal = _centred(offset.cos())
+    ideal_side = _centred(offset.sin().abs())
+    contrast = _centred(front - back)
+    sides = _centred(side - (front + back) / 2.0)
+    match = ideal @ contrast + side_weight * (ideal_side @ sides)
+    best = int(match.argmax())
+    amplitude = float(2.0 / num_views * (ideal[best] @ contrast))
+    spread = float(ideal[best].norm() * contrast.norm())
+    confidence = float(ideal[best] @ contrast) / spread if spread > 0.0 else 0.0
+    has_front = amplitude >= min_contrast and confidence >= min_confidence
+    yaw_deg = float(candidates[best]) if has_front else 0.0
+    return Orientation(yaw_deg, has_front, amplitude, confidence, scores)
+
+
+def _centred(profile: Float[Tensor, "*rows M"]) -> Float[Tensor, "*rows M"]:
+    return profile - profile.mean(-1, keepdim=True)

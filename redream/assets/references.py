@@ -1,0 +1,118 @@
+"""The N retrieved assets seen from M uniform cameras (Sec. 4.4, App. A), rendered once."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from redream.assets.render import VERSION, AssetRenderer
+from redream.cameras import concatenate, sample_cameras
+from redream.types import Cameras, References, TriangleMesh, key_generator
+
+
+class ReferenceRenderer:
+    """Renders assets from cameras spread uniformly over the circle, and remembers the pictures.
+
+    Pictures are cached by content (mesh, cameras, size, version of the renderer), so a second run
+    reads them back and a turned or changed asset is rendered anew.
+
+    Args:
+        num_views: Pictures of each asset (100 in App. A).
+        size: Height and width in pixels.
+        elevation_deg: Range of elevations.
+        distance: Range of distances.
+        fovy_deg: Range of vertical fields of view.
+        supersample: Rays along each side of a pixel.
+        seed: Seed of the cameras.
+        cache_dir: Where pictures are kept; None keeps none.
+        device: Where to render.
+    """
+
+    def __init__(
+        self,
+        num_views: int = 100,
+        size: int = 64,
+        elevation_deg: tuple[float, float] = (-10.0, 40.0),
+        distance: tuple[float, float] = (2.8, 3.2),
+        fovy_deg: tuple[float, float] = (40.0, 40.0),
+        supersample: int = 2,
+        seed: int = 0,
+        cache_dir: str | Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.num_views, self.size, self.supersample, self.seed = num_views, size, supersample, seed
+        self._ranges = (elevation_deg, distance, fovy_deg)
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self.device = device
+
+    def cameras(self, asset_index: int) -> Cameras:
+        """The cameras of an asset, the same in every run of one seed."""
+        generator = key_generator(self.seed, asset_index)
+        return sample_cameras(self.num_views, generator, *self._ranges)
+
+    def render(self, meshes: Sequence[TriangleMesh], captions: Sequence[str]) -> References:
+        """Renders all assets.
+
+        Args:
+            meshes: The assets, facing front.
+            captions: Their captions.
+
+        Returns:
+            The pictures, asset by asset.
+        """
+        cameras = [self.cameras(index) for index in range(len(meshes))]
+        pictures = [self._pictures(*pair) for pair in zip(meshes, cameras, strict=True)]
+        return References(
+            torch.cat(pictures).float() / 255.0,
+            concatenate(cameras),
+            tuple(captions),
+            torch.arange(len(meshes)).repeat_interleave(self.num_views),
+        )
+
+    def _pictures(self, mesh: TriangleMesh, cameras: Cameras) -> UInt8[Tensor, "M 4 H W"]:
+        """RGBA pictures in 8 bits, from the cache where it has them whole."""
+        if self.cache_dir is None:
+            return self._draw(mesh, cameras)
+        path = self.cache_dir / f"{self._key(mesh, cameras)}.safetensors"
+        if path.is_file():
+            try:
+                rgba = load_file(path)["rgba"]
+                if rgba.shape == (self.num_views, 4, self.size, self.size):
+                    return rgba
+            except (SafetensorError, KeyError):
+                pass  # half-written by a dying machine: drawn again below
+        rgba = self._draw(mesh, cameras)
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.cache_dir, suffix=".part")
+        os.close(handle)
+        try:
+            save_file({"rgba": rgba}, temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        return rgba
+
+    def _draw(self, mesh: TriangleMesh, cameras: Cameras) -> UInt8[Tensor, "M 4 H W"]:
+        renderer = AssetRenderer(mesh, device=self.device)
+        views = renderer.render(cameras, self.size, self.size, self.supersample)
+        rgba = torch.cat([views.rgb, views.opacity], dim=1)
+        return (rgba * 255.0).round().clamp(0.0, 255.0).byte().cpu().contiguous()
+
+    def _key(self, mesh: TriangleMesh, cameras: Cameras) -> str:
+        digest = hashlib.sha256(f"{VERSION} {self.size} {self.supersample}".encode())
+        tensors = [*mesh[:-1], *cameras]
+        for material in mesh.materials:
+            digest.update(repr((material.base_color, material.unlit)).encode())
+            tensors.extend([] if material.texture is None else [material.texture])
+        for tensor in tensors:
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]

@@ -1,0 +1,159 @@
+"""Pictures of a mesh: ray cast, textured, softly lit, anti-aliased. No gradients."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from redream.cameras import rays
+from redream.kernels.raycast import RayCaster
+from redream.types import Cameras, TriangleMesh, Views
+
+VERSION = 1  # of the pictures; raise it when they change, so that cached ones are made anew
+
+_MAX_LAYERS = 8  # surfaces seen through one another, at most
+_OPAQUE = 0.999  # alpha from which nothing behind is looked for
+_RAYS_AT_ONCE = 1 << 18
+
+
+class AssetRenderer:
+    """Renders one mesh g(theta_ret, psi) from any cameras.
+
+    Lit materials are shaded by ``ambient + diffuse * max(0, n . l)`` with a soft light that comes
+    from above the camera; unlit ones show their colour. Both sides of a face are seen.
+
+    Args:
+        mesh: The mesh.
+        ambient: Share of the colour seen without light.
+        diffuse: Share that the light adds.
+        device: Where to render.
+    """
+
+    def __init__(
+        self,
+        mesh: TriangleMesh,
+        ambient: float = 0.65,
+        diffuse: float = 0.35,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.ambient, self.diffuse = ambient, diffuse
+        self._normals = mesh.corner_normals.to(self.device)
+        self._uvs = mesh.corner_uvs.to(self.device)
+        self._colors = mesh.corner_colors.to(self.device)
+        self._face_materials = mesh.face_materials.to(self.device)
+        self._factors = torch.tensor([m.base_color for m in mesh.materials], device=self.device)
+        self._unlit = torch.tensor([m.unlit for m in mesh.materials], device=self.device)
+        self._textures = [
+            None if m.texture is None else m.texture.to(self.device) for m in mesh.materials
+        ]
+        corners = mesh.vertices[mesh.faces.long()].to(self.device)
+        self._face_normals = functional.normalize(
+            torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
+            dim=-1,
+        )
+        self._caster = RayCaster(mesh.vertices, mesh.faces, self.device)
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, height: int, width: int, supersample: int = 2) -> Views:
+        """Renders the mesh.
+
+        Args:
+            cameras: ``B`` cameras.
+            height: Rows in pixels.
+            width: Columns in pixels.
+            supersample: Rays along each side of a pixel, averaged by a box filter.
+
+        Returns:
+            The views; ``penalties`` is empty.
+        """
+        fine_size = (height * supersample, width * supersample)
+        origins, directions = rays(cameras.to(self.device), *fine_size)
+        flat_origins, flat_directions = origins.reshape(-1, 3), directions.reshape(-1, 3)
+        pieces = [
+            self._trace(flat_origins[start : start + _RAYS_AT_ONCE], piece)
+            for start, piece in zip(
+                range(0, len(flat_directions), _RAYS_AT_ONCE),
+                torch.split(flat_directions, _RAYS_AT_ONCE),
+                strict=True,
+            )
+        ]
+        fine = torch.cat(pieces).reshape(*directions.shape[:3], 8).permute(0, 3, 1, 2)
+        pixels = functional.avg_pool2d(fine, supersample) if supersample > 1 else fine
+        rgb, opacity, depth, normal = torch.split(pixels, [3, 1, 1, 3], dim=1)
+        length = normal.norm(dim=1, keepdim=True)
+        normal = torch.where(length > 0, normal / length.clamp_min(1e-12), normal) * opacity
+        return Views(rgb, opacity, depth / opacity.clamp_min(1e-12), normal, {})
+
+    def _trace(
+        self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"]
+    ) -> Float[Tensor, "N 8"]:
+        """Composites the surfaces along rays, front to back: rgb, opacity, depth, normal."""
+        total = torch.zeros(len(origins), 8, device=self.device)
+        active = torch.arange(len(origins), device=self.device)
+        travelled = torch.zeros(len(origins), device=self.device)
+        for _ in range(_MAX_LAYERS):
+            starts = origins[active] + travelled[active, None] * directions[active]
+            hits = self._caster.cast(starts, directions[active])
+            found = hits.face >= 0
+            active = active[found]
+            if len(active) == 0:
+                break
+            depth = travelled[active] + hits.depth[found]
+            rgb, alpha, normal = self._shade(
+                hits.face[found], hits.barycentric[found], directions[active]
+            )
+            ones = torch.ones_like(alpha)
+            weight = alpha * (1.0 - total[active, 3:4])
+            total[active] += weight * torch.cat([rgb, ones, depth[:, None], normal], dim=-1)
+            travelled[active] = depth + 1e-4
+            active = active[total[active, 3] < _OPAQUE]
+        return total
+
+    def _shade(
+        self,
+        face: Int[Tensor, " N"],
+        barycentric: Float[Tensor, "N 3"],
+        directions: Float[Tensor, "N 3"],
+    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 1"], Float[Tensor, "N 3"]]:
+        """Colour, alpha and unit normal of the surface at hits."""
+
+        def at_hit(corners: Float[Tensor, "F 3 C"]) -> Float[Tensor, "N C"]:
+            return torch.einsum("nk,nkc->nc", barycentric, corners[face])
+
+        material = self._face_materials[face]
+        color = at_hit(self._colors) * self._factors[material]
+        for index, texture in enumerate(self._textures):
+            if texture is not None:
+                shown = material == index
+                color[shown] *= self._texels(texture, self._corner_uvs_at(face, barycentric, shown))
+        flat = self._face_normals[face]
+        normal = functional.normalize(at_hit(self._normals), dim=-1)
+        normal = torch.where(normal.norm(dim=-1, keepdim=True) > 0.5, normal, flat)
+        normal = normal * torch.where((normal * flat).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+        normal = normal * torch.where((flat * directions).sum(-1, keepdim=True) > 0, -1.0, 1.0)
+        above = torch.tensor([0.0, 0.6, 0.0], device=self.device)
+        light = functional.normalize(above - directions, dim=-1)
+        lit = self.ambient + self.diffuse * (normal * light).sum(-1, keepdim=True).clamp_min(0.0)
+        shade = torch.where(self._unlit[material][:, None], 1.0, lit)
+        return (color[:, :3] * shade).clamp(0.0, 1.0), color[:, 3:].clamp(0.0, 1.0), normal
+
+    def _corner_uvs_at(
+        self, face: Int[Tensor, " N"], barycentric: Float[Tensor, "N 3"], shown: Bool[Tensor, " N"]
+    ) -> Float[Tensor, "M 2"]:
+        return torch.einsum("nk,nkc->nc", barycentric[shown], self._uvs[face[shown]])
+
+    @staticmethod
+    def _texels(texture: Float[Tensor, "H W 4"], uvs: Float[Tensor, "N 2"]) -> Float[Tensor, "N 4"]:
+        """Bilinear look-up; coordinates repeat, v points down as in glTF."""
+        height, width = texture.shape[:2]
+        size = torch.tensor([width, height], device=texture.device)
+        position = (uvs - uvs.floor()) * size - 0.5
+        low = position.floor()
+        fraction = position - low
+        x0, y0 = low.long().remainder(size).unbind(-1)
+        x1, y1 = (low.long() + 1).remainder(size).unbind(-1)
+        across, down = fraction[:, :1], fraction[:, 1:]
+        top = texture[y0, x0] * (1 - across) + texture[y0, x1] * across
+        bottom = texture[y1, x0] * (1 - across) + texture[y1, x1] * across
+        return top * (1 - down) + bottom * down

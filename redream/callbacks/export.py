@@ -1,0 +1,258 @@
+"""The export: what a run leaves in its output folder."""
+
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from redream import cameras
+from redream.assets.writing import write_glb
+from redream.callbacks.atlas import textured_mesh
+from redream.callbacks.attribution import write_attribution
+from redream.callbacks.charts import LossHistory
+from redream.callbacks.report import ParticlePage, Report, show_number, write_json, write_report
+from redream.callbacks.turntable import render_over_white, write_film, write_png
+from redream.metrics.base import Metric
+from redream.representations.base import Representation
+from redream.types import Asset, References
+
+_NUM_REPORT_VIEWS = 8
+
+
+class Export(Callback):
+    """Writes models, films, metrics, attribution, the adapter and ``report.html``.
+
+    Runs when training ends, also by Ctrl-C or by an error after the first step (then it writes
+    what there is), after ``redream predict`` and, metrics alone, after ``redream test``. Every
+    file appears whole or not at all.
+
+    Args:
+        metrics: What to measure on each particle's turntable.
+        surface_resolution: Cells along each axis of the grid that the surface is found on.
+        texture_size: Texels along a side of each model's texture.
+        num_frames: Pictures of a turntable, a multiple of 8.
+        frames_per_second: Speed of the turntable film.
+        frame_size: Height and width of the turntable in pixels, even.
+        elevation_deg: Elevation of the turntable's cameras.
+        distance: Distance of the turntable's cameras.
+        fovy_deg: Vertical field of view of the turntable's cameras.
+        record_every_n_steps: Steps between points of the loss curves.
+    """
+
+    def __init__(
+        self,
+        metrics: list[Metric] | None = None,
+        surface_resolution: int = 80,
+        texture_size: int = 1024,
+        num_frames: int = 48,
+        frames_per_second: int = 16,
+        frame_size: int = 192,
+        elevation_deg: float = 15.0,
+        distance: float = 3.0,
+        fovy_deg: float = 40.0,
+        record_every_n_steps: int = 5,
+    ) -> None:
+        if num_frames < 1 or num_frames % _NUM_REPORT_VIEWS:
+            raise ValueError(f"num_frames must be a multiple of 8, got {num_frames}.")
+        if frame_size < 2 or frame_size % 2:
+            raise ValueError(f"frame_size must be an even number of pixels, got {frame_size}.")
+        if surface_resolution < 2 or texture_size < 16 or record_every_n_steps < 1:
+            raise ValueError(
+                "surface_resolution must be at least 2, texture_size 16 and record_every_n_steps 1,"
+                f" got {surface_resolution}, {texture_size} and {record_every_n_steps}."
+            )
+        self.metrics = metrics or []
+        self.surface_resolution = surface_resolution
+        self.texture_size = texture_size
+        self.frames_per_second = frames_per_second
+        self.frame_size = frame_size
+        self.cameras = cameras.turntable(num_frames, elevation_deg, distance, fovy_deg)
+        self.losses = LossHistory(record_every_n_steps)
+        self._seconds = 0.0  # of training, over all sessions of a resumed run
+        self._began: float | None = None
+        self._has_run = False
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._began = time.monotonic()
+        self._has_run = False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any  # noqa: ANN401
+    ) -> None:
+        """Records the losses."""
+        self.losses.record(trainer.global_step, trainer.callback_metrics)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Exports everything."""
+        self._export(trainer, pl_module, interrupted=False)
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Exports everything from a checkpoint."""
+        self._export(trainer, pl_module, interrupted=False)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measures a checkpoint's particles and writes ``metrics.json``."""
+        if trainer.is_global_zero:
+            prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
+            measured = [
+                self._measure(prompt, render_over_white(particle, self.cameras, self.frame_size))
+                for particle in _particles(pl_module)
+            ]
+            folder = Path(trainer.default_root_dir)
+            write_json({"prompt": prompt, "particles": measured}, folder / "metrics.json")
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Exports what there is when training was stopped; never hides why it stopped."""
+        if self._has_run or self._began is None or trainer.global_step == 0:
+            return
+        try:
+            self._export(trainer, pl_module, interrupted=True)
+        except Exception as error:
+            warnings.warn(f"The export was left unfinished: {error}", RuntimeWarning, stacklevel=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Loss curves and training time, so that a resumed run's report shows all of it."""
+        return {"losses": self.losses.state_dict(), "seconds": self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the curves and the time of an earlier session."""
+        self.losses.load_state_dict(state_dict["losses"])
+        self._seconds = state_dict["seconds"]
+
+    def _elapsed(self) -> float:
+        return self._seconds + (time.monotonic() - self._began if self._began else 0.0)
+
+    def _export(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, interrupted: bool
+    ) -> None:
+        self._has_run = True
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        _say(trainer, f"exporting to {folder}" + (" what there is so far" if interrupted else ""))
+        seconds, assets = self._elapsed(), list(data.assets)
+        pages = [
+            self._export_particle(i, particle, data.prompt, folder)
+            for i, particle in enumerate(_particles(pl_module))
+        ]
+        pictures = asset_pictures(data.references, len(assets))
+        for i, picture in enumerate(pictures):
+            if picture is not None:
+                write_png(picture, folder / "retrieval" / f"asset_{i}.png")
+        write_attribution(data.prompt, assets, folder / "attribution.md")
+        facts = {
+            "steps": trainer.global_step,
+            "seconds": round(seconds, 1),
+            "peak_memory_gib": round(peak_memory_gib(), 2),
+            "interrupted": interrupted,
+        }
+        measured = [dict(page.measures) for page in pages]
+        write_json({"prompt": data.prompt, **facts, "particles": measured}, folder / "metrics.json")
+        pl_module.adapter.save(folder / "adapter")  # type: ignore[union-attr, operator]
+        config = folder / "config.yaml"
+        report = Report(
+            prompt=data.prompt,
+            summary=_summary(facts),
+            particles=pages,
+            assets=list(zip(assets, pictures, strict=True)),
+            losses=self.losses.curves,
+            config=config.read_text("utf-8") if config.is_file() else "",
+        )
+        write_report(report, folder / "report.html")
+        _say(trainer, f"open {folder / 'report.html'}")
+
+    def _export_particle(
+        self, index: int, particle: Representation, prompt: str, folder: Path
+    ) -> ParticlePage:
+        pictures = render_over_white(particle, self.cameras, self.frame_size)
+        film = folder / f"turntable_{index}.mp4"
+        write_film(pictures, film, self.frames_per_second)
+        model, note = folder / f"particle_{index}.glb", ""
+        try:
+            mesh = textured_mesh(particle, self.surface_resolution, self.texture_size)
+            write_glb(model, mesh, {"title": prompt, "generator": "ReDream"})
+        except ValueError as error:  # no surface: the pictures still show what there is
+            note = f"No model of particle {index}: {error}"
+            model.unlink(missing_ok=True)
+            warnings.warn(note, RuntimeWarning, stacklevel=1)
+        stride = self.cameras.num // _NUM_REPORT_VIEWS
+        return ParticlePage(
+            views=pictures[::stride],
+            azimuth_deg=self.cameras.azimuth_deg[::stride],
+            glb=None if note else model.read_bytes(),
+            film=film.read_bytes(),
+            measures=self._measure(prompt, pictures),
+            note=note,
+        )
+
+    def _measure(self, prompt: str, pictures: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
+        measures: dict[str, float] = {}
+        for metric in self.metrics:
+            measures.update(metric.measure(prompt, pictures, self.cameras))
+        return measures
+
+
+def asset_pictures(
+    references: References | None, num_assets: int, elevation_deg: float = 15.0
+) -> list[Float[Tensor, "3 H W"] | None]:
+    """Chooses for each asset the reference that shows it best: from the front, slightly above.
+
+    Args:
+        references: The rendered references, or None where there are none.
+        num_assets: How many assets were retrieved.
+        elevation_deg: The elevation sought.
+
+    Returns:
+        A picture over white per asset; None for an asset without references.
+    """
+    pictures: list[Float[Tensor, "3 H W"] | None] = [None] * num_assets
+    if references is None:
+        return pictures
+    views = references.cameras
+    azimuth_off = torch.remainder(views.azimuth_deg + 180.0, 360.0) - 180.0
+    off = azimuth_off**2 + (views.elevation_deg - elevation_deg) ** 2
+    for i in range(num_assets):
+        mine = references.asset_index == i
+        if mine.any():
+            best = int(torch.where(mine, off, torch.inf).argmin())
+            rgba = references.rgba[best].float().cpu()
+            pictures[i] = rgba[:3] + (1.0 - rgba[3:])
+    return pictures
+
+
+def peak_memory_gib() -> float:
+    """The most memory that this process has held, in GiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 30 if sys.platform == "darwin" else 1 << 20)
+
+
+def _say(trainer: L.Trainer, message: str) -> None:
+    if trainer.progress_bar_callback is not None:
+        trainer.progress_bar_callback.print(message)
+
+
+def _particles(pl_module: L.LightningModule) -> Sequence[Representation]:
+    return list(pl_module.particles)  # type: ignore[arg-type]
+
+
+def _summary(facts: Mapping[str, float]) -> dict[str, str]:
+    summary = {
+        "steps": show_number(facts["steps"]),
+        "training time": str(timedelta(seconds=round(facts["seconds"]))),
+        "peak memory": f"{facts['peak_memory_gib']:.1f} GiB",
+    }
+    return summary | ({"ended": "early, as interrupted"} if facts["interrupted"] else {})

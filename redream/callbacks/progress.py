@@ -1,0 +1,126 @@
+"""A progress bar that says the stage, the time left, and the losses."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+
+
+class Progress(ProgressBar):
+    """One bar over all steps; where the output is no terminal, a line now and then.
+
+    The stage is the module's ``stage``, for instance ``warm-up``; until the first step ends it is
+    ``preparing``, since the kernels compile then.
+
+    Args:
+        num_lines: How many lines a whole run prints where the output is no terminal.
+    """
+
+    def __init__(self, num_lines: int = 20) -> None:
+        super().__init__()
+        if num_lines < 1:
+            raise ValueError(f"num_lines must be at least 1, got {num_lines}.")
+        self.num_lines = num_lines
+        self.console = Console(stderr=True)
+        self._bar: RichProgress | None = None
+        self._enabled = True
+        self._start = (0.0, 0)  # when the first step ended, and which it was
+
+    def disable(self) -> None:
+        """Shows nothing from now on (Lightning's call on every rank but the first)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Shows progress again."""
+        self._enabled = True
+
+    def print(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Prints above the bar."""
+        if self._enabled:
+            self.console.print(*args, **kwargs)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Opens the bar."""
+        self._start = (0.0, -1)
+        if not self._enabled:
+            return
+        if not self.console.is_terminal:
+            self.print("preparing: the first step compiles the kernels", highlight=False)
+            return
+        self._bar = RichProgress(
+            TextColumn("[bold]{task.description:<9}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]ETA"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[losses]}"),
+            console=self.console,
+            refresh_per_second=4,
+            speed_estimate_period=60.0,
+        )
+        self._bar.add_task(
+            "preparing",
+            total=trainer.max_steps if trainer.max_steps > 0 else None,
+            completed=trainer.global_step,
+            losses="",
+        )
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any  # noqa: ANN401
+    ) -> None:
+        """Moves the bar on."""
+        step = trainer.global_step
+        if self._start[1] < 0:
+            self._start = (time.monotonic(), step)
+        if not self._enabled:
+            return
+        stage = str(getattr(pl_module, "stage", "distil"))
+        if self._bar is not None:
+            task = self._bar.task_ids[0]
+            losses = self._losses(trainer)
+            self._bar.update(task, completed=step, description=stage, losses=losses)
+        elif step % max(trainer.max_steps // self.num_lines, 1) == 0:
+            left = self._time_left(trainer)
+            line = f"step {step}/{trainer.max_steps}  {stage}  ETA {left}  {self._losses(trainer)}"
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Closes the bar."""
+        self._close()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Closes the bar, so that what is printed next stands below it."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _time_left(self, trainer: L.Trainer) -> str:
+        begin, first = self._start
+        num_steps = trainer.global_step - first
+        if num_steps <= 0 or trainer.max_steps < 0:
+            return "unknown"
+        seconds = (time.monotonic() - begin) / num_steps * (trainer.max_steps - trainer.global_step)
+        return str(timedelta(seconds=round(seconds)))
+
+    @staticmethod
+    def _losses(trainer: L.Trainer) -> str:
+        shown = trainer.progress_bar_metrics
+        return "  ".join(f"{name} {float(value):.3g}" for name, value in shown.items())

@@ -1,0 +1,188 @@
+"""``report.html``: one self-contained page that shows what a run made, and from what."""
+
+import base64
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.callbacks.atomic import whole_file
+from redream.callbacks.charts import Curve, chart
+from redream.callbacks.turntable import png_bytes
+from redream.cameras import view_names
+from redream.types import Asset
+
+# No request can leave the page, whatever a caption says.
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; media-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+
+
+class ParticlePage(NamedTuple):
+    """What the report shows of one particle.
+
+    Attributes:
+        views: Pictures in [0, 1] from ``azimuth_deg``.
+        azimuth_deg: Azimuth of each picture.
+        glb: The exported model, or None where there is no surface.
+        film: The turntable as an mp4.
+        measures: Metrics by name.
+        note: Said instead of the model where there is none.
+    """
+
+    views: Float[Tensor, "B 3 H W"]
+    azimuth_deg: Float[Tensor, " B"]
+    glb: bytes | None
+    film: bytes
+    measures: Mapping[str, float]
+    note: str = ""
+
+
+class Report(NamedTuple):
+    """Everything that the page shows.
+
+    Attributes:
+        prompt: The user's prompt.
+        summary: Facts of the run by name, for instance ``{"steps": "600"}``.
+        particles: The particles.
+        assets: The retrieved assets, best first, each with a picture where there is one.
+        losses: Loss curves by name.
+        config: The run's configuration as YAML; empty where it is unknown.
+    """
+
+    prompt: str
+    summary: Mapping[str, str]
+    particles: list[ParticlePage]
+    assets: list[tuple[Asset, Float[Tensor, "3 H W"] | None]]
+    losses: Mapping[str, Curve]
+    config: str = ""
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Writes the page, whole or not at all.
+
+    Args:
+        report: What to show.
+        path: An ``.html`` file.
+    """
+    page = files("redream.callbacks") / "page"
+    charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
+    assets = "".join(_asset(asset, picture) for asset, picture in report.assets)
+    html = Template((page / "report.html").read_text("utf-8")).substitute(
+        policy=_POLICY,
+        title=escape(f"{report.prompt} - ReDream"),
+        style=(page / "report.css").read_text("utf-8"),
+        viewer=(page / "viewer.js").read_text("utf-8"),
+        prompt=escape(report.prompt),
+        summary=_facts(report.summary),
+        particles="".join(_particle(i, particle) for i, particle in enumerate(report.particles)),
+        retrieved=_section("Retrieved assets", "assets", assets),
+        losses=_section("Losses", "charts", charts),
+        config=(
+            f'<details><summary>Configuration</summary><pre class="card">{escape(report.config)}'
+            "</pre></details>"
+            if report.config
+            else ""
+        ),
+    )
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def show_number(value: float) -> str:
+    """Whole numbers without a fraction, others with three decimals."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
+
+
+def _particle(index: int, particle: ParticlePage) -> str:
+    measures = {
+        name.replace("_", " "): show_number(value) for name, value in particle.measures.items()
+    }
+    film = f'<video src="{_data(particle.film, "video/mp4")}" loop muted autoplay playsinline'
+    if particle.glb is None:
+        stage = f'{film} title="{escape(particle.note)}"></video>'
+        tabs = f'<span class="soft">{escape(particle.note)}</span>'
+    else:
+        label = f"Model of particle {index}: drag or use the arrow keys to turn it"
+        stage = (
+            f'{film} hidden></video><canvas tabindex="0" role="img" aria-label="{label}" '
+            f'title="Drag to turn, double-click to start again"></canvas>'
+            f'<script type="model/gltf-binary">{base64.b64encode(particle.glb).decode()}</script>'
+        )
+        buttons = "".join(
+            f'<button type="button" data-show="{show}" aria-pressed="{str(pressed).lower()}">'
+            f"{label}</button>"
+            for show, label, pressed in (
+                ("model", "Model", True),
+                ("shape", "Shape", False),
+                ("film", "Turntable", False),
+            )
+        )
+        tabs = (
+            f'<a download="particle_{index}.glb" hidden>Save GLB</a>'
+            f'<span class="tabs">{buttons}</span>'
+        )
+    views = "".join(
+        f'<figure><img src="{_picture(view)}" alt="{name} view at {azimuth:.0f} degrees">'
+        f"<figcaption>{azimuth:.0f}&deg; {name}</figcaption></figure>"
+        for view, azimuth, name in zip(
+            particle.views,
+            particle.azimuth_deg.remainder(360.0).tolist(),
+            view_names(particle.azimuth_deg),
+            strict=True,
+        )
+    )
+    return (
+        f'<article class="card particle"><div class="stage">{stage}</div>'
+        f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
+        f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p></article>'
+    )
+
+
+def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
+    image = f'<img src="{_picture(picture)}" alt="">' if picture is not None else ""
+    scores = " &middot; ".join(
+        f"{escape(name)} {show_number(score)}" for name, score in asset.scores.items()
+    )
+    source = escape(asset.source)
+    if asset.source.startswith(("https://", "http://")):
+        source = f'<a href="{source}" rel="noreferrer">source</a>'
+    lines = (scores, f"{escape(asset.license)} &middot; {escape(asset.author)}", source)
+    return (
+        f'<figure class="card asset">{image}<figcaption><p>{escape(asset.caption)}</p>'
+        + "".join(f'<p class="soft">{line}</p>' for line in lines if line)
+        + "</figcaption></figure>"
+    )
+
+
+def _section(title: str, css_class: str, content: str) -> str:
+    if not content:
+        return ""
+    return f'<section><h2>{title}</h2><div class="{css_class}">{content}</div></section>'
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "".join(
+        f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in facts.items()
+    )
+
+
+def _picture(picture: Float[Tensor, "3 H W"]) -> str:
+    return _data(png_bytes(picture), "image/png")
+
+
+def _data(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def write_json(values: object, path: Path) -> None:
+    """Writes JSON, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,111 @@
+"""Pictures of a particle from all around: rendering, contact sheets, and the turntable film."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio_ffmpeg
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from redream.callbacks.atomic import whole_file
+from redream.representations.base import Representation
+from redream.types import Cameras
+
+
+def device_of(particle: Representation) -> torch.device:
+    """The device that a particle lives on; the CPU where it has no parameters."""
+    parameter = next(particle.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+@torch.no_grad()
+def render_over_white(
+    particle: Representation, cameras: Cameras, size: int
+) -> Float[Tensor, "B 3 {size} {size}"]:
+    """Renders square pictures over white, one camera at a time to bound the memory.
+
+    Args:
+        particle: What to render; its training mode is restored afterwards.
+        cameras: From where.
+        size: Height and width in pixels.
+
+    Returns:
+        Pictures in [0, 1] on the CPU.
+    """
+    device = device_of(particle)
+    white = torch.ones(1, 3, 1, 1, device=device)
+    training = particle.training
+    particle.eval()
+    try:
+        pictures = [
+            particle.render(cameras.select(slice(i, i + 1)).to(device), size, size).over(white)
+            for i in range(cameras.num)
+        ]
+    finally:
+        particle.train(training)
+    return torch.cat(pictures).clamp(0.0, 1.0).float().cpu()
+
+
+def contact_sheet(
+    rows: Sequence[Float[Tensor, "B 3 H W"]], gap: int = 2
+) -> Float[Tensor, "3 sheet_H sheet_W"]:
+    """Lays pictures of one size out as a table over white, one sequence a row."""
+    num_columns = max(row.shape[0] for row in rows)
+    height, width = rows[0].shape[-2:]
+    sheet = torch.ones(
+        3, len(rows) * (height + gap) - gap, num_columns * (width + gap) - gap
+    )
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (height + gap), j * (width + gap)
+            sheet[:, top : top + height, left : left + width] = picture
+    return sheet
+
+
+def png_bytes(picture: Float[Tensor, "3 H W"]) -> bytes:
+    """Encodes a picture in [0, 1] as PNG."""
+    rgb = (picture.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(rgb.cpu().numpy()).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def write_png(picture: Float[Tensor, "3 H W"], path: Path) -> None:
+    """Writes a picture in [0, 1] as PNG, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(png_bytes(picture))
+
+
+def write_film(frames: Float[Tensor, "B 3 H W"], path: Path, frames_per_second: int) -> None:
+    """Writes an H.264 film (yuv420p, plays in every browser), whole or not at all.
+
+    Args:
+        frames: Pictures in [0, 1].
+        path: An ``.mp4`` file.
+        frames_per_second: Playing speed.
+
+    Raises:
+        ValueError: If height or width is odd, which yuv420p cannot hold.
+    """
+    height, width = frames.shape[-2:]
+    if height % 2 or width % 2:
+        raise ValueError(f"A film needs even height and width, got {height}x{width}.")
+    rgb = (frames.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+    with whole_file(path) as temporary:
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary),
+            (width, height),
+            fps=frames_per_second,
+            codec="libx264",
+            quality=None,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-crf", "18", "-movflags", "+faststart"],
+        )
+        writer.send(None)
+        for frame in rgb:
+            writer.send(frame.contiguous().numpy())
+        writer.close()

@@ -1,0 +1,149 @@
+"""Cameras that look at the origin: placing, sampling, rays, and the names of views.
+
+Azimuth 0 looks at the front (+Z) and grows toward +X; elevation grows upward. Cameras are OpenGL
+(x right, y up, looking along -z).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.types import Cameras
+
+VIEW_NAMES = ("front", "side", "back")
+
+
+def orbit(
+    azimuth_deg: Float[Tensor, " B"],
+    elevation_deg: Float[Tensor, " B"],
+    distance: Float[Tensor, " B"],
+    fovy_deg: Float[Tensor, " B"],
+) -> Cameras:
+    """Places cameras on spheres around the origin, looking at it with +Y up.
+
+    Args:
+        azimuth_deg: Azimuths in degrees.
+        elevation_deg: Elevations in degrees, strictly between -90 and 90.
+        distance: Distances in world units.
+        fovy_deg: Vertical fields of view in degrees.
+
+    Returns:
+        The cameras, azimuths wrapped to [-180, 180).
+    """
+    azimuth, elevation = torch.deg2rad(azimuth_deg), torch.deg2rad(elevation_deg)
+    position = distance[:, None] * torch.stack(
+        [
+            torch.sin(azimuth) * torch.cos(elevation),
+            torch.sin(elevation),
+            torch.cos(azimuth) * torch.cos(elevation),
+        ],
+        dim=-1,
+    )
+    return Cameras(
+        look_at(position),
+        fovy_deg,
+        torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0,
+        elevation_deg,
+        distance,
+    )
+
+
+def look_at(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
+    """Camera-to-world matrices (OpenGL) at ``position`` that look at the origin, +Y up."""
+    backward = torch.nn.functional.normalize(position, dim=-1)
+    up = torch.tensor([0.0, 1.0, 0.0], dtype=position.dtype, device=position.device)
+    right = torch.nn.functional.normalize(
+        torch.linalg.cross(up.expand_as(backward), backward), dim=-1
+    )
+    true_up = torch.linalg.cross(backward, right)
+    c2w = torch.zeros(*position.shape[:-1], 4, 4, dtype=position.dtype, device=position.device)
+    c2w[..., :3, :] = torch.stack([right, true_up, backward, position], dim=-1)
+    c2w[..., 3, 3] = 1.0
+    return c2w
+
+
+def turntable(
+    num_views: int, elevation_deg: float = 15.0, distance: float = 3.0, fovy_deg: float = 40.0
+) -> Cameras:
+    """``num_views`` cameras at equal azimuth steps of a full circle, starting at the front."""
+    azimuth = torch.arange(num_views) * (360.0 / num_views)
+    ones = torch.ones(num_views)
+    return orbit(azimuth, ones * elevation_deg, ones * distance, ones * fovy_deg)
+
+
+def sample_cameras(
+    num: int,
+    generator: torch.Generator,
+    elevation_deg: tuple[float, float] = (-10.0, 40.0),
+    distance: tuple[float, float] = (2.8, 3.2),
+    fovy_deg: tuple[float, float] = (40.0, 40.0),
+) -> Cameras:
+    """Samples cameras: azimuth stratified uniformly over the circle, the rest uniform in range.
+
+    Args:
+        num: How many; the circle is cut into so many equal arcs, one camera in each.
+        generator: The source of randomness (on the CPU).
+        elevation_deg: Range of elevations.
+        distance: Range of distances.
+        fovy_deg: Range of vertical fields of view.
+
+    Returns:
+        The cameras.
+    """
+
+    def uniform(low: float, high: float) -> Float[Tensor, " B"]:
+        return low + (high - low) * torch.rand(num, generator=generator)
+
+    offset = torch.rand(num, generator=generator)
+    azimuth = (torch.arange(num) + offset) * (360.0 / num)
+    return orbit(azimuth, uniform(*elevation_deg), uniform(*distance), uniform(*fovy_deg))
+
+
+def rays(
+    cameras: Cameras, height: int, width: int
+) -> tuple[Float[Tensor, "B H W 3"], Float[Tensor, "B H W 3"]]:
+    """Rays through the pixel centres.
+
+    Args:
+        cameras: The cameras.
+        height: Rows; row 0 is the top.
+        width: Columns.
+
+    Returns:
+        Origins and unit directions in the world frame.
+    """
+    c2w = cameras.c2w
+    rows = 1.0 - 2.0 * (torch.arange(height, dtype=c2w.dtype, device=c2w.device) + 0.5) / height
+    columns = 2.0 * (torch.arange(width, dtype=c2w.dtype, device=c2w.device) + 0.5) / width - 1.0
+    half_height = torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)[:, None, None]
+    y = half_height * rows[None, :, None].expand(1, height, width)
+    x = half_height * (width / height) * columns[None, None, :].expand(1, height, width)
+    in_camera = torch.stack([x, y, -torch.ones_like(x)], dim=-1)
+    directions = torch.einsum("bij,bhwj->bhwi", c2w[:, :3, :3], in_camera)
+    directions = torch.nn.functional.normalize(directions, dim=-1)
+    origins = c2w[:, None, None, :3, 3].expand_as(directions)
+    return origins, directions
+
+
+def view_names(
+    azimuth_deg: Float[Tensor, " B"], front_deg: float = 45.0, back_deg: float = 135.0
+) -> list[str]:
+    """Names views: front where |azimuth| <= front_deg, back where >= back_deg, side between."""
+    folded = (torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0).abs().tolist()
+    return [
+        "front" if angle <= front_deg else "back" if angle >= back_deg else "side"
+        for angle in folded
+    ]
+
+
+def concatenate(cameras: Sequence[Cameras]) -> Cameras:
+    """Joins batches of cameras."""
+    return Cameras(*(torch.cat(parts) for parts in zip(*cameras, strict=True)))
+
+
+def half_height(fovy_deg: float, distance: float) -> float:
+    """Half of the height that a camera sees at the origin, in world units."""
+    return distance * math.tan(math.radians(fovy_deg) / 2.0)

@@ -1,0 +1,115 @@
+"""``redream <verb>``: four verbs of Lightning's and a few tools beside them.
+
+This module imports the standard library only, so that help is instant: Lightning, PyTorch and the
+tools are imported once a verb has been chosen. Whatever a user can cause becomes one line on
+stderr and exit code 2; set ``REDREAM_DEBUG=1`` to see where it came from.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from redream import __version__
+from redream.plugins import one_line, suggest
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class Verb(NamedTuple):
+    """A verb of the command line.
+
+    Attributes:
+        module: Where its ``main(verb, arguments)`` is.
+        help: What it does, in one line.
+    """
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "fit": Verb("redream.tools.lightning", "generate the particles of a prompt"),
+    "validate": Verb("redream.tools.lightning", "render previews of a checkpoint"),
+    "test": Verb("redream.tools.lightning", "measure a checkpoint"),
+    "predict": Verb("redream.tools.lightning", "export a checkpoint: GLB, turntable, report"),
+    "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
+    "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
+    "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
+}
+
+USAGE = """usage: redream VERB [options]
+
+Text to 3D: retrieve assets near to a prompt, then distil a 2D diffusion prior.
+
+{verbs}
+
+start here:
+  redream fit --config configs/default.yaml --prompt "a striped dog"
+  redream retrieve "a striped dog"
+
+`redream VERB --help` lists a verb's options. REDREAM_DEBUG=1 shows where an error came from.
+This is ReDream {version}; how to write a plugin is told in docs/plugins.md."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb.
+
+    Args:
+        arguments: The command line after the program's name; None takes it from ``sys.argv``.
+
+    Returns:
+        The exit code: 0, 2 after an error of the user's making, 130 after Ctrl-C.
+
+    Raises:
+        Exception: Anything else, which is a bug; and everything where ``REDREAM_DEBUG`` is set.
+    """
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):  # as Lightning leaves on Ctrl-C
+            return INTERRUPTED
+        raise
+    except Exception as error:
+        if os.environ.get("REDREAM_DEBUG") or not _is_of_the_users_making(error):
+            raise
+        print(f"redream: error: {one_line(error)}", file=sys.stderr)
+        return USER_ERROR
+
+
+def usage() -> str:
+    """The text of ``redream --help``."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:{width}}  {verb.help}" for name, verb in VERBS.items())
+    return USAGE.format(verbs=verbs, version=__version__)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else USER_ERROR
+    verb = arguments[0]
+    if verb == "--version":
+        print(f"redream {__version__}")
+        return 0
+    if verb not in VERBS:
+        raise ValueError(f"there is no verb {verb!r}; {suggest(verb, VERBS)}")
+    import_module(VERBS[verb].module).main(verb, arguments[1:])
+    return 0
+
+
+def _is_of_the_users_making(error: Exception) -> bool:
+    """Whether an exception says what the user can mend: a value, a file, or a missing package.
+
+    Lightning's own MisconfigurationException is known by its name, without importing Lightning.
+    """
+    if isinstance(error, ValueError | OSError | ImportError):
+        return True
+    return any(base.__name__ == "MisconfigurationException" for base in type(error).__mro__)

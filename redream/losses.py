@@ -1,0 +1,151 @@
+"""The paper's equations, one pure function each. All are losses to descend.
+
+Score differences carry ``+w(t)``: the sign printed in Eqs. 1, 2 and 7 is that of the step taken,
+not of the loss's gradient. Eqs. 3-5 keep their printed sign.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def sds_gradient(
+    eps_prior: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"],
+) -> Float[Tensor, "B C h w"]:
+    """Eq. 1: dL/dx = w(t) (eps_prior - eps).
+
+    Args:
+        eps_prior: Noise predicted by the 2D prior, guided.
+        noise: The noise eps that was added.
+        weight: w(t) of each row.
+
+    Returns:
+        The gradient with respect to the latents.
+    """
+    return weight * (eps_prior - noise)
+
+
+def vsd_gradient(
+    eps_prior: Float[Tensor, "B C h w"],
+    eps_variational: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"],
+) -> Float[Tensor, "B C h w"]:
+    """Eq. 2 (and Eq. 20 with the adapted prior): dL/dx = w(t) (eps_prior - eps_zeta).
+
+    Args:
+        eps_prior: Noise predicted by the 2D prior, guided.
+        eps_variational: Noise predicted by the variational adapter zeta.
+        weight: w(t) of each row.
+
+    Returns:
+        The gradient with respect to the latents.
+    """
+    return weight * (eps_prior - eps_variational)
+
+
+def delta_correction(
+    gradient: Float[Tensor, "B C h w"],
+    asset_gradient: Float[Tensor, "B C h w"],
+    weight: float = 1.0,
+) -> Float[Tensor, "B C h w"]:
+    """App. B: v_2D - weight v_2D(theta_ret), before the particle's Jacobian.
+
+    Both gradients must share camera, diffusion time and noise, so that what the prior asks of
+    the retrieved asset itself cancels.
+
+    Args:
+        gradient: Score difference at the particle's views.
+        asset_gradient: The same score difference at the retrieved asset's views.
+        weight: Strength of the correction; 0 turns it off, 1 is the paper's.
+
+    Returns:
+        The corrected gradient.
+    """
+    return gradient - weight * asset_gradient
+
+
+def guidance_loss(
+    latents: Float[Tensor, "B C h w"], gradient: Float[Tensor, "B C h w"]
+) -> Float[Tensor, ""]:
+    """A scalar whose gradient with respect to row b of the latents is ``gradient[b] / B``.
+
+    It is ||z - stop(z - gradient)||^2 / (2 B): each row receives its gradient, averaged over the
+    views as the expectation over psi asks.
+
+    Args:
+        latents: Latents of the rendered views.
+        gradient: A score difference; no gradient flows into it.
+
+    Returns:
+        The loss, half the squared norm of the gradient.
+    """
+    target = (latents - gradient).detach()
+    return 0.5 * (latents - target).square().sum() / latents.shape[0]
+
+
+def asset_loss(
+    rendered: Float[Tensor, "B 3 H W"], reference: Float[Tensor, "B 3 H W"], sigma: float
+) -> Float[Tensor, ""]:
+    """Eq. 3 during warm-up: E_psi ||g(theta, psi) - g(theta_ret, psi)||^2 / sigma^2.
+
+    The squared norm is a mean over pixels and channels, so that sigma keeps its meaning when the
+    resolution changes.
+
+    Args:
+        rendered: The particle's views, in [0, 1].
+        reference: The retrieved asset's views at the same cameras, over the same background.
+        sigma: Width of the kernel around the asset, in units of colour.
+
+    Returns:
+        The loss.
+    """
+    return (rendered - reference).square().mean() / sigma**2
+
+
+def variational_loss(
+    eps_variational: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+) -> Float[Tensor, ""]:
+    """Eq. 4: E ||eps_zeta(x_t, t, c, psi) - eps||^2 over detached views of the particles.
+
+    Args:
+        eps_variational: Noise predicted by the variational adapter zeta, unguided.
+        noise: The noise that was added.
+
+    Returns:
+        The loss, a mean over all elements.
+    """
+    return (eps_variational - noise).square().mean()
+
+
+def adapter_loss(
+    eps_adapted: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+) -> Float[Tensor, ""]:
+    """Eq. 5: E ||eps_omega(x_t, t, cat(e_psi, c_ret)) - eps||^2 over views of the assets.
+
+    Args:
+        eps_adapted: Noise predicted by the light adapter omega, unguided.
+        noise: The noise that was added.
+
+    Returns:
+        The loss, a mean over all elements.
+    """
+    return (eps_adapted - noise).square().mean()
+
+
+def guide(
+    eps_uncond: Float[Tensor, "B C h w"],
+    eps_cond: Float[Tensor, "B C h w"],
+    guidance_scale: float,
+) -> Float[Tensor, "B C h w"]:
+    """Classifier-free guidance in diffusers' form: eps_uncond + s (eps_cond - eps_uncond).
+
+    Args:
+        eps_uncond: Noise predicted without the prompt.
+        eps_cond: Noise predicted with the prompt.
+        guidance_scale: s; 1 is no guidance.
+
+    Returns:
+        The guided noise.
+    """
+    return eps_uncond + guidance_scale * (eps_cond - eps_uncond)

@@ -1,0 +1,198 @@
+"""Trains the embedded CLIPs in open_clip's format: one retrieves, the other only judges.
+
+``python -m redream.mini.train_clip --role retrieval --out WEIGHTS --work FOLDER``. The two differ
+in seed, architecture and data: the evaluation CLIP sees every (material, category) pair, the
+retrieval CLIP lacks the held-out ones.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from redream.mini.captions import CLAY_COLOURS, VIEW_WORDS, VOCABULARY
+from redream.mini.categories import CATEGORIES
+from redream.mini.dataset import Dataset, load_dataset
+from redream.mini.materials import COLOURS, MATERIALS
+from redream.mini.train_prior import tokenize
+from redream.mini.train_vae import pictures_to_tensor
+from redream.mini.training import pick_device, train
+from redream.mini.vocabulary import CONTEXT_LENGTH, build_tokenizer, save_tokenizer
+from redream.mini.world import all_pairs, seen_pairs, view_of
+from redream.types import key_generator
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "retrieval": {
+        "embed_dim": 64,
+        "vision_cfg": {
+            "image_size": 64, "layers": 3, "width": 64, "head_width": 16, "patch_size": 8,
+        },
+        "text_cfg": {"width": 48, "heads": 3, "layers": 1},
+    },
+    "evaluation": {
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+        "text_cfg": {"width": 40, "heads": 2, "layers": 1},
+    },
+}  # fmt: skip
+
+# What a caption can state; a picture and a caption agree when nothing stated is false.
+ATTRIBUTES: tuple[tuple[str, ...], ...] = (
+    tuple(CATEGORIES),
+    (*MATERIALS, "clay"),
+    tuple(dict.fromkeys([*COLOURS, *CLAY_COLOURS])),
+    tuple(VIEW_WORDS),
+)
+SILENT = -1
+
+
+def stated(caption: str) -> list[int]:
+    """Per attribute, the index that a caption states, or ``SILENT``."""
+    words = re.findall(r"[a-z]+", re.sub(r" on an? \w+ background", "", caption))
+    return [
+        next((values.index(word) for word in words if word in values), SILENT)
+        for values in ATTRIBUTES
+    ]
+
+
+def truths(record: dict[str, Any]) -> list[int]:
+    """Per attribute, the index that is true of a picture, or -2 where no word would be."""
+    material = record["material"]
+    shows_colour = material == "clay" or MATERIALS[material].has_colour
+    view = view_of(record["azimuth_deg"]) if record["has_front"] else None
+    return [
+        ATTRIBUTES[0].index(record["category"]),
+        ATTRIBUTES[1].index(material),
+        ATTRIBUTES[2].index(record["colour"]) if shows_colour else -2,
+        ATTRIBUTES[3].index(view) if view else -2,
+    ]
+
+
+def agreement(statements: Tensor, truth: Tensor, free: Tensor) -> Tensor:
+    """Which captions (columns) are true of which pictures (rows).
+
+    Args:
+        statements: ``B A`` indices stated by captions.
+        truth: ``B A`` indices true of pictures.
+        free: ``B A`` attributes of pictures of which any statement passes (the view of a
+            symmetric object).
+
+    Returns:
+        ``B B`` booleans.
+    """
+    silent = statements[None] == SILENT
+    return (silent | free[:, None] | (statements[None] == truth[:, None])).all(dim=-1)
+
+
+def contrastive_loss(similarity: Tensor, positive: Tensor) -> Tensor:
+    """Multi-positive InfoNCE in both directions; the diagonal always counts as positive.
+
+    Args:
+        similarity: ``B B`` scaled cosines, pictures in rows.
+        positive: ``B B`` booleans.
+
+    Returns:
+        The loss.
+    """
+    positive = positive | torch.eye(len(positive), dtype=torch.bool, device=positive.device)
+    masked = similarity.masked_fill(~positive, float("-inf"))
+    rows = similarity.logsumexp(1) - masked.logsumexp(1) + positive.sum(1).log()
+    columns = similarity.logsumexp(0) - masked.logsumexp(0) + positive.sum(0).log()
+    return (rows.mean() + columns.mean()) / 2
+
+
+def build_clip(role: str, tokenizer: CLIPTokenizer) -> tuple[CLIP, dict[str, Any]]:
+    """The untrained CLIP of a role and its open_clip configuration."""
+    config = json.loads(json.dumps(ARCHITECTURES[role]))
+    config["text_cfg"] |= {
+        "context_length": CONTEXT_LENGTH,
+        "vocab_size": len(tokenizer),
+        "hf_tokenizer_name": "tokenizer",
+    }
+    return CLIP(**config), config
+
+
+def train_clip(
+    role: str, data: Dataset, folder: Path, num_steps: int, batch_size: int = 96, seed: int = 0
+) -> tuple[CLIP, dict[str, Any], CLIPTokenizer]:
+    """Trains a CLIP on pictures and captions whose agreement is known exactly.
+
+    Args:
+        role: ``retrieval`` or ``evaluation``.
+        data: Pictures and captions.
+        folder: Where the checkpoint and the curve live.
+        num_steps: Steps.
+        batch_size: Pictures a step.
+        seed: Seed of initialisation and order.
+
+    Returns:
+        The averaged model, its configuration and its tokenizer.
+    """
+    device = pick_device()
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer(VOCABULARY)
+    model, config = build_clip(role, tokenizer)
+    model = model.to(device)
+    tokens = tokenize(tokenizer, data.captions)
+    statements = torch.tensor([stated(caption) for caption in data.captions])
+    truth = torch.tensor([truths(record) for record in data.records])
+    free = torch.zeros_like(truth, dtype=torch.bool)
+    free[:, 3] = torch.tensor([not record["has_front"] for record in data.records])
+
+    def step(index: int) -> dict[str, Tensor]:
+        generator = key_generator(seed, 3, index)
+        chosen = torch.randint(len(tokens), (batch_size,), generator=generator)
+        images = pictures_to_tensor(data.pictures[chosen.numpy()], device)
+        image, text, scale = model(images, tokens[chosen].to(device))
+        positive = agreement(statements[chosen], truth[chosen], free[chosen]).to(device)
+        similarity = scale.clamp(max=50.0) * image @ text.T
+        hit = positive.gather(1, similarity.argmax(1, keepdim=True)).float().mean()
+        return {"loss": contrastive_loss(similarity, positive), "top1": hit}
+
+    ema = train(step, nn.ModuleDict({"clip": model}), folder, num_steps, 1e-3, weight_decay=0.05)
+    ema.module.load_state_dict(ema.shadow)
+    return model.eval(), config, tokenizer
+
+
+def save_clip(out: Path, model: CLIP, config: dict[str, Any], tokenizer: CLIPTokenizer) -> None:
+    """Writes a folder that open_clip loads as ``local-dir:``, half precision."""
+    out.mkdir(parents=True, exist_ok=True)
+    document = {
+        "model_cfg": config,
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"},
+    }
+    (out / "open_clip_config.json").write_text(json.dumps(document, indent=2) + "\n")
+    state = {name: tensor.half().contiguous() for name, tensor in model.cpu().state_dict().items()}
+    save_file(state, out / "open_clip_model.safetensors")
+    save_tokenizer(tokenizer, out)
+
+
+def main() -> None:
+    """Command line of the training recipe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--role", choices=list(ARCHITECTURES), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="open_clip folder to write")
+    parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
+    parser.add_argument("--num_pictures", type=int, default=30_000)
+    parser.add_argument("--num_steps", type=int, default=5_000)
+    arguments = parser.parse_args()
+    seed = 1 + list(ARCHITECTURES).index(arguments.role)
+    pairs = seen_pairs() if arguments.role == "retrieval" else all_pairs()
+    data = load_dataset(
+        arguments.work / "pictures", "uniform", arguments.num_pictures, seed, pairs, clay_share=0.35
+    )
+    trained = train_clip(
+        arguments.role, data, arguments.work / "model", arguments.num_steps, seed=seed
+    )
+    save_clip(arguments.out, *trained)
+
+
+if __name__ == "__main__":
+    main()

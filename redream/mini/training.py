@@ -1,0 +1,177 @@
+"""A training loop that survives interruption: checkpoints by the clock, curves as CSV."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+Step = Callable[[int], dict[str, Tensor]]
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Ema:
+    """An exponential moving average of a module's parameters.
+
+    Args:
+        module: The module that is averaged.
+        decay: Weight of the past at each update; ramps up from zero over the first updates.
+    """
+
+    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
+        self.module = module
+        self.decay = decay
+        self.num_updates = 0
+        self.shadow = {key: value.clone() for key, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Blends the current parameters in."""
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        for key, value in self.module.state_dict().items():
+            if value.is_floating_point():
+                self.shadow[key].lerp_(value, 1.0 - decay)
+            else:
+                self.shadow[key].copy_(value)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Puts the averaged parameters into the module for the length of a ``with`` block."""
+        kept = {key: value.clone() for key, value in self.module.state_dict().items()}
+        self.module.load_state_dict(self.shadow)
+        try:
+            yield
+        finally:
+            self.module.load_state_dict(kept)
+
+
+def train(
+    step: Step,
+    modules: nn.ModuleDict,
+    folder: Path,
+    num_steps: int,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    num_warmup_steps: int = 200,
+    checkpoint_seconds: float = 180.0,
+    log_every: int = 50,
+) -> Ema:
+    """Runs ``step`` until ``num_steps``, resuming from ``folder`` where a checkpoint lies there.
+
+    The learning rate warms up linearly and falls as a cosine to 2% of its peak. Gradients are
+    clipped to norm 1. Every ``log_every`` steps a line goes to ``folder/curve.csv``.
+
+    Args:
+        step: ``step(i)`` draws its own batch, keyed by ``i``, and returns named losses of which
+            ``loss`` is minimised.
+        modules: What is trained.
+        folder: Where ``checkpoint.pt`` and ``curve.csv`` live.
+        num_steps: The length of the whole training.
+        learning_rate: Its peak.
+        weight_decay: AdamW's.
+        num_warmup_steps: Steps of linear warm-up.
+        checkpoint_seconds: Time between checkpoints.
+        log_every: Steps between log lines.
+
+    Returns:
+        The averaged parameters.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = [p for p in modules.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay
+    )
+    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=num_warmup_steps)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, max(1, num_steps - num_warmup_steps), 0.02 * learning_rate
+    )
+    scheduler = torch.optim.lr_scheduler.SequentialLR(
+        optimizer, [warmup, decay], [num_warmup_steps]
+    )
+    ema = Ema(modules)
+    first = _resume(folder, modules, optimizer, scheduler, ema)
+    console, started, saved = Console(), time.monotonic(), time.monotonic()
+    sums: dict[str, float] = {}
+    for index in range(first, num_steps):
+        losses = step(index)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        scheduler.step()
+        ema.update()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        if (index + 1) % log_every == 0:
+            rate = (time.monotonic() - started) / (index + 1 - first)
+            means = {name: total / log_every for name, total in sums.items()}
+            sums = {}
+            _log(folder, index + 1, means)
+            text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+            left = rate * (num_steps - index - 1) / 60
+            console.print(f"{index + 1}/{num_steps} {text} {rate:.2f} s/step, {left:.0f} min left")
+        if time.monotonic() - saved > checkpoint_seconds or index + 1 == num_steps:
+            _save(folder, index + 1, modules, optimizer, scheduler, ema)
+            saved = time.monotonic()
+    return ema
+
+
+def _resume(
+    folder: Path,
+    modules: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    ema: Ema,
+) -> int:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    modules.load_state_dict(state["modules"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    for key, value in state["ema"].items():
+        ema.shadow[key].copy_(value)
+    ema.num_updates = state["ema_updates"]
+    return int(state["step"])
+
+
+def _save(
+    folder: Path,
+    step: int,
+    modules: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    ema: Ema,
+) -> None:
+    state = {
+        "step": step,
+        "modules": modules.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "ema": ema.shadow,
+        "ema_updates": ema.num_updates,
+    }
+    temporary = folder / f"checkpoint.{os.getpid()}.tmp"
+    torch.save(state, temporary)
+    os.replace(temporary, folder / "checkpoint.pt")
+
+
+def _log(folder: Path, step: int, means: dict[str, float]) -> None:
+    path = folder / "curve.csv"
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if fresh:
+            writer.writerow(["step", *means])
+        writer.writerow([step, *(f"{value:.6f}" for value in means.values())])

@@ -1,0 +1,431 @@
+"""The method: K particles, a frozen prior with a light adapter, and variational distillation."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from redream.adapters import LightAdapter, VariationalAdapter
+from redream.cameras import concatenate, sample_cameras, view_names
+from redream.losses import (
+    adapter_loss,
+    asset_loss,
+    delta_correction,
+    guidance_loss,
+    sds_gradient,
+    variational_loss,
+    vsd_gradient,
+)
+from redream.priors import Guided, Prior, join_rows
+from redream.representations import Representation
+from redream.schedules import Ramp, TimestepRange, Weighting, score_weight
+from redream.types import Batch, Cameras, NoisyRows, References, Views, key_generator
+
+_ADAPTER_KEY = 1 << 20  # keys of random numbers: particles count from 0, the adapter is far away
+
+
+class RetrievedAssets(Protocol):
+    """What the module needs of the data: the N retrieved assets, facing front."""
+
+    prompt: str
+    references: References
+
+    def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders asset ``index`` (0 is the nearest) from any cameras."""
+
+
+class Drawn(NamedTuple):
+    """What one step draws for one particle: views, and the noise that they are scored with.
+
+    Attributes:
+        particle: Index of the particle.
+        cameras: psi.
+        views: g(theta, psi).
+        background: The picture behind.
+        image: The views over the background.
+        latents: The image, encoded.
+        timesteps: t.
+        noise: eps.
+        generator: The rest of the step's random numbers of this particle.
+    """
+
+    particle: int
+    cameras: Cameras
+    views: Views
+    background: Float[Tensor, "B 3 #H #W"]
+    image: Float[Tensor, "B 3 H W"]
+    latents: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    noise: Float[Tensor, "B C h w"]
+    generator: torch.Generator
+
+
+class ReDream(LightningModule):
+    """Retrieval-augmented score distillation of K particles (Secs. 3-4, Apps. B and C).
+
+    Each step renders every active particle, scores all of them in one forward pass of the
+    denoiser, and minimises one sum: guidance (Eq. 2), warm-up (Eq. 3), variational adapter
+    (Eq. 4), prior adapter (Eq. 5) and the representation's penalties. Stop-gradients make the
+    terms touch disjoint parameters, so one optimiser with named groups trains all of them.
+
+    Args:
+        prior: The frozen 2D diffusion prior phi.
+        representation: Makes a particle from its seed.
+        adapter: The light adapter omega with the view prefixes e_psi; None leaves the prior as
+            it is.
+        variational: The variational adapter zeta of VSD; None distils by SDS.
+        num_particles: K.
+        particles_per_step: Particles updated in each step, in turn; None updates all.
+        num_views: Views of each particle in a step.
+        render_size: Height and width of the particles' views in pixels.
+        guidance_scale: Classifier-free guidance of the prior, diffusers' form.
+        negative_prompt: Prompt of the unconditional rows.
+        view_dependent: Whether the prompt names the view in words where no adapter gives
+            prefixes.
+        timesteps: The range of diffusion times.
+        weighting: w(t).
+        guidance_weight: Weight of Eq. 2 in the sum, a ramp by step.
+        warmup_steps: tau, the last step of warm-up.
+        sigma: Width of the kernel around an asset in Eq. 3.
+        adapter_batch_size: Views of assets in each step of Eq. 5.
+        held_out_period: Steps between two looks at the held-out views.
+        correction_period: App. B's correction is applied every so many steps; 0 never.
+        correction_weight: Its weight.
+        penalties: Weight of each of the representation's penalties, ramps by step.
+        random_background: Probability that a random colour replaces the learned background.
+        elevation_deg: Range of the cameras' elevations.
+        distance: Range of the cameras' distances.
+        fovy_deg: Range of the cameras' vertical fields of view.
+        seed: Seed of every random number, keyed by step and particle.
+
+    Raises:
+        ValueError: If counts are out of range.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        representation: Callable[[int], Representation],
+        adapter: LightAdapter | None = None,
+        variational: VariationalAdapter | None = None,
+        num_particles: int = 2,
+        particles_per_step: int | None = None,
+        num_views: int = 1,
+        render_size: int = 64,
+        guidance_scale: float = 7.5,
+        negative_prompt: str = "",
+        view_dependent: bool = True,
+        timesteps: TimestepRange = TimestepRange(),  # noqa: B008  (frozen)
+        weighting: Weighting = "sigma_squared",
+        guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
+        warmup_steps: int = 300,
+        sigma: float = 0.05,
+        adapter_batch_size: int = 4,
+        held_out_period: int = 50,
+        correction_period: int = 3,
+        correction_weight: float = 1.0,
+        penalties: dict[str, Ramp] | None = None,
+        random_background: float = 0.5,
+        elevation_deg: tuple[float, float] = (-10.0, 40.0),
+        distance: tuple[float, float] = (2.8, 3.2),
+        fovy_deg: tuple[float, float] = (40.0, 40.0),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        active = num_particles if particles_per_step is None else particles_per_step
+        if num_particles < 1 or not 1 <= active <= num_particles:
+            raise ValueError(
+                f"num_particles ({num_particles}) and particles_per_step ({active}) must be at "
+                "least 1, and no more particles can step than there are"
+            )
+        self.prior = prior
+        self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
+        self.adapter, self.variational = adapter, variational
+        if adapter is not None:
+            adapter.attach(prior)
+        if variational is not None:
+            variational.attach(prior)
+        self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size
+        self.guidance_scale, self.negative_prompt = guidance_scale, negative_prompt
+        self.view_dependent = view_dependent
+        self.timesteps, self.weighting, self.guidance_weight = timesteps, weighting, guidance_weight
+        self.warmup_steps, self.sigma = warmup_steps, sigma
+        self.adapter_batch_size, self.held_out_period = adapter_batch_size, held_out_period
+        self.correction_period, self.correction_weight = correction_period, correction_weight
+        self.penalties = penalties or {}
+        self.random_background = random_background
+        self.camera_ranges = (elevation_deg, distance, fovy_deg)
+        self.seed = seed
+        self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
+
+    # ------------------------------------------------------------------ the step, as in Fig. 2
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step: the sum of all losses."""
+        step = self.global_step
+        drawn = [self._draw(index, step) for index in self.active_particles(step)]
+        gradients = self._score(drawn, step)
+        losses = {
+            "guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))  # Eq. 2
+            * self.guidance_weight.at(step)
+        }
+        if step < self.warmup_steps:
+            losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
+        losses |= self._adapter_losses(drawn, step)  # Eqs. 4 and 5
+        losses |= self._penalties(drawn, step)
+        self.log_dict(losses, prog_bar=True)
+        total = sum_of(losses.values())
+        self.log("loss", total)
+        return total
+
+    def active_particles(self, step: int) -> list[int]:
+        """The particles that a step updates, in turn."""
+        start = step * self.particles_per_step
+        return [(start + i) % len(self.particles) for i in range(self.particles_per_step)]
+
+    def _draw(self, index: int, step: int) -> Drawn:
+        """Renders a particle from random cameras and draws its noise, keyed by step and index."""
+        generator = key_generator(self.seed, step, index)
+        particle: Representation = self.particles[index]  # type: ignore[assignment]
+        particle.update(step)
+        size = self.render_size
+        cameras = sample_cameras(self.num_views, generator, *self.camera_ranges).to(self.device)
+        views = particle.render(cameras, size, size)
+        if torch.rand((), generator=generator) < self.random_background:
+            color = torch.rand(self.num_views, 3, 1, 1, generator=generator)
+            background = _often_white(color, generator).to(self.device)
+        else:
+            background = particle.background(cameras, size, size)
+        image = views.over(background)
+        latents = self.prior.encode_images(image)
+        timesteps = self.timesteps.sample(
+            self.num_views, step, self.prior.num_train_timesteps, generator
+        )
+        noise = torch.randn(latents.shape, generator=generator)
+        return Drawn(
+            index,
+            cameras,
+            views,
+            background,
+            image,
+            latents,
+            timesteps.to(self.device),
+            noise.to(latents),
+            generator,
+        )
+
+    # ------------------------------------------------------------------ Eq. 2 and App. B
+
+    @torch.no_grad()
+    def _score(self, drawn: Sequence[Drawn], step: int) -> list[Tensor]:
+        """The gradient of Eq. 2 (Eq. 20) for each drawn particle, corrected as in App. B."""
+        corrected = self._corrects(step)
+        latents = [d.latents.detach() for d in drawn]
+        if corrected:
+            latents += [self.prior.encode_images(self._asset_image(d)) for d in drawn]
+        sources = [*drawn, *drawn] if corrected else list(drawn)
+        timesteps = torch.cat([d.timesteps for d in sources])
+        noise = torch.cat([d.noise for d in sources])
+        noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
+        cameras = concatenate([d.cameras for d in sources])
+        names = view_names(cameras.azimuth_deg)
+        hat = "__base__" if self.adapter is None else self.adapter.name
+        num = len(names)
+        rows = NoisyRows(noisy, timesteps, self._view_prompts(names), (hat,) * num)
+        negative = self.prior.encode_prompts([self.negative_prompt])
+        prior = Guided(rows, self.guidance_scale, negative)
+        weight = score_weight(self.weighting, self.prior.alphas_cumprod, timesteps)
+        if self.variational is None:
+            (eps_prior,) = self.prior.predict_guided(prior)
+            gradient = sds_gradient(eps_prior, noise, weight)
+        else:
+            variational = Guided(self._variational_rows(noisy, timesteps, cameras))
+            eps_prior, eps_variational = self.prior.predict_guided(prior, variational)
+            gradient = vsd_gradient(eps_prior, eps_variational, weight)
+        parts = gradient.split(self.num_views)
+        if not corrected:
+            return list(parts)
+        half = len(drawn)
+        return [
+            delta_correction(mine, asset, self.correction_weight)
+            for mine, asset in zip(parts[:half], parts[half:], strict=True)
+        ]
+
+    def _corrects(self, step: int) -> bool:
+        return self.correction_period > 0 and step % self.correction_period == 0
+
+    def _view_prompts(self, names: Sequence[str]) -> Float[Tensor, "B L D"]:
+        """The prompt as seen from each view: cat(e_psi, c), or the view in words."""
+        unique = list(dict.fromkeys(names))
+        if self.adapter is not None:
+            table = self.prior.encode_prompts(
+                [self._prompt] * len(unique), self.adapter.prefixes(unique)
+            )
+        elif self.view_dependent:
+            table = self.prior.encode_prompts([f"{self._prompt}, {name} view" for name in unique])
+        else:
+            table = self.prior.encode_prompts([self._prompt] * len(unique))
+        return table[[unique.index(name) for name in names]]
+
+    # ------------------------------------------------------------------ Eq. 3
+
+    def _warmup_loss(self, drawn: Drawn) -> Tensor:
+        return asset_loss(drawn.image, self._asset_image(drawn), self.sigma)
+
+    def _asset_image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
+        """The particle's asset at the particle's cameras, resolution and background."""
+        index = self._asset_of(drawn.particle)
+        views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
+        return views.over(drawn.background.detach())
+
+    # ------------------------------------------------------------------ Eqs. 4 and 5
+
+    def _adapter_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
+        """Both denoising losses, their rows scored in one forward pass."""
+        parts: dict[str, tuple[NoisyRows, Tensor]] = {}
+        if self.variational is not None:
+            parts["variational"] = self._variational_batch(drawn)
+        if self.adapter is not None and not self.adapter.stopped(step):
+            parts["adapter"] = self._adapter_batch(step)
+        if not parts:
+            return {}
+        rows = join_rows([rows for rows, _ in parts.values()])
+        predicted = self.prior.predict_noise(rows).split([len(n) for _, n in parts.values()])
+        equations = {"variational": variational_loss, "adapter": adapter_loss}
+        return {
+            name: equations[name](eps, noise)
+            for (name, (_, noise)), eps in zip(parts.items(), predicted, strict=True)
+        }
+
+    def _variational_rows(
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        timesteps: Int[Tensor, " B"],
+        cameras: Cameras,
+    ) -> NoisyRows:
+        """Rows of zeta, conditioned on the prompt and the camera psi."""
+        assert self.variational is not None
+        num = len(noisy)
+        text = self.prior.encode_prompts([self._prompt]).expand(num, -1, -1)
+        embedding = self.variational.embed_cameras(cameras)
+        return NoisyRows(noisy, timesteps, text, (self.variational.name,) * num, embedding)
+
+    def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
+        """Eq. 4's rows: the particles' views with fresh noise, over all diffusion times."""
+        latents = [d.latents.detach() for d in drawn]
+        pairs = [
+            self._fresh_noise(x, d.generator) for x, d in zip(latents, drawn, strict=True)
+        ]
+        timesteps = torch.cat([t for t, _ in pairs])
+        noise = torch.cat([n for _, n in pairs])
+        noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
+        cameras = concatenate([d.cameras for d in drawn])
+        return self._variational_rows(noisy, timesteps, cameras), noise
+
+    def _adapter_batch(self, step: int) -> tuple[NoisyRows, Tensor]:
+        """Eq. 5's rows: views of the assets with cat(e_psi, the asset's own caption)."""
+        assert self.adapter is not None
+        training, _ = self.adapter.split(len(self._reference_latents))
+        generator = key_generator(self.seed, step, _ADAPTER_KEY)
+        picks = torch.randint(len(training), (self.adapter_batch_size,), generator=generator)
+        return self._reference_rows(training[picks], generator)
+
+    def _reference_rows(
+        self, chosen: Int[Tensor, " B"], generator: torch.Generator
+    ) -> tuple[NoisyRows, Tensor]:
+        assert self.adapter is not None
+        latents = self._reference_latents[chosen].to(self.device)
+        timesteps, noise = self._fresh_noise(latents, generator)
+        references = self._assets.references
+        names = view_names(references.cameras.azimuth_deg[chosen])
+        captions = [references.captions[i] for i in references.asset_index[chosen].tolist()]
+        text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
+        noisy = self.prior.add_noise(latents, noise, timesteps)
+        return NoisyRows(noisy, timesteps, text, (self.adapter.name,) * len(chosen)), noise
+
+    def _fresh_noise(
+        self, latents: Tensor, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " B"], Tensor]:
+        """Uniform diffusion times and noise for the denoising losses."""
+        last = self.prior.num_train_timesteps
+        timesteps = torch.randint(last, (len(latents),), generator=generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        return timesteps.to(latents.device), noise.to(latents)
+
+    @torch.no_grad()
+    def _observe_held_out(self, step: int) -> None:
+        """Every ``held_out_period`` steps, Eq. 5 on the held-out views decides on stopping."""
+        adapter = self.adapter
+        if adapter is None or adapter.stopped(step) or (step + 1) % self.held_out_period:
+            return
+        _, held_out = adapter.split(len(self._reference_latents))
+        rows, noise = self._reference_rows(held_out, key_generator(self.seed, _ADAPTER_KEY))
+        loss = adapter_loss(self.prior.predict_noise(rows), noise)
+        adapter.observe(float(loss))
+        self.log("held_out", loss)
+
+    # ------------------------------------------------------------------ the rest of the loop
+
+    def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
+        """The representations' regularisers, weighted, summed over particles."""
+        return {
+            name: weight.at(step) * sum_of(d.views.penalties[name] for d in drawn)
+            for name, weight in self.penalties.items()
+            if weight.at(step) != 0.0
+        }
+
+    def setup(self, stage: str) -> None:
+        """Meets the retrieved assets and encodes their views once."""
+        self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
+        self._prompt = self._assets.prompt
+
+    def on_fit_start(self) -> None:
+        """Encodes the references, each over a background of its own, and assigns assets."""
+        references = self._assets.references
+        generator = key_generator(self.seed, _ADAPTER_KEY)
+        num = len(references.rgba)
+        colors = _often_white(torch.rand(num, 3, 1, 1, generator=generator), generator)
+        rgb, alpha = references.rgba[:, :3], references.rgba[:, 3:]
+        images = rgb + (1.0 - alpha) * colors
+        with torch.no_grad():
+            self._reference_latents = torch.cat(
+                [self.prior.encode_images(part.to(self.device)).cpu() for part in images.split(64)]
+            )
+
+    def _asset_of(self, particle: int) -> int:
+        """a_i: the asset that attracts a particle."""
+        return particle % len(self._assets.references.captions)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Watches the held-out views."""
+        self._observe_held_out(self.global_step - 1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
+        groups: list[dict[str, Any]] = []
+        for index, particle in enumerate(self.particles):
+            for group in particle.parameter_groups():  # type: ignore[operator]
+                groups.append({**group, "name": f"theta_{index}.{group['name']}"})
+        for adapter in (self.adapter, self.variational):
+            groups += [] if adapter is None else adapter.parameter_groups()
+        return torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves the frozen prior out: adapters are saved under their own names."""
+        state = checkpoint["state_dict"]
+        for key in [key for key in state if key.startswith("prior.")]:
+            del state[key]
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Adds scalars; the losses of particles are summed, not averaged."""
+    return torch.stack(list(terms)).sum()
+
+
+def _often_white(colors: Tensor, generator: torch.Generator) -> Tensor:
+    """Turns some of random colours white, the background that assets and pictures often have."""
+    white = torch.rand(len(colors), 1, 1, 1, generator=generator) < 0.4
+    return torch.where(white, torch.ones_like(colors), colors)

@@ -1,0 +1,135 @@
+"""One UNet, several LoRA adapters, each row of a batch with its own."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from peft.tuners import lora
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+BASE = "__base__"
+
+
+class Routing:
+    """Which adapter each row of the current forward pass is scored with."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.present: list[str] = []
+        self._rows: tuple[str, ...] = ()
+        self._scales: dict[tuple[tuple[str, int, float], ...], Tensor] = {}
+
+    @contextmanager
+    def rows(self, adapters: tuple[str, ...]) -> Iterator[None]:
+        """Routes the rows of the forward passes inside the context."""
+        self.active, self._rows, self._scales = True, adapters, {}
+        self.present = [name for name in dict.fromkeys(adapters) if name != BASE]
+        try:
+            yield
+        finally:
+            self.active = False
+
+    def scales(self, columns: tuple[tuple[str, int, float], ...], like: Tensor) -> Tensor:
+        """For each row the scale of every rank of the named adapters, 0 where it has another.
+
+        Args:
+            columns: Name, rank and scale of each adapter.
+            like: Gives the number of axes, the device and the dtype.
+
+        Returns:
+            A tensor of shape (rows, 1, ..., total rank).
+        """
+        if columns not in self._scales:
+            table = [
+                [scale if row == name else 0.0 for name, rank, scale in columns for _ in range(rank)]
+                for row in self._rows
+            ]
+            self._scales[columns] = torch.tensor(table, device=like.device, dtype=like.dtype)
+        scales = self._scales[columns]
+        return scales.view(len(self._rows), *[1] * (like.ndim - 2), -1)
+
+
+class RoutedLinear(lora.Linear):
+    """PEFT's LoRA layer, computing all rows of a mixed batch with two small products.
+
+    PEFT's own mixed batches gather and scatter rows at every layer; here the ranks of all
+    adapters stand side by side and each row's scales are zero outside its own adapter.
+    """
+
+    routing: Routing | None = None
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+        """Adds to each row the output of its own adapter."""
+        if self.routing is None or not self.routing.active:
+            output: Tensor = super().forward(x, *args, **kwargs)
+            return output
+        output = self.base_layer(x)
+        names = [name for name in self.routing.present if name in self.lora_A]
+        if not names:
+            return output
+        down = torch.cat([self.lora_A[name].weight for name in names])
+        up = torch.cat([self.lora_B[name].weight for name in names], dim=1)
+        columns = tuple((name, self.r[name], self.scaling[name]) for name in names)
+        hidden = linear(x.to(down.dtype), down)
+        hidden = hidden * self.routing.scales(columns, hidden)
+        return output + linear(hidden, up).to(output.dtype)
+
+
+def add_lora(
+    unet: Any,  # noqa: ANN401  (a diffusers model with PEFT's mixin)
+    routing: Routing,
+    name: str,
+    rank: int,
+    lora_alpha: float,
+    target_modules: Sequence[str],
+) -> nn.ModuleDict:
+    """Adds a named LoRA adapter to the linear layers of a UNet; at first it changes nothing.
+
+    Args:
+        unet: The denoiser.
+        routing: Tells its layers which row wears which adapter.
+        name: The adapter's name.
+        rank: Rank of the update.
+        lora_alpha: The update is scaled by ``lora_alpha / rank``.
+        target_modules: Endings of the names of the adapted layers.
+
+    Returns:
+        The trainable layers: for each adapted layer, its path with ``/`` for ``.``, the pair
+        ``lora_A`` (down) and ``lora_B`` (up).
+
+    Raises:
+        ValueError: If the name is taken, or the targets are not linear layers of the UNet.
+    """
+    targets = [
+        module
+        for path, module in unet.named_modules()
+        if any(path == target or path.endswith("." + target) for target in target_modules)
+    ]
+    if not targets or not all(isinstance(m, nn.Linear | RoutedLinear) for m in targets):
+        raise ValueError(
+            f"target_modules {list(target_modules)} must name linear layers of the UNet, "
+            "such as to_q, to_k, to_v and to_out.0"
+        )
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=lora_alpha,  # type: ignore[arg-type]  (any number does)
+        target_modules=list(target_modules),
+        init_lora_weights="gaussian",
+    )
+    config._register_custom_module({nn.Linear: RoutedLinear})
+    with warnings.catch_warnings():  # several adapters are the point
+        warnings.filterwarnings("ignore", "Already found a `peft_config` attribute")
+        unet.add_adapter(config, adapter_name=name)
+    layers = nn.ModuleDict()
+    for path, module in unet.named_modules():
+        if isinstance(module, RoutedLinear):
+            module.routing = routing
+            module.set_requires_grad(list(module.lora_A))  # add_adapter froze the others
+            if name in module.lora_A:
+                pair = {"lora_A": module.lora_A[name], "lora_B": module.lora_B[name]}
+                layers[path.replace(".", "/")] = nn.ModuleDict(pair).float()
+    return layers

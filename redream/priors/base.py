@@ -1,0 +1,239 @@
+"""The interface of a 2D diffusion prior, and what every prior can do with it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from redream.losses import guide
+from redream.types import NoisyRows
+
+BASE = "__base__"
+
+
+class Guided(NamedTuple):
+    """Rows to be scored with classifier-free guidance.
+
+    Attributes:
+        rows: The rows with their prompts.
+        guidance_scale: s in eps_uncond + s (eps_cond - eps_uncond). At 1 the unconditional rows
+            cancel and are never computed.
+        negative: Text embedding of the unconditional rows, one or one a row; needed unless the
+            scale is 1.
+    """
+
+    rows: NoisyRows
+    guidance_scale: float = 1.0
+    negative: Float[Tensor, "#B L D"] | None = None
+
+
+class Prior(nn.Module, ABC):
+    """A frozen 2D diffusion prior phi over latents of pictures.
+
+    A prior never trains and always stays in evaluation mode; gradients pass through it to its
+    inputs and to the adapters attached to it. Constructor arguments are the configuration.
+
+    Attributes:
+        alphas_cumprod: alpha_bar of every training timestep.
+        image_size: Side of the square pictures it was trained on, in pixels.
+    """
+
+    alphas_cumprod: Float[Tensor, " T"]
+
+    def __init__(self, alphas_cumprod: Float[Tensor, " T"], image_size: int) -> None:
+        super().__init__()
+        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
+        self.image_size = image_size
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """How many timesteps the prior was trained with."""
+        return self.alphas_cumprod.shape[0]
+
+    @property
+    @abstractmethod
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the latents."""
+
+    @abstractmethod
+    def encode_images(
+        self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "B C h w"]:
+        """Encodes pictures, with gradients.
+
+        Args:
+            images: Pictures in [0, 1] of any size; resized bilinearly to ``image_size``.
+            generator: Samples the encoder's distribution; its mean without one.
+
+        Returns:
+            The latents, scaled as the denoiser expects them.
+        """
+
+    @abstractmethod
+    def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Decodes latents to pictures in [0, 1]."""
+
+    @abstractmethod
+    def encode_prompts(
+        self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """Encodes prompts, optionally as cat(e_psi, c).
+
+        Args:
+            prompts: One prompt a row.
+            prefixes: Token embeddings e_psi put before each prompt's tokens; their gradient
+                flows through the frozen text encoder.
+
+        Returns:
+            The text embeddings, all of one length.
+        """
+
+    @abstractmethod
+    def embed_words(self, text: str) -> Float[Tensor, "P D"]:
+        """The token embeddings of some words, from which a prefix e_psi may start."""
+
+    @abstractmethod
+    def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
+        """Predicts the noise of mixed rows in one forward pass.
+
+        Args:
+            rows: The rows, each with its own timestep, text and adapter.
+
+        Returns:
+            The predicted noise eps, whatever the prior was trained to predict.
+
+        Raises:
+            ValueError: If a row names an adapter that is not attached.
+        """
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in evaluation mode: the prior is frozen, and adapters are mixed only there."""
+        return super().train(False)
+
+    def signal_and_noise(
+        self, timesteps: Int[Tensor, " B"]
+    ) -> tuple[Float[Tensor, "B 1 1 1"], Float[Tensor, "B 1 1 1"]]:
+        """alpha_t and sigma_t of x_t = alpha_t x_0 + sigma_t eps."""
+        alpha_bar = self.alphas_cumprod[timesteps][:, None, None, None]
+        return alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
+
+    def add_noise(
+        self,
+        latents: Float[Tensor, "B C h w"],
+        noise: Float[Tensor, "B C h w"],
+        timesteps: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B C h w"]:
+        """Diffuses latents: x_t = alpha_t x_0 + sigma_t eps."""
+        alpha, sigma = self.signal_and_noise(timesteps)
+        return alpha * latents + sigma * noise
+
+    def predict_guided(self, *requests: Guided) -> tuple[Float[Tensor, "B C h w"], ...]:
+        """Scores several requests, each with its own guidance, in one forward pass.
+
+        Args:
+            *requests: What to score.
+
+        Returns:
+            The guided noise of each request.
+
+        Raises:
+            ValueError: If a guidance scale other than 1 comes without a negative prompt.
+        """
+        parts: list[NoisyRows] = []
+        for request in requests:
+            parts.append(request.rows)
+            if request.guidance_scale != 1.0:
+                if request.negative is None:
+                    raise ValueError(
+                        f"guidance_scale {request.guidance_scale} needs a negative prompt's "
+                        "embedding: pass one, or set the scale to 1"
+                    )
+                text = request.negative.expand_as(request.rows.text)
+                parts.append(request.rows._replace(text=text))
+        noise = iter(self.predict_noise(join_rows(parts)).split([len(p.latents) for p in parts]))
+        guided = []
+        for request in requests:
+            eps = next(noise)
+            if request.guidance_scale != 1.0:
+                eps = guide(next(noise), eps, request.guidance_scale)
+            guided.append(eps)
+        return tuple(guided)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        text: Float[Tensor, "B L D"],
+        guidance_scale: float = 7.5,
+        num_steps: int = 25,
+        generator: torch.Generator | None = None,
+        adapter: str = BASE,
+        negative: Float[Tensor, "#B L D"] | None = None,
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Samples pictures with deterministic DDIM (Song et al., 2020a).
+
+        Args:
+            text: Text embeddings, one picture each.
+            guidance_scale: Classifier-free guidance.
+            num_steps: Denoising steps, evenly spaced from the last timestep.
+            generator: Draws the initial noise.
+            adapter: The adapter that every row is scored with; the frozen prior by default.
+            negative: Embedding of the unconditional rows; the empty prompt's by default.
+
+        Returns:
+            Pictures in [0, 1].
+        """
+        device, dtype = self.alphas_cumprod.device, self.alphas_cumprod.dtype
+        num = text.shape[0]
+        if negative is None and guidance_scale != 1.0:
+            negative = self.encode_prompts([""])
+        latents = torch.randn(
+            (num, *self.latent_shape),
+            generator=generator,
+            device=generator.device if generator is not None else device,
+            dtype=dtype,
+        ).to(device)
+        # Index -1, one step below timestep 0, is the clean picture.
+        alpha_bars = torch.cat([self.alphas_cumprod, self.alphas_cumprod.new_ones(1)])
+        times = torch.linspace(self.num_train_timesteps - 1, -1, num_steps + 1).round().long()
+        for now, after in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
+            timesteps = torch.full((num,), now, device=device)
+            rows = NoisyRows(latents, timesteps, text, (adapter,) * num)
+            (eps,) = self.predict_guided(Guided(rows, guidance_scale, negative))
+            clean = (latents - (1.0 - alpha_bars[now]).sqrt() * eps) / alpha_bars[now].sqrt()
+            latents = alpha_bars[after].sqrt() * clean + (1.0 - alpha_bars[after]).sqrt() * eps
+        return self.decode_latents(latents)
+
+
+def join_rows(parts: Sequence[NoisyRows]) -> NoisyRows:
+    """Joins rows for one forward pass; rows without a camera get zeros where others have one.
+
+    Args:
+        parts: At least one batch of rows.
+
+    Returns:
+        All rows, in order.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    with_camera = next((part.cameras for part in parts if part.cameras is not None), None)
+    cameras = None
+    if with_camera is not None:
+        cameras = torch.cat(
+            [
+                part.cameras
+                if part.cameras is not None
+                else with_camera.new_zeros(len(part.latents), with_camera.shape[1])
+                for part in parts
+            ]
+        )
+    return NoisyRows(
+        torch.cat([part.latents for part in parts]),
+        torch.cat([part.timesteps for part in parts]),
+        torch.cat([part.text for part in parts]),
+        tuple(name for part in parts for name in part.adapters),
+        cameras,
+    )

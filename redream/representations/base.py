@@ -1,0 +1,63 @@
+"""The interface of a 3D representation: what a particle theta must be able to do."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from redream.types import Cameras, Views
+
+
+class Representation(nn.Module, ABC):
+    """A differentiable 3D scene theta inside the box [-1, 1]^3.
+
+    Subclasses live on one device, render with gradients to their parameters, and export a
+    surface. Constructor arguments are the configuration.
+    """
+
+    @abstractmethod
+    def render(self, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders g(theta, psi).
+
+        Args:
+            cameras: ``B`` cameras on the representation's device.
+            height: Rows in pixels.
+            width: Columns in pixels.
+
+        Returns:
+            The views, with gradients to the parameters where they are enabled.
+        """
+
+    @abstractmethod
+    def extract_surface(
+        self, resolution: int
+    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        """Extracts the surface as triangles, counter-clockwise seen from outside.
+
+        Args:
+            resolution: Cells along each axis of the sampling grid, where there is one.
+
+        Returns:
+            Vertices and faces.
+
+        Raises:
+            ValueError: If there is no surface; the message says what to try.
+        """
+
+    @abstractmethod
+    def colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Surface colour in [0, 1] at points, without gradients (for baking a texture)."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint."""
+
+    def background(
+        self, cameras: Cameras, height: int, width: int
+    ) -> Float[Tensor, "B 3 H W"]:
+        """The learned background in [0, 1]; white unless a representation learns one."""
+        return torch.ones(cameras.num, 3, height, width, device=cameras.c2w.device)
+
+    def update(self, step: int) -> None:  # noqa: B027  (optional hook)
+        """Called before each training step, for instance to refresh an occupancy grid."""

@@ -1,0 +1,79 @@
+"""The radiance field of a NeRF: density and colour at a point, from a hash encoding."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from redream.kernels.hash_grid import HashGrid
+from redream.representations.mlp import mlp
+
+
+class Field(nn.Module):
+    """Density and view-independent colour on a hash encoding of the box [-1, 1]^3.
+
+    Density is ``softplus(raw + blob)`` where ``blob = blob_scale (1 - |x| / blob_radius)`` makes
+    the field start as a soft ball (threestudio's ``blob_magic3d``); colour is a sigmoid.
+
+    Args:
+        grid: The hash encoding.
+        hidden: Width of the hidden layers.
+        blob_scale: Height of the density's bias at the centre.
+        blob_radius: Where the bias crosses zero, in world units.
+        generator: Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        grid: HashGrid,
+        hidden: int,
+        blob_scale: float,
+        blob_radius: float,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        self.density_mlp = mlp(grid.num_features, hidden, 1, generator)
+        self.color_mlp = mlp(grid.num_features, hidden, 3, generator)
+        self.blob_scale = blob_scale
+        self.blob_radius = blob_radius
+
+    def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
+        """Hash encoding of world points."""
+        encoded: Tensor = self.grid(0.5 * points + 0.5)
+        return encoded
+
+    def raw_density(
+        self, points: Float[Tensor, "N 3"], encoded: Float[Tensor, "N F"]
+    ) -> Float[Tensor, " N"]:
+        """Density before the softplus; of any sign."""
+        blob = self.blob_scale * (1.0 - points.norm(dim=-1) / self.blob_radius)
+        raw: Tensor = self.density_mlp(encoded)[:, 0] + blob
+        return raw
+
+    def forward(
+        self, points: Float[Tensor, "N 3"]
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N F"]]:
+        """Density per world unit, and the encoding that :meth:`color` takes."""
+        encoded = self.encode(points)
+        return nn.functional.softplus(self.raw_density(points, encoded)), encoded
+
+    def color(self, encoded: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
+        """Colour in [0, 1]."""
+        colors: Tensor = torch.sigmoid(self.color_mlp(encoded))
+        return colors
+
+    def normals(self, points: Float[Tensor, "N 3"], step: float) -> Float[Tensor, "N 3"]:
+        """Unit normals, where density falls fastest, by central differences.
+
+        Args:
+            points: World points.
+            step: Half of the distance between the two points of a difference.
+
+        Returns:
+            The normals, with gradients to the parameters.
+        """
+        axes = step * torch.eye(3, dtype=points.dtype, device=points.device)
+        shifts = torch.cat([axes, -axes])
+        shifted = (points[:, None] + shifts).clamp(-1.0, 1.0).view(-1, 3)
+        raw = self.raw_density(shifted, self.encode(shifted)).view(-1, 2, 3)
+        return nn.functional.normalize(raw[:, 1] - raw[:, 0], dim=-1, eps=1e-8)

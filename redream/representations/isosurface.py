@@ -1,0 +1,80 @@
+"""Triangles from a density grid: marching cubes, without crumbs and without cavities."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from skimage.measure import marching_cubes
+from torch import Tensor
+
+
+def extract_isosurface(
+    density: Float[Tensor, "G G G"], threshold: float, min_share: float = 0.02
+) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+    """Extracts where density crosses a threshold (Lewiner et al., 2003), seen from outside.
+
+    Cavities that nothing connects to the outside are filled: no view can have shaped them.
+
+    Args:
+        density: Values at the cell centres of the box [-1, 1]^3, indexed ``[x, y, z]``; outside
+            the box is empty, so that the surface is closed.
+        threshold: Density at the surface.
+        min_share: Components with a smaller share of all triangles are dropped; the largest
+            always stays.
+
+    Returns:
+        Vertices in the world frame (float32) and faces (int64), counter-clockwise seen from
+        outside, on the CPU.
+
+    Raises:
+        ValueError: If the density nowhere exceeds the threshold; the message names one that has
+            a surface.
+    """
+    highest = float(density.max())
+    if highest <= 0.0:
+        raise ValueError("no surface: the field is empty; train longer, or with less sparsity")
+    if not highest > threshold:
+        raise ValueError(
+            f"no surface at density {threshold:g}: the field's highest density is {highest:.3g}; "
+            f"set surface_density below that, for example {highest / 2:.3g}"
+        )
+    padded = np.pad(density.detach().float().cpu().numpy(), 1)
+    empty, _ = ndimage.label(padded <= threshold)
+    padded[(empty > 0) & (empty != empty[0, 0, 0])] = highest
+    corners, triangles, _, _ = marching_cubes(
+        padded, threshold, gradient_direction="ascent", allow_degenerate=False
+    )
+    vertices = (corners - 0.5) * (2.0 / density.shape[0]) - 1.0
+    return keep_large_components(
+        torch.from_numpy(vertices.astype(np.float32)),
+        torch.from_numpy(triangles.astype(np.int64)),
+        min_share,
+    )
+
+
+def keep_large_components(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], min_share: float
+) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+    """Drops connected components with a small share of the faces, and unused vertices.
+
+    Args:
+        vertices: Positions.
+        faces: Corner indices.
+        min_share: Smallest share of all faces that a component may have; the largest component
+            stays whatever its share.
+
+    Returns:
+        Vertices and faces of the components that stay, in their old order.
+    """
+    corners = faces.cpu().numpy()
+    edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]]])
+    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), [len(vertices)] * 2)
+    _, labels = connected_components(graph, directed=False)
+    sizes = np.bincount(labels[corners[:, 0]])
+    large = sizes >= min(min_share * len(corners), sizes.max())
+    corners = corners[large[labels[corners[:, 0]]]]
+    used, corners = np.unique(corners, return_inverse=True)
+    rows = torch.from_numpy(used).to(vertices.device)
+    return vertices[rows], torch.from_numpy(corners.reshape(-1, 3)).to(faces)

@@ -1,0 +1,317 @@
+"""A neural radiance field on a hash grid (Instant-NGP), pruned by an occupancy grid."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from redream.cameras import rays, turntable
+from redream.kernels.composite import composite, transmittance
+from redream.kernels.hash_grid import HashGrid
+from redream.kernels.march import Samples, march
+from redream.kernels.occupancy import OccupancyGrid, cell_points
+from redream.representations import regularizers
+from redream.representations.background import DirectionBackground
+from redream.representations.base import Representation
+from redream.representations.field import Field
+from redream.representations.isosurface import extract_isosurface
+from redream.types import Cameras, Views, key_generator
+
+
+class _Traced(NamedTuple):
+    """What rays see, ray by ray, and what the regularisers need besides."""
+
+    rgb: Float[Tensor, "R 3"]
+    opacity: Float[Tensor, " R"]
+    depth: Float[Tensor, " R"]
+    normal: Float[Tensor, "R 3"]
+    penalties: dict[str, Tensor]
+
+
+class NeRF(Representation):
+    """A radiance field in the ball of a given radius, rendered by ray marching.
+
+    Density starts as a soft ball (``blob``) and colour does not depend on the direction. While
+    ``training``, samples are jittered, keyed by ``seed``, the step and the number of the render
+    within the step, and views carry the penalties ``sparsity``, ``opacity``, ``orientation`` and
+    ``spread`` (see :mod:`redream.representations.regularizers`).
+
+    Args:
+        seed: Seed of the initial weights and of the jitter.
+        num_levels: Levels of the hash grid.
+        log2_table_size: log2 of the most rows of a level.
+        base_resolution: Cells along each axis of the coarsest level.
+        max_resolution: Cells along each axis of the finest level.
+        hidden: Width of the hidden layers of density and colour.
+        radius: Radius of the scene; nothing is outside. At most sqrt(3), the whole box.
+        num_steps: Samples along the diameter of the scene.
+        blob_scale: Height of the density's initial bias at the centre.
+        blob_radius: Radius at which the bias crosses zero.
+        occupancy_resolution: Cells along each axis of the occupancy grid.
+        occupancy_period: Steps between two refreshes of the occupancy grid.
+        occupancy_warmup: Steps before the first pruning.
+        occupancy_alpha: Opacity of one sample below which a cell counts as empty.
+        orientation_samples: Samples on which the orientation penalty is estimated; 0 leaves it
+            out.
+        learn_background: Whether to learn a background by direction; white otherwise.
+        surface_density: Density at the extracted surface; None takes half of the density at
+            which rays stop, on average.
+        component_share: Smallest share of all triangles that a component of the surface has.
+        grid_lr: Learning rate of the hash grid.
+        mlp_lr: Learning rate of the perceptrons.
+        background_lr: Learning rate of the background.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        num_levels: int = 8,
+        log2_table_size: int = 15,
+        base_resolution: int = 8,
+        max_resolution: int = 128,
+        hidden: int = 32,
+        radius: float = 1.0,
+        num_steps: int = 64,
+        blob_scale: float = 10.0,
+        blob_radius: float = 0.5,
+        occupancy_resolution: int = 32,
+        occupancy_period: int = 16,
+        occupancy_warmup: int = 64,
+        occupancy_alpha: float = 0.01,
+        orientation_samples: int = 512,
+        learn_background: bool = True,
+        surface_density: float | None = None,
+        component_share: float = 0.02,
+        grid_lr: float = 1e-2,
+        mlp_lr: float = 1e-3,
+        background_lr: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        if not 0.0 < radius <= 3.0**0.5 + 1e-6:
+            raise ValueError(f"NeRF: radius must be in (0, sqrt(3)], got {radius}")
+        if num_steps < 1 or occupancy_period < 1 or blob_radius <= 0.0:
+            raise ValueError(
+                "NeRF: num_steps, occupancy_period and blob_radius must be positive, got "
+                f"{num_steps}, {occupancy_period}, {blob_radius}"
+            )
+        generator = key_generator(seed)
+        grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
+        self.field = Field(grid, hidden, blob_scale, blob_radius, generator)
+        self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
+        self.step_length = 2.0 * radius / num_steps
+        self.occupancy = OccupancyGrid(occupancy_resolution, occupancy_alpha / self.step_length)
+        self.radius = radius
+        self.normal_step = 2.0 / max_resolution
+        self.occupancy_period = occupancy_period
+        self.occupancy_warmup = occupancy_warmup
+        self.orientation_samples = orientation_samples
+        self.surface_density = surface_density
+        self.component_share = component_share
+        self.learning_rates = (grid_lr, mlp_lr, background_lr)
+        self.seed = seed
+        self._step = 0
+        self._num_renders = 0
+
+    def render(self, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders by marching one ray through the centre of each pixel.
+
+        Args:
+            cameras: ``B`` cameras on the field's device.
+            height: Rows in pixels.
+            width: Columns in pixels.
+
+        Returns:
+            The views. Normals are those of the point at the expected depth. Penalties are empty
+            unless ``training``.
+        """
+        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, height, width))
+        generator = key_generator(self.seed, self._step, self._num_renders, device=origins.device)
+        self._num_renders += self.training
+        chunk = len(origins) if torch.is_grad_enabled() else 2**15
+        parts = [
+            self._trace(*part, generator)
+            for part in zip(origins.split(chunk), directions.split(chunk), strict=True)
+        ]
+
+        def image(values: list[Tensor]) -> Tensor:
+            joined = torch.cat(values).view(cameras.num, height, width, -1)
+            return joined.permute(0, 3, 1, 2)
+
+        return Views(
+            rgb=image([part.rgb for part in parts]),
+            opacity=image([part.opacity for part in parts]),
+            depth=image([part.depth for part in parts]),
+            normal=image([part.normal for part in parts]),
+            penalties={
+                name: torch.stack([part.penalties[name] for part in parts]).mean()
+                for name in parts[0].penalties
+            },
+        )
+
+    def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
+        """The learned background in [0, 1]; white where none is learned."""
+        if self.backdrop is None:
+            return super().background(cameras, height, width)
+        _, directions = rays(cameras, height, width)
+        colors: Tensor = self.backdrop(directions)
+        return colors.permute(0, 3, 1, 2)
+
+    def density(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
+        """Density per world unit; 0 outside the box [-1, 1]^3 and beyond the scene's radius."""
+        density, _ = self.field(points)
+        inside = (points.norm(dim=-1) <= self.radius) & (points.abs() <= 1.0).all(-1)
+        return torch.where(inside, density, 0.0)
+
+    @torch.no_grad()
+    def colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Colour in [0, 1] at points, without gradients."""
+        return torch.cat([self.field.color(self.field.encode(p)) for p in points.split(2**16)])
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Keys the step's jitter and refreshes the occupancy grid when it is time.
+
+        Args:
+            step: The training step about to be made.
+        """
+        self._step, self._num_renders = step, 0
+        if step % self.occupancy_period == 0:
+            device = self.occupancy.density.device
+            generator = key_generator(self.seed, step, 2**31, device=device)
+            self.occupancy.refresh(self.density, generator)
+            if step < self.occupancy_warmup:
+                self.occupancy.occupied.fill_(True)
+
+    @torch.no_grad()
+    def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        """Extracts the surface by marching cubes, without small components.
+
+        Args:
+            resolution: Cells along each axis of [-1, 1]^3.
+
+        Returns:
+            Vertices and faces, counter-clockwise seen from outside, on the field's device.
+
+        Raises:
+            ValueError: If there is no surface at ``surface_density``; the message names a
+                density at which there is one.
+        """
+        device = self.occupancy.density.device
+        points = cell_points(resolution, device)
+        density = torch.cat([self.density(part) for part in points.split(2**16)])
+        threshold = self.surface_density
+        if threshold is None:
+            threshold = 0.5 * self._visible_density()
+        vertices, faces = extract_isosurface(
+            density.view(resolution, resolution, resolution), threshold, self.component_share
+        )
+        return vertices.to(device), faces.to(device)
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Optimiser groups ``grid``, ``mlp`` and, where one is learned, ``background``."""
+        grid_lr, mlp_lr, background_lr = self.learning_rates
+        perceptrons = [*self.field.density_mlp.parameters(), *self.field.color_mlp.parameters()]
+        groups: list[dict[str, object]] = [
+            {"name": "grid", "params": list(self.field.grid.parameters()), "lr": grid_lr},
+            {"name": "mlp", "params": perceptrons, "lr": mlp_lr},
+        ]
+        if self.backdrop is not None:
+            backdrop = list(self.backdrop.parameters())
+            groups.append({"name": "background", "params": backdrop, "lr": background_lr})
+        return groups
+
+    def _trace(
+        self,
+        origins: Float[Tensor, "R 3"],
+        directions: Float[Tensor, "R 3"],
+        generator: torch.Generator,
+    ) -> _Traced:
+        samples = self._visible_samples(origins, directions, generator if self.training else None)
+        density, encoded = self.field(samples.positions)
+        nearest = -(origins * directions).sum(-1)  # where each ray is nearest to the origin
+        ray = samples.ray_index.long()
+        beyond = 0.5 * (samples.t_start + samples.t_end) - nearest[ray]
+        channels = torch.cat([self.field.color(encoded), beyond[:, None] ** 2], dim=-1)
+        seen = composite(density, channels, samples)
+        depth = seen.depth / seen.opacity.clamp_min(1e-6)
+
+        hit = (seen.opacity > 1e-2).nonzero()[:, 0]
+        points = origins[hit] + depth.detach()[hit, None] * directions[hit]
+        normal = torch.zeros_like(origins).index_put(
+            (hit,), self.field.normals(points, self.normal_step)
+        )
+        penalties: dict[str, Tensor] = {}
+        if self.training:
+            penalties = {
+                "sparsity": regularizers.sparsity(seen.opacity),
+                "opacity": regularizers.opacity_entropy(seen.opacity),
+                "spread": regularizers.spread(
+                    seen.opacity,
+                    seen.depth - nearest * seen.opacity,
+                    seen.features[:, 3],
+                ),
+            }
+            if self.orientation_samples > 0:
+                penalties["orientation"] = self._orientation(
+                    samples, directions, seen.weights.detach(), generator
+                )
+        return _Traced(
+            rgb=seen.features[:, :3],
+            opacity=seen.opacity,
+            depth=depth,
+            normal=normal * seen.opacity[:, None],
+            penalties=penalties,
+        )
+
+    @torch.no_grad()
+    def _visible_samples(
+        self,
+        origins: Float[Tensor, "R 3"],
+        directions: Float[Tensor, "R 3"],
+        generator: torch.Generator | None,
+    ) -> Samples:
+        """Samples in occupied cells that no matter hides: only those see gradients.
+
+        Samples are jittered by the generator, where there is one.
+        """
+        jitter = origins.new_zeros(len(origins))
+        if generator is not None:
+            jitter.uniform_(generator=generator)
+        samples = march(
+            origins, directions, self.occupancy.occupied, self.step_length, jitter, self.radius
+        )
+        density, _ = self.field(samples.positions)
+        seen = transmittance(density, samples.t_start, samples.t_end, samples.offsets)
+        return samples.keep(seen > 0.0)
+
+    @torch.no_grad()
+    def _visible_density(self) -> float:
+        """Mean density of what a ring of cameras sees, each sample as much as it shows."""
+        cameras = turntable(8, distance=3.0 * self.radius).to(self.occupancy.density.device)
+        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 64, 64))
+        samples = self._visible_samples(origins, directions, None)
+        density, _ = self.field(samples.positions)
+        weights = composite(density, density[:, None], samples).weights
+        return float((weights * density).sum() / weights.sum().clamp_min(1e-8))
+
+    def _orientation(
+        self,
+        samples: Samples,
+        directions: Float[Tensor, "R 3"],
+        weights: Float[Tensor, " N"],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The orientation penalty, on samples drawn in proportion to their weights."""
+        if len(weights) == 0:
+            return weights.new_zeros(())
+        heaped = weights.double().cumsum(0)
+        places = torch.rand(self.orientation_samples, generator=generator, device=weights.device)
+        chosen = torch.searchsorted(heaped, places.double() * heaped[-1])
+        chosen = chosen.clamp_max(len(weights) - 1)
+        normals = self.field.normals(samples.positions[chosen], self.normal_step)
+        along = directions[samples.ray_index[chosen].long()]
+        return regularizers.orientation(normals, along, (weights[chosen] > 0.0).float())

@@ -1,0 +1,183 @@
+"""CLIP (Radford et al., 2021) through open_clip: texts and pictures to unit vectors."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+_LOCAL = "local-dir:"
+
+
+class Encoder:
+    """A CLIP of open_clip that maps texts and pictures into one space of unit vectors.
+
+    The model is loaded when it is first used. Any class with the same two ``encode`` methods and
+    properties can stand in for it.
+
+    Args:
+        model: A model of open_clip such as ``ViT-B-32``, ``hf-hub:<repository>``, or a folder
+            (with or without ``local-dir:`` before it) with ``open_clip_config.json``, weights in safetensors and, where
+            the config names an ``hf_tokenizer_name``, the tokenizer's files.
+        pretrained: Tag or file of the weights; only for a model's bare name.
+        device: For example ``cpu`` or ``cuda``; ``auto`` takes the GPU where there is one.
+        batch_size: Texts or pictures encoded at once.
+
+    Raises:
+        FileNotFoundError: If a local folder or its configuration is missing.
+        ValueError: If a bare name comes without weights.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: str | None = None,
+        device: str = "auto",
+        batch_size: int = 64,
+    ) -> None:
+        if Path(model).expanduser().is_dir():
+            model = f"{_LOCAL}{model}"
+        self.model, self.pretrained, self.batch_size = model, pretrained, batch_size
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(automatic if device == "auto" else device)
+        if self.folder is not None:
+            if not (self.folder / "open_clip_config.json").is_file():
+                raise FileNotFoundError(
+                    f"{self.folder} has no open_clip_config.json: name an open_clip model's folder"
+                )
+        elif ":" not in model and pretrained is None:
+            raise ValueError(f"encoder {model} needs weights: set `pretrained` to one of its tags")
+
+    @property
+    def folder(self) -> Path | None:
+        """The model's local folder, or None where open_clip or the hub supplies it."""
+        if not self.model.startswith(_LOCAL):
+            return None
+        return Path(self.model[len(_LOCAL) :]).expanduser()
+
+    @property
+    def init_args(self) -> dict[str, str | None]:
+        """Constructor arguments that make an encoder of the same vectors; paths are absolute."""
+        model = self.model if self.folder is None else f"{_LOCAL}{self.folder.resolve()}"
+        return {"model": model, "pretrained": self.pretrained}
+
+    @cached_property
+    def name(self) -> str:
+        """What tells this encoder's vectors from another's; follows a local folder's content."""
+        if self.folder is None:
+            return f"{self.model}/{self.pretrained}" if self.pretrained else self.model
+        digest = hashlib.sha256((self.folder / "open_clip_config.json").read_bytes())
+        for path in sorted(self.folder.glob("*.safetensors")):
+            digest.update(path.read_bytes())
+        return f"{self.folder.resolve().name}@{digest.hexdigest()[:12]}"
+
+    @property
+    def dimension(self) -> int:
+        """Length D of the vectors."""
+        return int(self.encode_texts([""]).shape[1])
+
+    @property
+    def image_size(self) -> int:
+        """Height of the pictures the model sees, in pixels."""
+        return self._height_width[0]
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Resizing and normalisation of pictures, as open_clip states it."""
+        return dict(self._clip.visual.preprocess_cfg)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: list[str]) -> Float[Tensor, "B D"]:
+        """Encodes texts.
+
+        Args:
+            texts: The texts; long ones are cut by the tokenizer.
+
+        Returns:
+            Unit vectors on the CPU.
+        """
+        parts = [
+            self._clip.encode_text(
+                self._tokenizer(texts[start : start + self.batch_size]).to(self.device)
+            )
+            for start in range(0, len(texts), self.batch_size)
+        ]
+        return functional.normalize(torch.cat(parts).float(), dim=-1).cpu()
+
+    @torch.no_grad()
+    def encode_images(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
+        """Encodes pictures.
+
+        Args:
+            images: Pictures in [0, 1] of any size.
+
+        Returns:
+            Unit vectors on the CPU.
+        """
+        parts = [
+            self._clip.encode_image(self.preprocess(chunk.to(self.device)))
+            for chunk in torch.split(images, self.batch_size)
+        ]
+        return functional.normalize(torch.cat(parts).float(), dim=-1).cpu()
+
+    def preprocess(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
+        """Resizes and normalises pictures as open_clip's own transform does."""
+        config = self.preprocessing
+        target = self._height_width
+        size = (images.shape[-2], images.shape[-1])
+        ratios = (target[0] / size[0], target[1] / size[1])
+        if config["resize_mode"] != "squash":  # keep the aspect; then cut or pad the longer side
+            ratio = max(ratios) if config["resize_mode"] == "shortest" else min(ratios)
+            ratios = (ratio, ratio)
+        resized = (max(1, round(size[0] * ratios[0])), max(1, round(size[1] * ratios[1])))
+        if resized != size:
+            images = functional.interpolate(
+                images, resized, mode=config["interpolation"], antialias=True, align_corners=False
+            ).clamp(0.0, 1.0)
+        images = _centre(images, target, config["fill_color"] / 255.0)
+        mean, std = (images.new_tensor(config[key])[:, None, None] for key in ("mean", "std"))
+        return (images - mean) / std
+
+    @property
+    def _height_width(self) -> tuple[int, int]:
+        size = self.preprocessing["size"]
+        return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    @cached_property
+    def _clip(self) -> Any:  # noqa: ANN401  (open_clip ships no types)
+        import open_clip  # takes seconds, so only when a model is needed
+
+        try:
+            model = open_clip.create_model(
+                self.model, pretrained=self.pretrained, device=self.device, require_pretrained=True
+            )
+        except Exception as error:  # open_clip, the hub and safetensors raise whatever they like
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"cannot load encoder {self.model}: {reason}") from error
+        return model.eval().requires_grad_(False)
+
+    @cached_property
+    def _tokenizer(self) -> Callable[[list[str]], Tensor]:
+        import open_clip
+
+        try:
+            tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(self.model)
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"cannot load the tokenizer of {self.model}: {reason}") from error
+        return tokenizer
+
+
+def _centre(
+    images: Float[Tensor, "B 3 H W"], target: tuple[int, int], fill: float
+) -> Float[Tensor, "B 3 h w"]:
+    """Cuts or pads pictures to a size about their centre."""
+    rows, columns = target[0] - images.shape[-2], target[1] - images.shape[-1]
+    top, left = math.floor(rows / 2), math.floor(columns / 2)  # negative where it cuts
+    return functional.pad(images, (left, columns - left, top, rows - top), value=fill)

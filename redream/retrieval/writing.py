@@ -1,0 +1,106 @@
+"""Writes an index folder, whole or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from redream.retrieval.index import (
+    COLUMNS,
+    FORMAT_VERSION,
+    IMAGE,
+    MANIFEST,
+    TABLE,
+    TEXT,
+    EmbeddingIndex,
+    file_hash,
+)
+from redream.retrieval.portable import Reference, make_portable
+from redream.types import Asset
+
+
+def write_index(
+    path: str | Path,
+    assets: Sequence[Asset],
+    text: np.ndarray,
+    image: np.ndarray,
+    encoder: Reference,
+    store: Reference | None = None,
+    manifest: dict[str, Any] | None = None,
+) -> EmbeddingIndex:
+    """Writes an index folder; it appears whole or not at all, and replaces an older index.
+
+    Args:
+        path: The folder.
+        assets: One record per row.
+        text: Caption vectors, ``rows D``, unit length.
+        image: Picture vectors, ``rows D``, unit length.
+        encoder: ``name`` and ``init_args`` of the encoder; paths are absolute.
+        store: ``class_path`` and ``init_args`` of the assets' store; paths are absolute.
+        manifest: What else should be remembered, such as the pooling.
+
+    Returns:
+        The index, opened.
+
+    Raises:
+        ValueError: If ``path`` is a folder of something else.
+    """
+    path = Path(path).expanduser()
+    check_replaceable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        columns = {name: [getattr(asset, name) for asset in assets] for name in COLUMNS}
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        pq.write_table(pa.table(columns, schema=schema), building / TABLE)
+        np.save(building / TEXT, text.astype(np.float16), allow_pickle=False)
+        np.save(building / IMAGE, image.astype(np.float16), allow_pickle=False)
+        files = {
+            name: {"bytes": (building / name).stat().st_size, "sha256": file_hash(building / name)}
+            for name in (TABLE, TEXT, IMAGE)
+        }
+        references = {
+            name: make_portable(reference, path)
+            for name, reference in (("encoder", encoder), ("store", store))
+            if reference is not None
+        }
+        written = {
+            "format_version": FORMAT_VERSION,
+            "count": len(assets),
+            "dimension": int(text.shape[1]),
+            "normalisation": "unit vectors",
+            **(manifest or {}),
+            **references,
+            "files": files,
+        }
+        (building / MANIFEST).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+        building.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            os.replace(path, old)
+            os.replace(building, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(building, path)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return EmbeddingIndex.open(path)
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuses to write an index over a folder that is none.
+
+    Raises:
+        ValueError: If ``path`` exists and is neither empty nor an index.
+    """
+    if path.exists() and not (path / MANIFEST).is_file():
+        if not path.is_dir() or any(path.iterdir()):
+            raise ValueError(f"{path} exists and is no index: name another folder")

@@ -1,0 +1,134 @@
+"""What changes over a run: ramps, the range of diffusion times, and the weight w(t)."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Weighting = Literal["sigma_squared", "uniform", "fantasia3d"]
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A value that goes linearly from ``start`` to ``end`` between two steps.
+
+    Attributes:
+        start: Value until ``begin_step``.
+        end: Value from ``end_step`` on.
+        begin_step: Where the change begins.
+        end_step: Where it is complete; equal to ``begin_step`` for a hard switch there.
+    """
+
+    start: float
+    end: float
+    begin_step: int = 0
+    end_step: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin_step <= self.end_step:
+            raise ValueError(
+                f"a ramp must not end before it begins: set 0 <= begin_step <= end_step, "
+                f"not {self.begin_step} and {self.end_step}"
+            )
+
+    def at(self, step: int) -> float:
+        """The value at a step."""
+        if step >= self.end_step:
+            return self.end
+        if step <= self.begin_step:
+            return self.start
+        progress = (step - self.begin_step) / (self.end_step - self.begin_step)
+        return self.start + progress * (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class TimestepRange:
+    """The diffusion times that are sampled, as fractions of all training timesteps.
+
+    Attributes:
+        low: Lower end, in [0, 1).
+        high: Upper end, in (0, 1]; ramping it down anneals the distillation toward detail.
+    """
+
+    low: Ramp = field(default_factory=lambda: Ramp(0.02, 0.02))
+    high: Ramp = field(default_factory=lambda: Ramp(0.98, 0.98))
+
+    def __post_init__(self) -> None:
+        for name, ramp in (("low", self.low), ("high", self.high)):
+            if not (0.0 <= ramp.start <= 1.0 and 0.0 <= ramp.end <= 1.0):
+                raise ValueError(f"the {name} end of the timestep range must stay within 0 and 1")
+
+    def bounds(self, step: int, num_train_timesteps: int) -> tuple[int, int]:
+        """The smallest and the largest timestep at a step, both inclusive.
+
+        Args:
+            step: Training step.
+            num_train_timesteps: How many timesteps the prior was trained with.
+
+        Returns:
+            The bounds, within [0, num_train_timesteps - 1].
+
+        Raises:
+            ValueError: If the range is empty at this step.
+        """
+        low, high = self.low.at(step), self.high.at(step)
+        if low > high:
+            raise ValueError(
+                f"the timestep range is empty at step {step} ({low:.3f} > {high:.3f}): "
+                "lower `low` or raise `high`"
+            )
+        last = num_train_timesteps - 1
+        return (
+            min(round(low * num_train_timesteps), last),
+            min(round(high * num_train_timesteps), last),
+        )
+
+    def sample(
+        self, num: int, step: int, num_train_timesteps: int, generator: torch.Generator
+    ) -> Int[Tensor, " B"]:
+        """Samples timesteps uniformly between the bounds of a step.
+
+        Args:
+            num: How many.
+            step: Training step.
+            num_train_timesteps: How many timesteps the prior was trained with.
+            generator: The source of randomness; the result lives on its device.
+
+        Returns:
+            The timesteps.
+        """
+        low, high = self.bounds(step, num_train_timesteps)
+        return torch.randint(low, high + 1, (num,), generator=generator, device=generator.device)
+
+
+def score_weight(
+    weighting: Weighting,
+    alphas_cumprod: Float[Tensor, " T"],
+    timesteps: Int[Tensor, " B"],
+) -> Float[Tensor, "B 1 1 1"]:
+    """The weight w(t) of Eqs. 1 and 2.
+
+    Args:
+        weighting: ``sigma_squared``: 1 - alpha_bar, DreamFusion's and ProlificDreamer's;
+            ``uniform``: 1; ``fantasia3d``: sqrt(alpha_bar) (1 - alpha_bar).
+        alphas_cumprod: alpha_bar of every training timestep.
+        timesteps: The timestep of each row.
+
+    Returns:
+        The weights, shaped to multiply latents.
+
+    Raises:
+        ValueError: If the weighting is unknown.
+    """
+    alpha_bar = alphas_cumprod[timesteps][:, None, None, None]
+    if weighting == "sigma_squared":
+        return 1.0 - alpha_bar
+    if weighting == "uniform":
+        return torch.ones_like(alpha_bar)
+    if weighting == "fantasia3d":
+        return alpha_bar.sqrt() * (1.0 - alpha_bar)
+    raise ValueError(
+        f"unknown weighting {weighting!r}: choose sigma_squared, uniform or fantasia3d"
+    )

@@ -1,0 +1,53 @@
+"""The names of the embedded world: a config may say ``embedded:index`` instead of a path.
+
+What stands before the name stays: ``local-dir:embedded:retrieval_clip`` becomes open_clip's name
+of a model in a folder.
+"""
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_NAME = re.compile(r"(?P<before>(?:local-dir:)?)embedded:(?P<name>\w+)")
+
+
+def resolve(value: Any, find: Callable[[str], Path] | None = None) -> Any:  # noqa: ANN401
+    """Replaces ``embedded:NAME`` by a path, anywhere in a value.
+
+    Args:
+        value: A string or path, or namespaces, dictionaries, lists and tuples of them; anything
+            else is left alone.
+        find: Gives the path of a name; by default the first replacement prepares the embedded
+            world in ReDream's cache folder.
+
+    Returns:
+        A copy of the value with paths in the places of such names.
+
+    Raises:
+        ValueError: If the embedded world has nothing of that name.
+    """
+    find = find or _find
+    if isinstance(value, str | Path):
+        match = _NAME.fullmatch(str(value))
+        return type(value)(f"{match['before']}{find(match['name'])}") if match else value
+    if isinstance(value, argparse.Namespace):
+        return type(value)(**{key: resolve(each, find) for key, each in vars(value).items()})
+    if isinstance(value, dict):
+        return {key: resolve(each, find) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(resolve(each, find) for each in value)
+    return value
+
+
+def _find(name: str) -> Path:
+    from redream.mini.prepare import embedded_world  # the one door to the embedded world
+    from redream.plugins import suggest
+
+    world = embedded_world()
+    names = type(world).__annotations__
+    if name not in names:
+        raise ValueError(f"embedded:{name} does not exist; {suggest(name, names)}")
+    path: Path = getattr(world, name)
+    return path

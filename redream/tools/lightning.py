@@ -1,0 +1,140 @@
+"""``redream fit | validate | test | predict``: LightningCLI on ReDream's module and data."""
+
+import inspect
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace, set_parsing_settings
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+
+from redream.plugins import Component, describe_broken, find_class, list_components
+from redream.tools.embedded import resolve
+from redream.tools.output import require_writable
+from redream.tools.parser_errors import explain
+
+IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
+"""What a config may import, besides plugins: a config from a stranger is data, not code."""
+
+
+class Parser(LightningArgumentParser):
+    """LightningCLI's parser with errors of one line and the names of the embedded world."""
+
+    components: Sequence[Component] = ()
+    """What is installed: the names that a config may use."""
+
+    core: dict[str, type] = {}
+    """The classes behind the top-level keys ``trainer``, ``model`` and ``data``."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises a ValueError that says in one line what is wrong and what would be right."""
+        if not self.exit_on_error:  # a parser inside a parser: the outer one reports
+            super().error(message, ex)
+        usable = [component for component in self.components if component.reason is None]
+        classes = [find_class(component.group, component.name) for component in usable]
+        extras = [*_descendants(Callback), *_descendants(Logger)]
+        keys = [f"{key}.{name}" for key, each in self.core.items() for name in _parameters(each)]
+        raise ValueError(
+            explain(
+                message,
+                keys=[*keys, "prompt", "config", "ckpt_path", "seed_everything"],
+                parameters={name for each in [*classes, *extras] for name in _parameters(each)},
+                classes=[each.__name__ for each in [*classes, *extras]],
+                broken=[component for component in self.components if component.reason],
+            )
+        ) from ex
+
+    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
+        instances: Namespace = super().instantiate(resolve(namespace), *args, **kwargs)
+        return instances
+
+    def instantiate_classes(self, cfg: Namespace, **kwargs: Any) -> Namespace:  # noqa: ANN401
+        """The name by which Lightning still calls ``instantiate``."""
+        return self.instantiate(cfg, **kwargs)
+
+
+class ReDreamCLI(LightningCLI):
+    """LightningCLI with ``prompt`` as a top-level key, handed to the data."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds ``--prompt``, which in YAML is the line ``prompt: ...``."""
+        parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
+        parser.link_arguments("prompt", "data.prompt")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
+        """Parses the arguments; they are the command line, so Lightning need not warn of them."""
+        self.config = parser.parse_args(args)
+
+    def before_instantiate_classes(self) -> None:
+        """Finds out before the heavy work whether there is a prompt and room for the output."""
+        config = self.config[self.subcommand]
+        if not config.prompt.strip():
+            raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
+        require_writable(Path(config.trainer.default_root_dir or "."))
+
+
+def main(verb: str, arguments: Sequence[str]) -> None:
+    """Runs one of Lightning's four verbs.
+
+    Args:
+        verb: ``fit``, ``validate``, ``test`` or ``predict``.
+        arguments: The command line after the verb.
+
+    Raises:
+        ValueError: If the command line or config is wrong; one line.
+    """
+    from redream.data import RetrievalDataModule
+    from redream.module import ReDream
+
+    run(ReDream, RetrievalDataModule, [verb, *arguments])
+
+
+def run(
+    module: type[LightningModule], data: type[LightningDataModule], arguments: Sequence[str]
+) -> ReDreamCLI:
+    """Loads the plugins, then parses the arguments and runs the verb.
+
+    Args:
+        module: The LightningModule behind the key ``model``.
+        data: The LightningDataModule behind the key ``data``.
+        arguments: The verb and its options.
+
+    Returns:
+        The finished command, with its ``trainer``, ``model`` and ``datamodule``.
+    """
+    for logger in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(logger).setLevel(logging.WARNING)  # no greetings
+    Parser.components = list_components()
+    Parser.core = {"trainer": Trainer, "model": module, "data": data}
+    for component in Parser.components:
+        if component.reason is not None:
+            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
+    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
+    set_parsing_settings(
+        import_path_denylist=["*"],
+        import_path_allowlist=[*IMPORTABLE, *plugins, module.__module__, data.__module__],
+    )
+    return ReDreamCLI(
+        module,
+        data,
+        parser_class=Parser,
+        seed_everything_default=0,
+        auto_configure_optimizers=False,
+        save_config_kwargs={"overwrite": True},
+        args=list(arguments),
+    )
+
+
+def _descendants(base: type[Any]) -> Iterable[type[Any]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _descendants(each)
+
+
+def _parameters(each: type) -> list[str]:
+    return [name for name in inspect.signature(each).parameters if not name.startswith("_")]

@@ -1,0 +1,49 @@
+"""Files and folders that a tool writes: tried before the work, and never left half-written."""
+
+import os
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+_LINE = 14  # pixels of a line of text
+
+
+def require_writable(folder: Path) -> None:
+    """Finds out whether a folder can be made and written to, without making it.
+
+    Raises:
+        OSError: If it cannot; the message says why in one line.
+    """
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"cannot write to {folder}: {existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write to {folder}: no permission for {existing}")
+
+
+def write_contact_sheet(rows: list[tuple[str, Float[Tensor, "B 3 H W"]]], path: Path) -> None:
+    """Writes pictures as a PNG, one line of text and one row of pictures after another.
+
+    Args:
+        rows: For each row its text and its pictures in [0, 1], all of one size.
+        path: The file; its folder is made where it is missing.
+    """
+    num, _, height, width = rows[0][1].shape
+    sheet = Image.new("RGB", (num * width, len(rows) * (height + _LINE)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (text, pictures) in enumerate(rows):
+        top = row * (height + _LINE)
+        draw.text((2, top + 1), text, fill="black")
+        strip = torch.cat(list(pictures), dim=-1).clamp(0.0, 1.0).permute(1, 2, 0)
+        array = (strip * 255.0).round().to(torch.uint8).cpu().numpy()
+        sheet.paste(Image.fromarray(array), (0, top + _LINE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        sheet.save(unfinished, format="PNG")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

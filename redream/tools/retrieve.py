@@ -1,0 +1,102 @@
+"""``redream retrieve PROMPT``: the assets nearest to a prompt, as text, JSON and pictures."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.assets import AssetRenderer, Store
+from redream.cameras import turntable
+from redream.plugins import find_class
+from redream.retrieval import EmbeddingIndex
+from redream.tools.arguments import ToolParser
+from redream.tools.embedded import resolve
+from redream.tools.output import require_writable, write_contact_sheet
+from redream.types import Asset
+
+
+def main(verb: str, arguments: Sequence[str]) -> None:
+    """Retrieves, prints what was found and writes the contact sheet.
+
+    Args:
+        verb: ``retrieve``.
+        arguments: The command line after the verb.
+
+    Raises:
+        ValueError: If the prompt, the index, the retriever or k is wrong.
+    """
+    options = _parser(verb).parse_args(arguments)
+    require_writable(options.out.parent)
+    index = resolve(options.index)
+    retriever: Any = find_class("redream.retrievers", options.retriever)
+    assets = retriever(index=index).retrieve(options.prompt, options.k)
+    print(as_json(assets) if options.json else as_text(assets))
+    store = open_store(EmbeddingIndex.open(index))
+    if store is None:
+        print("no contact sheet: the index does not know its store", file=sys.stderr)
+        return
+    rows = [(asset.caption, show(store, asset.uid)) for asset in assets]
+    write_contact_sheet(rows, options.out)
+    print(f"pictures: {options.out}", file=sys.stderr)
+
+
+def as_json(assets: Sequence[Asset]) -> str:
+    """The assets as a JSON list of objects with uid, caption, scores and license."""
+    keys = ("uid", "caption", "scores", "license")
+    return json.dumps([{key: getattr(asset, key) for key in keys} for asset in assets], indent=2)
+
+
+def as_text(assets: Sequence[Asset]) -> str:
+    """The assets as one line each."""
+    lines = []
+    for asset in assets:
+        scores = "  ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
+        lines.append(f"{asset.uid}  {asset.caption}  {scores}  {asset.license}")
+    return "\n".join(lines)
+
+
+def open_store(index: EmbeddingIndex) -> Store | None:
+    """The store that an index names, or None where it names none.
+
+    The class is looked up among the installed stores by its name, so that an index from a
+    stranger cannot have anything else imported.
+    """
+    if index.store is None:
+        return None
+    store: Any = find_class("redream.stores", index.store["class_path"].rpartition(".")[2])
+    opened: Store = store(**index.store["init_args"])
+    return opened
+
+
+def show(
+    store: Store, uid: str, num_views: int = 8, size: int = 128
+) -> Float[Tensor, "num_views 3 size size"]:
+    """Pictures of an asset from all around, over white."""
+    views = AssetRenderer(store.load(uid)).render(turntable(num_views), size, size)
+    return views.over(torch.ones(1, 3, 1, 1))
+
+
+def _parser(verb: str) -> ToolParser:
+    parser = ToolParser(prog=f"redream {verb}", description="Find the assets nearest to a prompt.")
+    parser.add_argument("prompt", metavar="PROMPT", help='such as "a striped dog"')
+    parser.add_argument(
+        "--index", metavar="DIR", default="embedded:index", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--retriever", metavar="NAME", default="ExactRetriever", help="default: %(default)s"
+    )
+    parser.add_argument("-k", type=int, default=3, help="how many assets; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument(
+        "--out",
+        metavar="PNG",
+        type=Path,
+        default=Path("outputs/retrieval.png"),
+        help="the contact sheet; default: %(default)s",
+    )
+    return parser

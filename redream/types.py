@@ -1,0 +1,205 @@
+"""The values that walk through the house, and the legend of their shapes.
+
+Shape legend, used in every annotation of the package:
+
+====  ==========================================================
+B     batch: views, cameras or rows of a noisy batch
+H W   image height and width in pixels
+h w   latent height and width
+C     latent channels
+L D   text tokens and their width
+V F   mesh vertices and faces
+N     points, rays or samples
+====  ==========================================================
+
+Images are float in [0, 1] with shape ``B 3 H W``. The world is right-handed with +Y up and an
+asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Material(NamedTuple):
+    """A glTF base colour: a factor, and a texture that multiplies it.
+
+    Attributes:
+        base_color: RGBA factor in [0, 1], sRGB-encoded as pictures are.
+        texture: RGBA picture in [0, 1], row 0 at the top (v = 0, as glTF has it), or None.
+        unlit: Whether the colour is shown without shading (``KHR_materials_unlit``).
+    """
+
+    base_color: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    texture: Float[Tensor, "H W 4"] | None = None
+    unlit: bool = False
+
+
+class TriangleMesh(NamedTuple):
+    """Triangles with everything that colours them, attributes given per face corner.
+
+    Attributes:
+        vertices: Positions in the world frame.
+        faces: Indices into ``vertices``, counter-clockwise seen from outside.
+        corner_normals: Unit shading normals.
+        corner_uvs: glTF texture coordinates (origin at the top left).
+        corner_colors: RGBA vertex colours in [0, 1]; ones where an asset has none.
+        face_materials: Index into ``materials`` of each face.
+        materials: The materials.
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    corner_normals: Float[Tensor, "F 3 3"]
+    corner_uvs: Float[Tensor, "F 3 2"]
+    corner_colors: Float[Tensor, "F 3 4"]
+    face_materials: Int[Tensor, " F"]
+    materials: tuple[Material, ...]
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What is known of a 3D asset without opening it.
+
+    Attributes:
+        uid: Identifier, unique in its store.
+        caption: One sentence that describes the asset (c_ret in the paper).
+        license: Short licence code such as ``cc0`` or ``by``; ``unknown`` where none is stated.
+        author: Who made it.
+        source: Where it is from (a URL or a file).
+        scores: Named similarities of a retrieval, for example ``{"text": 0.31, "image": 0.27}``.
+    """
+
+    uid: str
+    caption: str
+    license: str = "unknown"
+    author: str = "unknown"
+    source: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Cameras(NamedTuple):
+    """A batch of pinhole cameras that look at the origin (psi in the paper).
+
+    Attributes:
+        c2w: Camera-to-world matrices, OpenGL axes (x right, y up, looking along -z).
+        fovy_deg: Vertical field of view in degrees.
+        azimuth_deg: 0 looks at the front from +Z, growing toward +X, in [-180, 180).
+        elevation_deg: Growing upward, in [-90, 90].
+        distance: Distance to the origin in world units.
+    """
+
+    c2w: Float[Tensor, "B 4 4"]
+    fovy_deg: Float[Tensor, " B"]
+    azimuth_deg: Float[Tensor, " B"]
+    elevation_deg: Float[Tensor, " B"]
+    distance: Float[Tensor, " B"]
+
+    def select(self, index: slice | Tensor) -> "Cameras":
+        """Selects cameras by a slice or an index tensor; the batch axis stays."""
+        return Cameras(*(tensor[index] for tensor in self))
+
+    def to(self, device: torch.device | str) -> "Cameras":
+        """Moves the cameras to a device."""
+        return Cameras(*(tensor.to(device) for tensor in self))
+
+    @property
+    def num(self) -> int:
+        """How many cameras there are."""
+        return self.c2w.shape[0]
+
+
+class Views(NamedTuple):
+    """What a renderer g(theta, psi) returns.
+
+    Attributes:
+        rgb: Colour premultiplied by opacity, that is, over black.
+        opacity: Coverage in [0, 1].
+        depth: Expected distance along the ray, 0 where nothing is hit.
+        normal: World-space unit normals premultiplied by opacity.
+        penalties: Unweighted regularisers by name (scalars); empty for meshes.
+    """
+
+    rgb: Float[Tensor, "B 3 H W"]
+    opacity: Float[Tensor, "B 1 H W"]
+    depth: Float[Tensor, "B 1 H W"]
+    normal: Float[Tensor, "B 3 H W"]
+    penalties: dict[str, Tensor]
+
+    def over(self, background: Float[Tensor, "B 3 #H #W"]) -> Float[Tensor, "B 3 H W"]:
+        """Composites the views over a background picture or colour in [0, 1]."""
+        return self.rgb + (1.0 - self.opacity) * background
+
+
+class NoisyRows(NamedTuple):
+    """Rows for one forward pass of the denoiser; each row wears one hat.
+
+    Attributes:
+        latents: Noisy latents x_t.
+        timesteps: Integer diffusion time of each row.
+        text: Text embedding of each row.
+        adapters: For each row the adapter that it is scored with: ``"omega"``, ``"zeta"`` or
+            ``"__base__"`` for the frozen prior phi.
+        cameras: Flattened camera embedding psi to be added to the time embedding; rows of
+            adapters without a camera are zero. None when no row has one.
+    """
+
+    latents: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    text: Float[Tensor, "B L D"]
+    adapters: tuple[str, ...]
+    cameras: Float[Tensor, "B E"] | None = None
+
+
+class References(NamedTuple):
+    """Rendered views of the N retrieved assets, facing front, rendered once.
+
+    Attributes:
+        rgba: RGBA pictures in [0, 1], colour premultiplied by alpha.
+        cameras: The cameras of all pictures, in the same order, flattened to ``N*M``.
+        captions: The caption of each asset.
+        asset_index: The asset each picture shows.
+    """
+
+    rgba: Float[Tensor, "B 4 H W"]
+    cameras: Cameras
+    captions: tuple[str, ...]
+    asset_index: Int[Tensor, " B"]
+
+
+class Batch(NamedTuple):
+    """One training step's input: the interface between data and module.
+
+    Attributes:
+        step: Global step, from which every random number of the step is keyed.
+        prompt: The user's prompt c.
+    """
+
+    step: int
+    prompt: str
+
+
+def key_generator(seed: int, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Makes a random generator keyed by (seed, keys), for instance (seed, step, particle).
+
+    The same key gives the same numbers whatever the order of particles or the number of
+    processes.
+
+    Args:
+        seed: The run's seed.
+        *keys: Non-negative integers such as step and particle.
+        device: Where the generator lives.
+
+    Returns:
+        A fresh generator.
+    """
+    mixed = seed & 0xFFFFFFFFFFFFFFFF
+    for key in keys:  # splitmix64: neighbouring keys give unrelated streams
+        mixed = (mixed + 0x9E3779B97F4A7C15 + (key & 0xFFFFFFFF)) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+    return torch.Generator(device=device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)

@@ -1,0 +1,257 @@
+import io
+import json
+import logging
+import struct
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from fabricated import quadrant_picture, textured_quad, write_box_glb
+from PIL import Image
+
+from redream.assets import AssetRenderer, load_mesh
+from redream.cameras import turntable
+
+
+def glb(header, buffer=b""):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    if buffer:
+        buffer += b"\0" * (-len(buffer) % 4)
+        chunks += struct.pack("<II", len(buffer), 0x004E4942) + buffer
+    return b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks
+
+
+def triangle_glb(material=None, attributes=None, extra_primitives=(), **header):
+    """One triangle; ``attributes`` maps a name to (array, accessor's component type and type)."""
+    positions = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)
+    arrays = {"POSITION": (positions, 5126, "VEC3", False), **(attributes or {})}
+    buffer, views, accessors, names = b"", [], [], {}
+    for name, (array, component, kind, normalised) in arrays.items():
+        data = array.tobytes()
+        views.append({"buffer": 0, "byteOffset": len(buffer), "byteLength": len(data)})
+        names[name] = len(accessors)
+        accessors.append(
+            {
+                "bufferView": len(views) - 1,
+                "componentType": component,
+                "count": len(array),
+                "type": kind,
+                "normalized": normalised,
+            }
+        )
+        buffer += data + b"\0" * (-len(data) % 4)
+    primitive = {"attributes": names}
+    if material is not None:
+        primitive["material"] = 0
+        header["materials"] = [material]
+    return glb(
+        {
+            "asset": {"version": "2.0"},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"mesh": 0}],
+            "meshes": [{"primitives": [primitive, *extra_primitives]}],
+            "accessors": accessors,
+            "bufferViews": views,
+            "buffers": [{"byteLength": len(buffer)}],
+            **header,
+        },
+        buffer,
+    )
+
+
+def load(tmp_path, data, name="a.glb"):
+    (tmp_path / name).write_bytes(data)
+    return load_mesh(tmp_path / name)
+
+
+def test_normalises_whatever_size_and_place(tmp_path):
+    for scale, offset in [(0.001, 0.0), (130.0, 80.0), (1.0, -5.0)]:
+        mesh = trimesh.creation.icosphere(2)
+        mesh.apply_scale([scale, 2 * scale, scale])
+        mesh.apply_translation([offset, offset, 0.0])
+        mesh.export(tmp_path / "a.glb")
+        vertices = load_mesh(tmp_path / "a.glb").vertices
+        centre = (vertices.amin(0) + vertices.amax(0)) / 2
+        torch.testing.assert_close(centre, torch.zeros(3), atol=1e-5, rtol=0)
+        assert vertices.norm(dim=-1).max() == pytest.approx(0.9, abs=1e-5)
+        extent = vertices.amax(0) - vertices.amin(0)
+        torch.testing.assert_close(extent, torch.tensor([0.9, 1.8, 0.9]), atol=1e-3, rtol=0)
+
+
+def test_node_transforms_apply_down_the_graph_and_instances_repeat(tmp_path):
+    scene = trimesh.Scene()
+    turn = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0])  # +Z to +X
+    child = trimesh.transformations.translation_matrix([0, 0, 4])
+    box = trimesh.creation.box((1, 1, 1))
+    scene.add_geometry(box, geom_name="box", node_name="root", transform=turn)
+    scene.graph.update("child", "root", matrix=child, geometry="box")
+    data = scene.export(file_type="glb")
+    mesh = load(tmp_path, data)
+    assert mesh.faces.shape == (24, 3)
+    extent = mesh.vertices.amax(0) - mesh.vertices.amin(0)
+    torch.testing.assert_close(extent / extent[1], torch.tensor([5.0, 1.0, 1.0]))
+
+
+def test_a_mirroring_node_keeps_faces_and_normals_outward(tmp_path):
+    scene = trimesh.Scene()
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    scene.add_geometry(trimesh.creation.icosphere(1), transform=mirror)
+    mesh = load(tmp_path, trimesh.exchange.gltf.export_glb(scene, include_normals=True))
+    corners = mesh.vertices[mesh.faces]
+    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((cross * corners.mean(1)).sum(-1) > 0).all()
+    assert ((mesh.corner_normals * corners).sum(-1) > 0).all()
+
+
+def test_base_colour_factor_is_encoded_as_srgb(tmp_path):
+    pbr = {"baseColorFactor": [0.5, 0.0, 1.0, 0.25]}
+    opaque = load(tmp_path, triangle_glb({"pbrMetallicRoughness": pbr})).materials[0]
+    assert opaque.base_color == pytest.approx((0.7354, 0.0, 1.0, 1.0), abs=1e-4)
+    blended = {"pbrMetallicRoughness": pbr, "alphaMode": "BLEND"}
+    assert load(tmp_path, triangle_glb(blended)).materials[0].base_color[3] == 0.25
+    masked = {"pbrMetallicRoughness": pbr, "alphaMode": "MASK", "alphaCutoff": 0.3}
+    assert load(tmp_path, triangle_glb(masked)).materials[0].base_color[3] == 0.0
+    masked["alphaCutoff"] = 0.2
+    assert load(tmp_path, triangle_glb(masked)).materials[0].base_color[3] == 1.0
+
+
+def test_unlit_and_specular_glossiness_materials(tmp_path):
+    unlit = {"extensions": {"KHR_materials_unlit": {}}}
+    assert load(tmp_path, triangle_glb(unlit)).materials[0].unlit
+    assert not load(tmp_path, triangle_glb({})).materials[0].unlit
+    glossy = {"KHR_materials_pbrSpecularGlossiness": {"diffuseFactor": [1.0, 0.0, 0.0, 1.0]}}
+    mesh = load(tmp_path, triangle_glb({"extensions": glossy}))
+    assert mesh.materials[0].base_color == pytest.approx((1.0, 0.0, 0.0, 1.0))
+
+
+def test_vertex_colours_of_every_component_type(tmp_path):
+    truth = torch.tensor([0.7354, 0.0, 1.0, 1.0])  # linear 0.5, 0, 1
+    for dtype, component, top in [
+        (np.float32, 5126, 1),
+        (np.uint8, 5121, 255),
+        (np.uint16, 5123, 65535),
+    ]:
+        color = (np.array([[0.5, 0.0, 1.0, 0.5]] * 3) * top).astype(dtype)
+        attributes = {"COLOR_0": (color, component, "VEC4", top > 1)}
+        mesh = load(tmp_path, triangle_glb(attributes=attributes))
+        torch.testing.assert_close(
+            mesh.corner_colors[0], truth.expand(3, 4), atol=3e-3, rtol=0
+        )  # opaque unless the material blends
+    mesh = load(tmp_path, triangle_glb({"alphaMode": "BLEND"}, attributes))
+    assert mesh.corner_colors[0, 0, 3] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_texture_coordinates_normalised_integers_and_transform(tmp_path):
+    uv = (np.array([[0.0, 0.25], [1.0, 0.5], [0.5, 1.0]]) * 65535).astype(np.uint16)
+    attributes = {"TEXCOORD_1": (uv, 5123, "VEC2", True)}
+    transform = {"offset": [0.5, 0.0], "scale": [2.0, 1.0]}
+    texture = {"index": 0, "texCoord": 1, "extensions": {"KHR_texture_transform": transform}}
+    png = io.BytesIO()
+    Image.fromarray(quadrant_picture()).save(png, format="PNG")
+    (tmp_path / "a.png").write_bytes(png.getvalue())
+    data = triangle_glb(
+        {"pbrMetallicRoughness": {"baseColorTexture": texture}},
+        attributes,
+        textures=[{"source": 0}],
+        images=[{"uri": "a.png"}],
+    )
+    mesh = load(tmp_path, data)
+    truth = torch.tensor([[0.5, 0.25], [2.5, 0.5], [1.5, 1.0]])
+    torch.testing.assert_close(mesh.corner_uvs[0], truth, atol=1e-4, rtol=0)
+
+
+def test_texture_is_upright_in_glb_and_obj(tmp_path):
+    quad = textured_quad(quadrant_picture())
+    quad.export(tmp_path / "quad.glb")
+    obj, files = trimesh.exchange.obj.export_obj(quad, return_texture=True)
+    (tmp_path / "quad.obj").write_text(obj)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    for name in ("quad.glb", "quad.obj"):
+        mesh = load_mesh(tmp_path / name)
+        rgb = AssetRenderer(mesh, ambient=1.0, diffuse=0.0).render(turntable(1, 0.0), 32, 32).rgb[0]
+        for (row, column), color in {
+            (13, 13): (1, 0, 0),
+            (13, 18): (0, 1, 0),
+            (18, 13): (0, 0, 1),
+            (18, 18): (1, 1, 1),
+        }.items():
+            assert rgb[:, row, column].tolist() == pytest.approx(color, abs=0.02), name
+
+
+def test_ply_vertex_colours(tmp_path):
+    sphere = trimesh.creation.icosphere(1)
+    sphere.visual.vertex_colors = np.tile([51, 102, 204, 255], (len(sphere.vertices), 1))
+    sphere.export(tmp_path / "a.ply")
+    mesh = load_mesh(tmp_path / "a.ply")
+    truth = torch.tensor([0.2, 0.4, 0.8, 1.0]).expand_as(mesh.corner_colors)
+    torch.testing.assert_close(mesh.corner_colors, truth)
+
+
+def test_lines_and_points_are_skipped_with_a_note(tmp_path, caplog):
+    extra = [{"attributes": {"POSITION": 0}, "mode": mode} for mode in (0, 1, 3)]
+    with caplog.at_level(logging.WARNING):
+        mesh = load(tmp_path, triangle_glb(extra_primitives=extra))
+    assert len(mesh.faces) == 1
+    assert "skipped 3 line or point primitives" in caplog.text
+
+
+@pytest.mark.parametrize("cut", [3, 16, 100, 0.5, 0.99])
+def test_truncated_glb_is_one_line(tmp_path, cut):
+    write_box_glb(tmp_path / "whole.glb")
+    data = (tmp_path / "whole.glb").read_bytes()
+    with pytest.raises(ValueError, match=r"cut\.glb") as error:
+        load(tmp_path, data[: cut if cut > 1 else int(cut * len(data))], "cut.glb")
+    assert "\n" not in str(error.value)
+
+
+def test_faults_name_the_file_in_one_line(tmp_path):
+    nan = np.full((3, 3), np.nan, dtype=np.float32)
+    flat = np.zeros((3, 3), dtype=np.float32)
+    faults = {
+        "text": b"this is a text file, not a model",
+        "nan": triangle_glb(attributes={"POSITION": (nan, 5126, "VEC3", False)}),
+        "flat": triangle_glb(attributes={"POSITION": (flat, 5126, "VEC3", False)}),
+        "draco": triangle_glb(extensionsRequired=["KHR_draco_mesh_compression"]),
+        "empty": glb({"asset": {"version": "2.0"}}),
+        "list": glb([]),
+    }
+    for name, data in faults.items():
+        with pytest.raises(ValueError, match=f"{name}.glb: ") as error:
+            load(tmp_path, data, f"{name}.glb")
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="use one of"):
+        load(tmp_path, b"", "a.fbx")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        load_mesh(tmp_path / "absent.glb")
+
+
+def test_degenerate_faces_do_not_stretch_the_box(tmp_path):
+    vertices = np.concatenate([trimesh.creation.box((1, 1, 1)).vertices, [[50, 50, 50]] * 3])
+    faces = np.concatenate([trimesh.creation.box((1, 1, 1)).faces, [[8, 9, 10]]])
+    trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "a.ply")
+    mesh = load_mesh(tmp_path / "a.ply")
+    assert len(mesh.faces) == 12
+    assert mesh.vertices.abs().max() == pytest.approx(0.9 / 3**0.5, abs=1e-5)
+
+
+def test_gltf_with_files_beside_it(tmp_path):
+    for name, data in trimesh.exchange.gltf.export_gltf(
+        trimesh.Scene(trimesh.creation.box())
+    ).items():
+        (tmp_path / name).write_bytes(data)
+    assert len(load_mesh(tmp_path / "model.gltf").faces) == 12
+
+
+def test_real_assets_load_and_show(objaverse):
+    files = sorted(objaverse.rglob("*.glb"))[::40]
+    for file in files:
+        mesh = load_mesh(file)
+        assert mesh.vertices.norm(dim=-1).max() == pytest.approx(0.9, abs=1e-5)
+        views = AssetRenderer(mesh).render(turntable(1), 32, 32)
+        assert 0.005 < views.opacity.mean() < 0.6
+        assert torch.isfinite(views.rgb).all()

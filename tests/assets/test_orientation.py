@@ -1,0 +1,92 @@
+import math
+
+import pytest
+import torch
+from fabricated import BLUE, GREEN, RED, make_box
+
+from redream.assets import (
+    AssetRenderer,
+    align_front,
+    orientation_success,
+    rotate_yaw,
+    wilson_interval,
+)
+from redream.assets.orientation import find_front
+from redream.cameras import turntable
+
+FRONTED = {"+z": RED, "-z": BLUE, "+x": GREEN, "-x": GREEN}
+
+
+def encode_images(images):
+    """Mean colour of what is not white."""
+    shown = (images.amin(1, keepdim=True) < 0.9).float()
+    mean = (images * shown).sum((2, 3)) / shown.sum((2, 3)).clamp_min(1)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def encode_texts(texts):
+    named = {"front": RED, "side": GREEN, "back": BLUE}
+    return torch.tensor([next(c for n, c in named.items() if n in text) for text in texts])
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 37.0, 90.0, 180.0, -101.0, 265.5])
+def test_finds_and_undoes_a_known_yaw(yaw_deg):
+    turned = rotate_yaw(make_box(FRONTED), yaw_deg)
+    aligned, found = align_front(turned, "a box", encode_images, encode_texts)
+    assert found.has_front
+    assert abs((found.yaw_deg - yaw_deg + 180) % 360 - 180) <= 6.0
+    rgb = AssetRenderer(aligned).render(turntable(1, 0.0), 16, 16).rgb[0, :, 8, 8]
+    assert rgb.tolist() == pytest.approx(RED, abs=1e-3)
+
+
+def test_what_has_no_front_is_left_alone():
+    for colors in ({}, {"+z": GREEN, "-z": GREEN, "+x": GREEN, "-x": GREEN}):
+        mesh = rotate_yaw(make_box(colors), 70.0)
+        aligned, found = align_front(mesh, "a box", encode_images, encode_texts)
+        assert not found.has_front
+        assert found.yaw_deg == 0.0
+        assert aligned is mesh
+
+
+def test_rotation_moves_the_front_to_that_azimuth():
+    turned = rotate_yaw(make_box(FRONTED), 90.0)
+    rgb = AssetRenderer(turned).render(turntable(4, 0.0), 16, 16).rgb[:, :, 8, 8]
+    torch.testing.assert_close(rgb[1], torch.tensor(RED))
+    torch.testing.assert_close(rgb[2], torch.tensor(GREEN))
+    normal = AssetRenderer(turned).render(turntable(4, 0.0), 17, 17).normal[1, :, 8, 8]
+    torch.testing.assert_close(normal, torch.tensor([1.0, 0.0, 0.0]), atol=1e-5, rtol=0)
+
+
+def test_one_loud_view_does_not_outvote_the_circle():
+    azimuth = torch.arange(16) * (2 * math.pi / 16)
+    yaw = math.radians(67.5)
+    front = 0.3 + 0.03 * (azimuth - yaw).cos()
+    back = 0.3 - 0.03 * (azimuth - yaw).cos()
+    side = 0.3 + 0.03 * (azimuth - yaw).sin().abs()
+    front[11] += 0.08  # at the back
+    assert front.argmax() == 11
+    found = find_front(torch.stack([front, side, back]))
+    assert found.yaw_deg == pytest.approx(67.5, abs=20.0)
+
+
+def test_profile_amplitude_is_measured_in_similarity():
+    azimuth = torch.arange(16) * (2 * math.pi / 16)
+    scores = torch.stack([0.02 * azimuth.cos(), torch.zeros(16), -0.02 * azimuth.cos()])
+    found = find_front(scores)
+    assert found.contrast == pytest.approx(0.04, abs=1e-6)
+    assert found.confidence == pytest.approx(1.0, abs=1e-6)
+    assert not find_front(scores, min_contrast=0.05).has_front
+
+
+def test_success_counts_within_45_degrees_round_the_circle():
+    rate = orientation_success([0.0, 350.0, 45.0, 46.0, -170.0], [0.0, 10.0, 0.0, 0.0, 170.0])
+    assert (rate.num_successes, rate.num_assets, rate.rate) == (4, 5, 0.8)
+    assert 0 < rate.low < 0.8 < rate.high < 1
+
+
+def test_wilson_interval_matches_published_values():
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=2e-4)  # Newcombe 1998
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=2e-4)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=2e-4)
+    with pytest.raises(ValueError, match="at least one"):
+        wilson_interval(0, 0)

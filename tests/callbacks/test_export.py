@@ -1,0 +1,182 @@
+import json
+
+import imageio_ffmpeg
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from redream.callbacks import Export
+from redream.callbacks.export import asset_pictures
+from redream.metrics import Metric
+
+PRODUCTS = {
+    "particle_0.glb",
+    "particle_1.glb",
+    "turntable_0.mp4",
+    "turntable_1.mp4",
+    "metrics.json",
+    "attribution.md",
+    "report.html",
+    "adapter",
+    "retrieval",
+}
+
+
+class Coverage(Metric):
+    """The share of pixels that are not white: larger for the larger sphere."""
+
+    def measure(self, prompt, pictures, cameras):
+        assert pictures.shape[0] == cameras.num == 8
+        return {"coverage": float((pictures < 1).any(dim=1).float().mean())}
+
+
+@pytest.fixture
+def export():
+    return Export(
+        [Coverage()],
+        surface_resolution=16,
+        texture_size=64,
+        num_frames=8,
+        frame_size=32,
+        record_every_n_steps=1,
+    )
+
+
+def _names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def _all_files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 7\n")
+    train(toy.Module(), [export])
+    assert _names(tmp_path) == PRODUCTS | {"config.yaml"}
+    radii = [trimesh.load_scene(tmp_path / f"particle_{i}.glb").extents[0] / 2 for i in (0, 1)]
+    assert radii == pytest.approx([0.6, 0.4], abs=0.01)
+    for i in (0, 1):
+        num_frames, seconds = imageio_ffmpeg.count_frames_and_secs(
+            str(tmp_path / f"turntable_{i}.mp4")
+        )
+        assert num_frames == 8 and seconds == pytest.approx(0.5, abs=0.01)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["prompt"] == 'a <striped> dog & a "cat"'
+    assert metrics["steps"] == 4 and metrics["interrupted"] is False
+    assert 0.05 < metrics["peak_memory_gib"] < 64
+    big, small = (particle["coverage"] for particle in metrics["particles"])
+    assert big > 1.5 * small > 0
+    attribution = (tmp_path / "attribution.md").read_text()
+    for word in ("uid-0", "Ann", "by", "https://example.org/dog", "0.310", "uid-1", "Bob", "cc0"):
+        assert word in attribution
+    with Image.open(tmp_path / "retrieval" / "asset_1.png") as image:
+        assert image.getpixel((0, 0)) == (255, 255, 255)
+        assert image.getpixel((15, 8)) == (102, 102, 102)  # the front picture of the second asset
+    report = (tmp_path / "report.html").read_text()
+    assert "seed: 7" in report and "distillation" in report
+    assert export.losses.curves["distillation"][0][0] == 1
+    assert len(export.losses.curves["distillation"]) == 4
+
+
+def test_ctrl_c_exports_what_there_is(toy, train, export, tmp_path):
+    with pytest.raises(SystemExit):
+        train(toy.Module(fail_at=2), [export])
+    assert _names(tmp_path) == PRODUCTS
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["steps"] == 2 and metrics["interrupted"] is True
+    assert "interrupted" in (tmp_path / "report.html").read_text()
+
+
+def test_an_error_exports_what_there_is_and_stays_the_error(toy, train, export, tmp_path):
+    with pytest.raises(ZeroDivisionError, match="stopped"):
+        train(toy.Module(fail_at=2, failure=ZeroDivisionError), [export])
+    assert _names(tmp_path) == PRODUCTS
+
+
+def test_an_error_before_the_first_step_leaves_nothing(toy, train, export, tmp_path):
+    with pytest.raises(ValueError, match="stopped"):
+        train(toy.Module(fail_at=0, failure=ValueError), [export])
+    assert not _names(tmp_path)
+
+
+def test_an_export_that_fails_leaves_only_whole_files(toy, train, export, tmp_path):
+    module = toy.Module(fail_at=2, failure=ZeroDivisionError)
+    render = module.particles[1].render
+
+    def render_then_fail(cameras, height, width):
+        if cameras.azimuth_deg[0] < 0:  # half way round
+            raise OSError("disk full")
+        return render(cameras, height, width)
+
+    module.particles[1].render = render_then_fail
+    with (
+        pytest.warns(RuntimeWarning, match="unfinished: disk full"),
+        pytest.raises(ZeroDivisionError),
+    ):
+        train(module, [export])
+    assert _names(tmp_path) == {"particle_0.glb", "turntable_0.mp4"}
+    trimesh.load_scene(tmp_path / "particle_0.glb")
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "turntable_0.mp4"))[0] == 8
+
+
+def test_an_error_in_the_final_export_is_not_tried_twice(toy, train, export, tmp_path):
+    module = toy.Module()
+    calls = []
+    module.particles[0].render = lambda *_: calls.append(1) or 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        train(module, [export])
+    assert len(calls) == 1
+    assert not _all_files(tmp_path)
+
+
+def test_a_particle_without_surface_still_has_pictures(toy, train, export, tmp_path):
+    with pytest.warns(RuntimeWarning, match="No model of particle 1: The field is empty"):
+        train(toy.Module(radii=(0.6, 0.0)), [export])
+    assert _names(tmp_path) == PRODUCTS - {"particle_1.glb"}
+    assert "No model of particle 1" in (tmp_path / "report.html").read_text()
+
+
+def test_without_assets_and_references(toy, train, export, tmp_path):
+    data = toy.Data()
+    data.assets, data.references = [], None
+    train(toy.Module(), [export], data=data)
+    assert _names(tmp_path) == PRODUCTS - {"retrieval"}
+    assert "Retrieved assets" not in (tmp_path / "report.html").read_text()
+
+
+def test_a_resumed_run_reports_all_of_its_curve(toy, train, tmp_path):
+    options = {"surface_resolution": 8, "texture_size": 32, "num_frames": 8, "frame_size": 16}
+    first = Export(**options, record_every_n_steps=1)
+    trainer = train(toy.Module(radii=(0.6,)), [first], num_steps=3)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = Export(**options, record_every_n_steps=1)
+    resumed.load_state_dict(
+        torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"][resumed.state_key]
+    )
+    assert resumed.losses.curves == first.losses.curves
+    assert [step for step, _ in resumed.losses.curves["distillation"]] == [1, 2, 3]
+    assert resumed.state_dict()["seconds"] > 0
+
+
+def test_asset_pictures_choose_the_view_nearest_to_the_front(toy):
+    references = toy.Data().references
+    turned = references._replace(
+        cameras=references.cameras._replace(
+            azimuth_deg=torch.tensor([170.0, 350.0, 20.0, 90.0, -175.0, 40.0, -30.0, 100.0])
+        )
+    )
+    pictures = asset_pictures(turned, 3)
+    assert pictures[0][0, 0, 15].item() == pytest.approx(0.1)  # 350 degrees is 10 off
+    assert pictures[1][0, 0, 15].item() == pytest.approx(0.6)
+    assert pictures[0][0, 0, 0].item() == 1.0  # transparent is white
+    assert pictures[2] is None
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_frames": 12}, {"frame_size": 33}, {"texture_size": 0}]
+)
+def test_unusable_options_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Export(**options)

@@ -1,0 +1,86 @@
+import shutil
+
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+from toy_encoders import save_random_clip
+
+from redream.retrieval import Encoder
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory):
+    return save_random_clip(tmp_path_factory.mktemp("clips") / "tiny", own_tokenizer=True)
+
+
+def test_encodes_to_unit_vectors_as_open_clip_itself(clip_folder):
+    encoder = Encoder(f"local-dir:{clip_folder}", device="cpu", batch_size=2)
+    texts = ["a dog", "a cat", "", "a very long text that the tokenizer has to cut somewhere"]
+    vectors = encoder.encode_texts(texts)
+    assert vectors.shape == (4, encoder.dimension)
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(4))
+    model = open_clip.create_model(f"local-dir:{clip_folder}").eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{clip_folder}")(texts)
+    with torch.no_grad():
+        truth = model.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(vectors, truth)
+    assert not torch.allclose(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "squash", "longest"])
+@pytest.mark.parametrize("size", [(32, 32), (70, 70), (48, 96), (20, 11)])
+def test_preprocessing_agrees_with_open_clips_transform(tmp_path, resize_mode, size):
+    folder = save_random_clip(
+        tmp_path / "clip",
+        own_tokenizer=False,
+        mean=[0.5, 0.4, 0.3],
+        std=[0.2, 0.3, 0.4],
+        resize_mode=resize_mode,
+        interpolation="bicubic",
+        fill_color=0,
+    )
+    encoder = Encoder(f"local-dir:{folder}", device="cpu")
+    picture = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    picture = torch.nn.functional.interpolate(picture[None], size, mode="bilinear")[0]
+    pil = to_pil_image(picture)
+    assert isinstance(pil, Image.Image)
+    config = open_clip.transform.PreprocessCfg(**encoder.preprocessing)
+    transform = open_clip.transform.image_transform_v2(config, is_train=False)
+    truth, ours = transform(pil), encoder.preprocess(picture[None])[0]
+    assert ours.shape == truth.shape
+    assert (ours - truth).abs().mean() < 0.02  # PIL rounds to 8 bits
+
+
+def test_simple_tokenizer_and_hub_name_need_no_network(tmp_path):
+    folder = save_random_clip(tmp_path / "clip", own_tokenizer=False)
+    encoder = Encoder(f"local-dir:{folder}", device="cpu")
+    assert encoder.encode_texts(["a striped dog"]).shape == (1, 24)
+    assert encoder.image_size == 32
+    assert Encoder("ViT-B-32", "laion2b_s34b_b79k").name == "ViT-B-32/laion2b_s34b_b79k"
+
+
+def test_name_follows_content_not_place(clip_folder, tmp_path):
+    name = Encoder(f"local-dir:{clip_folder}").name
+    moved = tmp_path / "elsewhere" / clip_folder.name
+    shutil.copytree(clip_folder, moved)
+    assert Encoder(f"local-dir:{moved}").name == name
+    other = save_random_clip(tmp_path / "other" / clip_folder.name, own_tokenizer=True, seed=1)
+    assert Encoder(f"local-dir:{other}").name != name
+
+
+def test_faults_are_one_line(clip_folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"open_clip_config\.json"):
+        Encoder(f"local-dir:{tmp_path}")
+    with pytest.raises(ValueError, match="needs weights"):
+        Encoder("ViT-B-32")
+    broken = tmp_path / "broken"
+    shutil.copytree(clip_folder, broken)
+    weights = broken / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for _ in range(2):  # cut short, then missing
+        with pytest.raises(ValueError, match="cannot load encoder local-dir:") as error:
+            Encoder(f"local-dir:{broken}", device="cpu").encode_texts(["a"])
+        assert "\n" not in str(error.value)
+        weights.unlink(missing_ok=True)
