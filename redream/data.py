@@ -33,7 +33,9 @@ class RetrievalDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if not prompt.strip():
-            raise ValueError('the prompt is empty: say what to make, as in --prompt "a striped dog"')
+            raise ValueError(
+                'the prompt is empty: say what to make, as in --prompt "a striped dog"'
+            )
         self.prompt = prompt
         self.retriever, self.store, self.encoder = retriever, store, encoder
         self.num_assets = num_assets

@@ -1,15 +1,16 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from lightning import LightningModule
 from torch import Tensor, nn
 
+from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter
-from redream.cameras import concatenate, sample_cameras, view_names
+from redream.cameras import concatenate, sample_cameras, turntable, view_names
 from redream.losses import (
     adapter_loss,
     asset_loss,
@@ -23,8 +24,6 @@ from redream.priors import Guided, Prior, join_rows
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight
 from redream.types import Batch, Cameras, NoisyRows, References, Views, key_generator
-
-_ADAPTER_KEY = 1 << 20  # keys of random numbers: particles count from 0, the adapter is far away
 
 
 class RetrievedAssets(Protocol):
@@ -90,6 +89,8 @@ class ReDream(LightningModule):
         guidance_weight: Weight of Eq. 2 in the sum, a ramp by step.
         warmup_steps: tau, the last step of warm-up.
         sigma: Width of the kernel around an asset in Eq. 3.
+        assignment: Which asset attracts which particle: ``best_first`` gives particle i asset
+            i mod N (Figs. 3 and 10), ``nearest`` the one nearest to its start (App. C).
         adapter_batch_size: Views of assets in each step of Eq. 5.
         held_out_period: Steps between two looks at the held-out views.
         correction_period: App. B's correction is applied every so many steps; 0 never.
@@ -104,6 +105,8 @@ class ReDream(LightningModule):
     Raises:
         ValueError: If counts are out of range.
     """
+
+    asset_of: Int[Tensor, " K"]
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class ReDream(LightningModule):
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
+        assignment: Literal["best_first", "nearest"] = "best_first",
         adapter_batch_size: int = 4,
         held_out_period: int = 50,
         correction_period: int = 3,
@@ -159,6 +163,8 @@ class ReDream(LightningModule):
         self.random_background = random_background
         self.camera_ranges = (elevation_deg, distance, fovy_deg)
         self.seed = seed
+        self.assignment = assignment
+        self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
 
     # ------------------------------------------------------------------ the step, as in Fig. 2
@@ -195,8 +201,7 @@ class ReDream(LightningModule):
         cameras = sample_cameras(self.num_views, generator, *self.camera_ranges).to(self.device)
         views = particle.render(cameras, size, size)
         if torch.rand((), generator=generator) < self.random_background:
-            color = torch.rand(self.num_views, 3, 1, 1, generator=generator)
-            background = _often_white(color, generator).to(self.device)
+            background = random_backgrounds(self.num_views, generator).to(self.device)
         else:
             background = particle.background(cameras, size, size)
         image = views.over(background)
@@ -277,7 +282,7 @@ class ReDream(LightningModule):
 
     def _asset_image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
         """The particle's asset at the particle's cameras, resolution and background."""
-        index = self._asset_of(drawn.particle)
+        index = int(self.asset_of[drawn.particle])
         views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
         return views.over(drawn.background.detach())
 
@@ -289,7 +294,7 @@ class ReDream(LightningModule):
         if self.variational is not None:
             parts["variational"] = self._variational_batch(drawn)
         if self.adapter is not None and not self.adapter.stopped(step):
-            parts["adapter"] = self._adapter_batch(step)
+            parts["adapter"] = self._adaptation.rows(step)
         if not parts:
             return {}
         rows = join_rows([rows for rows, _ in parts.values()])
@@ -316,56 +321,13 @@ class ReDream(LightningModule):
     def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
         """Eq. 4's rows: the particles' views with fresh noise, over all diffusion times."""
         latents = [d.latents.detach() for d in drawn]
-        pairs = [
-            self._fresh_noise(x, d.generator) for x, d in zip(latents, drawn, strict=True)
-        ]
+        last = self.prior.num_train_timesteps
+        pairs = [draw_noise(x, last, d.generator) for x, d in zip(latents, drawn, strict=True)]
         timesteps = torch.cat([t for t, _ in pairs])
         noise = torch.cat([n for _, n in pairs])
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
         cameras = concatenate([d.cameras for d in drawn])
         return self._variational_rows(noisy, timesteps, cameras), noise
-
-    def _adapter_batch(self, step: int) -> tuple[NoisyRows, Tensor]:
-        """Eq. 5's rows: views of the assets with cat(e_psi, the asset's own caption)."""
-        assert self.adapter is not None
-        training, _ = self.adapter.split(len(self._reference_latents))
-        generator = key_generator(self.seed, step, _ADAPTER_KEY)
-        picks = torch.randint(len(training), (self.adapter_batch_size,), generator=generator)
-        return self._reference_rows(training[picks], generator)
-
-    def _reference_rows(
-        self, chosen: Int[Tensor, " B"], generator: torch.Generator
-    ) -> tuple[NoisyRows, Tensor]:
-        assert self.adapter is not None
-        latents = self._reference_latents[chosen].to(self.device)
-        timesteps, noise = self._fresh_noise(latents, generator)
-        references = self._assets.references
-        names = view_names(references.cameras.azimuth_deg[chosen])
-        captions = [references.captions[i] for i in references.asset_index[chosen].tolist()]
-        text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
-        noisy = self.prior.add_noise(latents, noise, timesteps)
-        return NoisyRows(noisy, timesteps, text, (self.adapter.name,) * len(chosen)), noise
-
-    def _fresh_noise(
-        self, latents: Tensor, generator: torch.Generator
-    ) -> tuple[Int[Tensor, " B"], Tensor]:
-        """Uniform diffusion times and noise for the denoising losses."""
-        last = self.prior.num_train_timesteps
-        timesteps = torch.randint(last, (len(latents),), generator=generator)
-        noise = torch.randn(latents.shape, generator=generator)
-        return timesteps.to(latents.device), noise.to(latents)
-
-    @torch.no_grad()
-    def _observe_held_out(self, step: int) -> None:
-        """Every ``held_out_period`` steps, Eq. 5 on the held-out views decides on stopping."""
-        adapter = self.adapter
-        if adapter is None or adapter.stopped(step) or (step + 1) % self.held_out_period:
-            return
-        _, held_out = adapter.split(len(self._reference_latents))
-        rows, noise = self._reference_rows(held_out, key_generator(self.seed, _ADAPTER_KEY))
-        loss = adapter_loss(self.prior.predict_noise(rows), noise)
-        adapter.observe(float(loss))
-        self.log("held_out", loss)
 
     # ------------------------------------------------------------------ the rest of the loop
 
@@ -383,25 +345,52 @@ class ReDream(LightningModule):
         self._prompt = self._assets.prompt
 
     def on_fit_start(self) -> None:
-        """Encodes the references, each over a background of its own, and assigns assets."""
-        references = self._assets.references
-        generator = key_generator(self.seed, _ADAPTER_KEY)
-        num = len(references.rgba)
-        colors = _often_white(torch.rand(num, 3, 1, 1, generator=generator), generator)
-        rgb, alpha = references.rgba[:, :3], references.rgba[:, 3:]
-        images = rgb + (1.0 - alpha) * colors
-        with torch.no_grad():
-            self._reference_latents = torch.cat(
-                [self.prior.encode_images(part.to(self.device)).cpu() for part in images.split(64)]
+        """Encodes the assets' views once."""
+        if self.adapter is not None:
+            self._adaptation = Adaptation(
+                self.prior,
+                self.adapter,
+                self._assets.references,
+                self.adapter_batch_size,
+                self.seed,
             )
 
-    def _asset_of(self, particle: int) -> int:
-        """a_i: the asset that attracts a particle."""
-        return particle % len(self._assets.references.captions)
+        if self.global_step == 0:
+            self.asset_of.copy_(self._assign())
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Watches the held-out views."""
-        self._observe_held_out(self.global_step - 1)
+    @torch.no_grad()
+    def _assign(self) -> Int[Tensor, " K"]:
+        """a_i: the asset that attracts each particle."""
+        num_assets = len(self._assets.references.captions)
+        if self.assignment == "best_first":
+            return torch.arange(len(self.particles)) % num_assets
+        cameras = turntable(8).to(self.device)
+        size = self.render_size
+        assets = [self._assets.render_asset(i, cameras, size, size) for i in range(num_assets)]
+        white = torch.ones(1, 3, 1, 1, device=self.device)
+        nearest = []
+        for particle in self.particles:
+            image = particle.render(cameras, size, size).over(white)  # type: ignore[operator]
+            losses = torch.stack([asset_loss(image, a.over(white), self.sigma) for a in assets])
+            nearest.append(int(losses.argmin()))
+        return torch.tensor(nearest)
+
+    @property
+    def stage(self) -> str:
+        """What the run is doing, for the progress bar."""
+        if self.global_step < self.warmup_steps:
+            return "warm-up"
+        adapting = self.adapter is not None and not self.adapter.stopped(self.global_step)
+        return "distil and adapt" if adapting else "distil"
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Every ``held_out_period`` steps, the held-out views decide on stopping early."""
+        if self.adapter is None or self.adapter.stopped(self.global_step - 1):
+            return
+        if self.global_step % self.held_out_period == 0:
+            loss = self._adaptation.held_out_loss()
+            self.adapter.observe(loss)
+            self.log("held_out", loss)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
@@ -423,9 +412,3 @@ class ReDream(LightningModule):
 def sum_of(terms: Iterable[Tensor]) -> Tensor:
     """Adds scalars; the losses of particles are summed, not averaged."""
     return torch.stack(list(terms)).sum()
-
-
-def _often_white(colors: Tensor, generator: torch.Generator) -> Tensor:
-    """Turns some of random colours white, the background that assets and pictures often have."""
-    white = torch.rand(len(colors), 1, 1, 1, generator=generator) < 0.4
-    return torch.where(white, torch.ones_like(colors), colors)

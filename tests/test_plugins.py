@@ -134,7 +134,7 @@ def test_every_component_of_redream_works():
         warnings.simplefilter("error")
         ours = [each for each in list_components() if each.distribution == "redream"]
     assert [each for each in ours if each.reason is not None] == []
-    assert {each.group for each in ours} >= set(plugins.INTERFACES) - {"redream.metrics"}
+    assert {each.group for each in ours} == set(plugins.INTERFACES)
 
 
 def test_the_listing_names_every_component(install, capsys):

@@ -17,9 +17,7 @@ class EarlyStopping(nn.Module):
         min_improvement: Relative fall of the held-out loss that counts as improvement.
     """
 
-    def __init__(
-        self, max_steps: int | None, patience: int | None, min_improvement: float
-    ) -> None:
+    def __init__(self, max_steps: int | None, patience: int | None, min_improvement: float) -> None:
         super().__init__()
         self.max_steps = max_steps
         self.patience = patience

@@ -22,9 +22,7 @@ def save_lora(directory: Path, lora: nn.ModuleDict, rank: int, lora_alpha: float
         rank: Their rank.
         lora_alpha: Their scale times the rank.
     """
-    tensors = {
-        f"unet.{key.replace('/', '.')}": tensor for key, tensor in lora.state_dict().items()
-    }
+    tensors = {f"unet.{key.replace('/', '.')}": tensor for key, tensor in lora.state_dict().items()}
     config = {
         "unet.r": rank,
         "unet.lora_alpha": lora_alpha,

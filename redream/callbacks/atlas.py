@@ -32,9 +32,7 @@ class Atlas(NamedTuple):
     uvs: Float[Tensor, "A 2"]
 
 
-def unwrap(
-    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], texture_size: int
-) -> Atlas:
+def unwrap(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], texture_size: int) -> Atlas:
     """Unwraps a surface into charts packed into one square.
 
     Args:
@@ -46,9 +44,7 @@ def unwrap(
         The atlas.
     """
     builder = xatlas.Atlas()
-    builder.add_mesh(
-        vertices.detach().cpu().float().numpy(), faces.cpu().numpy().astype(np.uint32)
-    )
+    builder.add_mesh(vertices.detach().cpu().float().numpy(), faces.cpu().numpy().astype(np.uint32))
     packing = xatlas.PackOptions()
     packing.resolution = texture_size
     packing.padding = _PADDING

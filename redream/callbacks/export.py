@@ -88,7 +88,10 @@ class Export(Callback):
         self._has_run = False
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any  # noqa: ANN401
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        *_: Any,  # noqa: ANN401
     ) -> None:
         """Records the losses."""
         self.losses.record(trainer.global_step, trainer.callback_metrics)
@@ -135,9 +138,7 @@ class Export(Callback):
     def _elapsed(self) -> float:
         return self._seconds + (time.monotonic() - self._began if self._began else 0.0)
 
-    def _export(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, interrupted: bool
-    ) -> None:
+    def _export(self, trainer: L.Trainer, pl_module: L.LightningModule, interrupted: bool) -> None:
         self._has_run = True
         if not trainer.is_global_zero:
             return

@@ -44,7 +44,10 @@ class Previews(Callback):
         self.cameras = cameras.turntable(num_views, elevation_deg, distance, fovy_deg)
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any  # noqa: ANN401
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        *_: Any,  # noqa: ANN401
     ) -> None:
         """Writes a sheet when its step has come."""
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:

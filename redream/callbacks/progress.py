@@ -79,7 +79,10 @@ class Progress(ProgressBar):
         self._bar.start()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any  # noqa: ANN401
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        *_: Any,  # noqa: ANN401
     ) -> None:
         """Moves the bar on."""
         step = trainer.global_step

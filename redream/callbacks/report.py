@@ -154,12 +154,20 @@ def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
     source = escape(asset.source)
     if asset.source.startswith(("https://", "http://")):
         source = f'<a href="{source}" rel="noreferrer">source</a>'
-    lines = (scores, f"{escape(asset.license)} &middot; {escape(asset.author)}", source)
+    license_name = escape(_license_name(asset.license))
+    lines = (scores, f"{license_name} &middot; {escape(asset.author)}", source)
     return (
         f'<figure class="card asset">{image}<figcaption><p>{escape(asset.caption)}</p>'
         + "".join(f'<p class="soft">{line}</p>' for line in lines if line)
         + "</figcaption></figure>"
     )
+
+
+def _license_name(code: str) -> str:
+    """Spells a Creative Commons code as people know it; leaves other licences alone."""
+    if code == "unknown":
+        return "licence unknown"
+    return {"cc0": "CC0"}.get(code, f"CC {code.upper()}" if code.startswith("by") else code)
 
 
 def _section(title: str, css_class: str, content: str) -> str:

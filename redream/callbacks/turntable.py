@@ -55,9 +55,7 @@ def contact_sheet(
     """Lays pictures of one size out as a table over white, one sequence a row."""
     num_columns = max(row.shape[0] for row in rows)
     height, width = rows[0].shape[-2:]
-    sheet = torch.ones(
-        3, len(rows) * (height + gap) - gap, num_columns * (width + gap) - gap
-    )
+    sheet = torch.ones(3, len(rows) * (height + gap) - gap, num_columns * (width + gap) - gap)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             top, left = i * (height + gap), j * (width + gap)

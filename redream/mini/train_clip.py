@@ -51,6 +51,7 @@ ATTRIBUTES: tuple[tuple[str, ...], ...] = (
     tuple(VIEW_WORDS),
 )
 SILENT = -1
+SHORT_SHARE = 0.3  # captions cut to their category, so that what shares a category lies near
 
 
 def stated(caption: str) -> list[int]:
@@ -60,6 +61,12 @@ def stated(caption: str) -> list[int]:
         next((values.index(word) for word in words if word in values), SILENT)
         for values in ATTRIBUTES
     ]
+
+
+def shortened(caption: str, record: dict[str, Any]) -> str:
+    """A caption that names nothing but the category and, where the caption does, the view."""
+    _, comma, view = caption.partition(",")
+    return f"a {record['category']}{comma}{view}"
 
 
 def truths(record: dict[str, Any]) -> list[int]:
@@ -140,18 +147,21 @@ def train_clip(
     tokenizer = build_tokenizer(VOCABULARY)
     model, config = build_clip(role, tokenizer)
     model = model.to(device)
-    tokens = tokenize(tokenizer, data.captions)
-    statements = torch.tensor([stated(caption) for caption in data.captions])
+    short = [shortened(*pair) for pair in zip(data.captions, data.records, strict=True)]
+    texts = (data.captions, short)
+    tokens = torch.stack([tokenize(tokenizer, captions) for captions in texts])
+    statements = torch.tensor([[stated(caption) for caption in captions] for captions in texts])
     truth = torch.tensor([truths(record) for record in data.records])
     free = torch.zeros_like(truth, dtype=torch.bool)
     free[:, 3] = torch.tensor([not record["has_front"] for record in data.records])
 
     def step(index: int) -> dict[str, Tensor]:
         generator = key_generator(seed, 3, index)
-        chosen = torch.randint(len(tokens), (batch_size,), generator=generator)
+        chosen = torch.randint(len(data.records), (batch_size,), generator=generator)
+        cut = (torch.rand(batch_size, generator=generator) < SHORT_SHARE).long()
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device)
-        image, text, scale = model(images, tokens[chosen].to(device))
-        positive = agreement(statements[chosen], truth[chosen], free[chosen]).to(device)
+        image, text, scale = model(images, tokens[cut, chosen].to(device))
+        positive = agreement(statements[cut, chosen], truth[chosen], free[chosen]).to(device)
         similarity = scale.clamp(max=50.0) * image @ text.T
         hit = positive.gather(1, similarity.argmax(1, keepdim=True)).float().mean()
         return {"loss": contrastive_loss(similarity, positive), "top1": hit}

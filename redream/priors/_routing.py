@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig
@@ -44,11 +44,11 @@ class Routing:
             A tensor of shape (rows, 1, ..., total rank).
         """
         if columns not in self._scales:
-            table = [
-                [scale if row == name else 0.0 for name, rank, scale in columns for _ in range(rank)]
-                for row in self._rows
+            blocks = [
+                torch.tensor([[scale if row == name else 0.0] * rank for row in self._rows])
+                for name, rank, scale in columns
             ]
-            self._scales[columns] = torch.tensor(table, device=like.device, dtype=like.dtype)
+            self._scales[columns] = torch.cat(blocks, dim=1).to(like)
         scales = self._scales[columns]
         return scales.view(len(self._rows), *[1] * (like.ndim - 2), -1)
 
@@ -71,8 +71,8 @@ class RoutedLinear(lora.Linear):
         names = [name for name in self.routing.present if name in self.lora_A]
         if not names:
             return output
-        down = torch.cat([self.lora_A[name].weight for name in names])
-        up = torch.cat([self.lora_B[name].weight for name in names], dim=1)
+        down = torch.cat([cast(Tensor, self.lora_A[name].weight) for name in names])
+        up = torch.cat([cast(Tensor, self.lora_B[name].weight) for name in names], dim=1)
         columns = tuple((name, self.r[name], self.scaling[name]) for name in names)
         hidden = linear(x.to(down.dtype), down)
         hidden = hidden * self.routing.scales(columns, hidden)
@@ -116,7 +116,7 @@ def add_lora(
         )
     config = LoraConfig(
         r=rank,
-        lora_alpha=lora_alpha,  # type: ignore[arg-type]  (any number does)
+        lora_alpha=lora_alpha,  # type: ignore[arg-type]
         target_modules=list(target_modules),
         init_lora_weights="gaussian",
     )
@@ -131,5 +131,5 @@ def add_lora(
             module.set_requires_grad(list(module.lora_A))  # add_adapter froze the others
             if name in module.lora_A:
                 pair = {"lora_A": module.lora_A[name], "lora_B": module.lora_B[name]}
-                layers[path.replace(".", "/")] = nn.ModuleDict(pair).float()
+                layers[path.replace(".", "/")] = nn.ModuleDict(pair).float().eval()
     return layers

@@ -154,7 +154,8 @@ class Prior(nn.Module, ABC):
                     )
                 text = request.negative.expand_as(request.rows.text)
                 parts.append(request.rows._replace(text=text))
-        noise = iter(self.predict_noise(join_rows(parts)).split([len(p.latents) for p in parts]))
+        eps = self.predict_noise(join_rows(parts))
+        noise = iter(torch.split(eps, [len(part.latents) for part in parts]))
         guided = []
         for request in requests:
             eps = next(noise)

@@ -97,7 +97,7 @@ def letter_tokenizer(max_length: int) -> "CLIPTokenizer":
 
     tokens = ["<|startoftext|>", "<|endoftext|>"]
     tokens += [letter + end for letter in string.ascii_lowercase for end in ("", "</w>")]
-    merges = []
+    merges: list[tuple[str, str]] = []
     for word in WORDS:
         pieces = [*word[:-1], word[-1] + "</w>"]
         while len(pieces) > 1:

@@ -88,12 +88,11 @@ class StableDiffusionPrior(Prior):
         """Encodes pictures with the VAE; see :meth:`Prior.encode_images`."""
         size = (self.image_size, self.image_size)
         if images.shape[-2:] != size:
-            images = interpolate(
-                images, size, mode="bilinear", antialias=True, align_corners=False
-            )
+            images = interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         posterior = self.vae.encode(images.to(self.vae.dtype) * 2.0 - 1.0).latent_dist
         latents: Tensor = posterior.mean if generator is None else posterior.sample(generator)
-        return (latents * self.vae.config.scaling_factor).to(images.dtype)
+        scale = float(self.vae.config.scaling_factor)
+        return (latents * scale).to(images.dtype)
 
     def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decodes latents with the VAE."""

@@ -18,6 +18,8 @@ from redream.representations.field import Field
 from redream.representations.isosurface import extract_isosurface
 from redream.types import Cameras, Views, key_generator
 
+MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
+
 
 class _Traced(NamedTuple):
     """What rays see, ray by ray, and what the regularisers need besides."""
@@ -168,8 +170,11 @@ class NeRF(Representation):
 
     @torch.no_grad()
     def colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """Colour in [0, 1] at points, without gradients."""
-        return torch.cat([self.field.color(self.field.encode(p)) for p in points.split(2**16)])
+        """Colour in [0, 1] at surface points, without gradients.
+
+        A surface is soft: its colour is what a short ray sees that enters it along its normal.
+        """
+        return torch.cat([self._surface_colors(part) for part in points.split(2**14)])
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -237,9 +242,10 @@ class NeRF(Representation):
         beyond = 0.5 * (samples.t_start + samples.t_end) - nearest[ray]
         channels = torch.cat([self.field.color(encoded), beyond[:, None] ** 2], dim=-1)
         seen = composite(density, channels, samples)
-        depth = seen.depth / seen.opacity.clamp_min(1e-6)
+        is_hit = seen.opacity > MIN_OPACITY
+        depth = torch.where(is_hit, seen.depth / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
 
-        hit = (seen.opacity > 1e-2).nonzero()[:, 0]
+        hit = is_hit.nonzero()[:, 0]
         points = origins[hit] + depth.detach()[hit, None] * directions[hit]
         normal = torch.zeros_like(origins).index_put(
             (hit,), self.field.normals(points, self.normal_step)
@@ -287,6 +293,17 @@ class NeRF(Representation):
         density, _ = self.field(samples.positions)
         seen = transmittance(density, samples.t_start, samples.t_end, samples.offsets)
         return samples.keep(seen > 0.0)
+
+    def _surface_colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Mean colour along inward normals, from 2 steps above the surface to 6 below it."""
+        depths = self.step_length * (torch.arange(8, device=points.device) - 1.5)
+        inward = -self.field.normals(points, self.normal_step)
+        along = points[:, None] + depths[:, None] * inward[:, None]
+        density, encoded = self.field(along.view(-1, 3))
+        colors = self.field.color(encoded).view(-1, 8, 3)
+        optical = density.view(-1, 8) * self.step_length
+        weights = torch.exp(optical - optical.cumsum(1)) * -torch.expm1(-optical)
+        return (weights[..., None] * colors).sum(1) / weights.sum(1, keepdim=True).clamp_min(1e-8)
 
     @torch.no_grad()
     def _visible_density(self) -> float:

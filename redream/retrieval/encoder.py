@@ -23,8 +23,8 @@ class Encoder:
 
     Args:
         model: A model of open_clip such as ``ViT-B-32``, ``hf-hub:<repository>``, or a folder
-            (with or without ``local-dir:`` before it) with ``open_clip_config.json``, weights in safetensors and, where
-            the config names an ``hf_tokenizer_name``, the tokenizer's files.
+            (with or without ``local-dir:`` before it) with ``open_clip_config.json``, weights in
+            safetensors and, where the config names an ``hf_tokenizer_name``, the tokenizer's files.
         pretrained: Tag or file of the weights; only for a model's bare name.
         device: For example ``cpu`` or ``cuda``; ``auto`` takes the GPU where there is one.
         batch_size: Texts or pictures encoded at once.
@@ -52,7 +52,9 @@ class Encoder:
                     f"{self.folder} has no open_clip_config.json: name an open_clip model's folder"
                 )
         elif ":" not in model and pretrained is None:
-            raise ValueError(f"encoder {model} needs weights: set `pretrained` to one of its tags")
+            raise ValueError(
+                f"encoder {model} is no folder and needs weights: set `pretrained` to a tag"
+            )
 
     @property
     def folder(self) -> Path | None:

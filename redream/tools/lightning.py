@@ -3,6 +3,7 @@
 import inspect
 import logging
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -107,8 +108,7 @@ def run(
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
     """
-    for logger in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(logger).setLevel(logging.WARNING)  # no greetings
+    _quiet_lightning()
     Parser.components = list_components()
     Parser.core = {"trainer": Trainer, "model": module, "data": data}
     for component in Parser.components:
@@ -128,6 +128,14 @@ def run(
         save_config_kwargs={"overwrite": True},
         args=list(arguments),
     )
+
+
+def _quiet_lightning() -> None:
+    """Keeps from the user what only Lightning's developers can act on, and its greetings."""
+    for logger in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+    warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
 
 
 def _descendants(base: type[Any]) -> Iterable[type[Any]]:

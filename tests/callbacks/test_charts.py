@@ -11,7 +11,9 @@ def test_history_keeps_every_nth_step_and_one_name_per_value():
     history = LossHistory(every_n_steps=2)
     for step in range(1, 7):
         value = torch.tensor(1.0 / step)
-        history.record(step, {"vsd": value, "vsd_step": value, "vsd_epoch": value, "warm_step": 2.0})
+        history.record(
+            step, {"vsd": value, "vsd_step": value, "vsd_epoch": value, "warm_step": 2.0}
+        )
     assert list(history.curves) == ["vsd", "warm_step"]
     assert history.curves["vsd"] == [(s, pytest.approx(1 / s)) for s in (2, 4, 6)]
 

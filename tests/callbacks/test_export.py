@@ -174,9 +174,7 @@ def test_asset_pictures_choose_the_view_nearest_to_the_front(toy):
     assert pictures[2] is None
 
 
-@pytest.mark.parametrize(
-    "options", [{"num_frames": 12}, {"frame_size": 33}, {"texture_size": 0}]
-)
+@pytest.mark.parametrize("options", [{"num_frames": 12}, {"frame_size": 33}, {"texture_size": 0}])
 def test_unusable_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Export(**options)

@@ -106,7 +106,9 @@ def test_every_picture_film_and_model_is_inside(report, html):
     shown = [*report.particles[0].views, *report.particles[1].views, report.assets[0][1]]
     for source, expected in zip(images, shown, strict=True):
         png = base64.b64decode(source.removeprefix("data:image/png;base64,"))
-        pixels = torch.frombuffer(bytearray(Image.open(io.BytesIO(png)).tobytes()), dtype=torch.uint8)
+        pixels = torch.frombuffer(
+            bytearray(Image.open(io.BytesIO(png)).tobytes()), dtype=torch.uint8
+        )
         error = pixels.reshape(16, 16, 3).permute(2, 0, 1) / 255.0 - expected
         assert error.abs().max() < 0.5 / 255 + 1e-6
     films = [v["src"].removeprefix("data:video/mp4;base64,") for v in page.all("video")]

@@ -25,7 +25,7 @@ def test_matter_that_leaves_is_forgotten_after_a_while():
     grid.refresh(ball(0.6))
     grid.refresh(ball(0.2))
     assert grid.occupied[12, 8, 8]  # 5 remembered of 10
-    for _ in range(5):
+    for _ in range(12):
         grid.refresh(ball(0.2))
     assert not grid.occupied[12, 8, 8]
     assert grid.occupied[8, 8, 8]

@@ -10,11 +10,6 @@ from redream.types import NoisyRows
 
 
 @pytest.fixture
-def prior(sd_folders):
-    return StableDiffusionPrior(str(sd_folders["epsilon"]))
-
-
-@pytest.fixture
 def adapted(prior):
     """A prior with both adapters, moved away from their zero start."""
     torch.manual_seed(1)
@@ -54,7 +49,8 @@ def one(rows, index):
 
 
 def test_shapes_follow_the_folder(prior):
-    assert (prior.image_size, prior.latent_shape, prior.num_train_timesteps) == (16, (4, 8, 8), 1000)
+    assert (prior.image_size, prior.latent_shape) == (16, (4, 8, 8))
+    assert prior.num_train_timesteps == 1000
     assert prior.time_embedding_dim == 32
 
 
@@ -117,10 +113,9 @@ def test_unknown_adapter_is_refused(prior):
 
 def test_prior_stays_in_evaluation_mode(adapted):
     prior, omega, zeta = adapted
-    before = {name: value.clone() for name, value in prior.unet.named_buffers()}
     torch.nn.ModuleList([prior, omega, zeta]).train()
-    assert not any(module.training for module in prior.modules())
-    assert before.keys() == dict(prior.unet.named_buffers()).keys()
+    trained = {*omega.modules(), *zeta.modules()}
+    assert not any(module.training for module in prior.modules() if module not in trained)
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])

@@ -39,7 +39,7 @@ def test_views_have_their_shapes_and_ranges(device):
 
 
 def test_the_initial_ball_is_where_and_how_it_should_be():
-    nerf = NeRF(blob_scale=500.0, blob_radius=0.5).eval()
+    nerf = NeRF(blob_scale=5000.0, blob_radius=0.5).eval()
     cameras = orbit(*(torch.tensor([x]) for x in (30.0, 20.0, 3.0, 40.0)))
     views = nerf.render(cameras, 33, 33)
     origins, directions = rays(cameras, 33, 33)

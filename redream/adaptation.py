@@ -1,0 +1,106 @@
+"""Lightweight adaptation (Sec. 4.4): the rows of Eq. 5, drawn from the assets' views."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from redream.adapters import LightAdapter
+from redream.cameras import view_names
+from redream.losses import adapter_loss
+from redream.priors import Prior
+from redream.types import NoisyRows, References, key_generator
+
+_KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
+
+
+class Adaptation:
+    """Teaches omega and e_psi the viewpoints of the retrieved assets, and nothing else.
+
+    The views are encoded once, each over a background of its own. Some are held out; when their
+    loss no longer falls the adapter stops.
+
+    Args:
+        prior: The frozen prior, with the adapter attached.
+        adapter: The light adapter.
+        references: The assets' views and captions.
+        batch_size: Views in each step.
+        seed: Keys every random number, together with the step.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        adapter: LightAdapter,
+        references: References,
+        batch_size: int = 4,
+        seed: int = 0,
+    ) -> None:
+        self.prior, self.adapter, self.references = prior, adapter, references
+        self.batch_size, self.seed = batch_size, seed
+        self.latents = self._encode()
+        self._training, self._held_out = adapter.split(len(self.latents))
+
+    def rows(self, step: int) -> tuple[NoisyRows, Float[Tensor, "B C h w"]]:
+        """Eq. 5's rows at a step and the noise that they should predict.
+
+        Args:
+            step: Keys the choice of views, diffusion times and noise.
+
+        Returns:
+            Rows with cat(e_psi, the asset's own caption), with gradients to e_psi.
+        """
+        generator = key_generator(self.seed, step, _KEY)
+        picks = torch.randint(len(self._training), (self.batch_size,), generator=generator)
+        return self._rows(self._training[picks], generator)
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Eq. 5 on the held-out views, with the same noise each time."""
+        rows, noise = self._rows(self._held_out, key_generator(self.seed, _KEY))
+        return float(adapter_loss(self.prior.predict_noise(rows), noise))
+
+    def _rows(
+        self, chosen: Int[Tensor, " B"], generator: torch.Generator
+    ) -> tuple[NoisyRows, Tensor]:
+        latents = self.latents[chosen]
+        timesteps, noise = draw_noise(latents, self.prior.num_train_timesteps, generator)
+        names = view_names(self.references.cameras.azimuth_deg[chosen])
+        indices = self.references.asset_index[chosen].tolist()
+        captions = [self.references.captions[index] for index in indices]
+        text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
+        noisy = self.prior.add_noise(latents, noise, timesteps)
+        return NoisyRows(noisy, timesteps, text, (self.adapter.name,) * len(names)), noise
+
+    @torch.no_grad()
+    def _encode(self) -> Float[Tensor, "B C h w"]:
+        rgba, device = self.references.rgba, self.prior.alphas_cumprod.device
+        backgrounds = random_backgrounds(len(rgba), key_generator(self.seed, _KEY))
+        images = rgba[:, :3] + (1.0 - rgba[:, 3:]) * backgrounds
+        return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])
+
+
+def draw_noise(
+    latents: Float[Tensor, "B C h w"], num_timesteps: int, generator: torch.Generator
+) -> tuple[Int[Tensor, " B"], Float[Tensor, "B C h w"]]:
+    """Diffusion times, uniform over all, and noise for a denoising loss (Eqs. 4 and 5)."""
+    timesteps = torch.randint(num_timesteps, (len(latents),), generator=generator)
+    noise = torch.randn(latents.shape, generator=generator)
+    return timesteps.to(latents.device), noise.to(latents)
+
+
+def random_backgrounds(
+    num: int, generator: torch.Generator, white_share: float = 0.4
+) -> Float[Tensor, "B 3 1 1"]:
+    """Random colours, some of them white, as assets and pictures often have it.
+
+    Args:
+        num: How many.
+        generator: The source of randomness, on the CPU.
+        white_share: Share of white ones.
+
+    Returns:
+        Colours in [0, 1].
+    """
+    colors = torch.rand(num, 3, 1, 1, generator=generator)
+    is_white = torch.rand(num, 1, 1, 1, generator=generator) < white_share
+    return torch.where(is_white, torch.ones_like(colors), colors)

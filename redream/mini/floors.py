@@ -1,0 +1,145 @@
+"""The embedded world's own measures: what the prior can do, and what adaptation teaches it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.adaptation import Adaptation
+from redream.adapters import LightAdapter
+from redream.losses import adapter_loss
+from redream.mini.categories import CATEGORIES
+from redream.mini.materials import MATERIALS
+from redream.mini.view_classifier import ViewClassifier
+from redream.mini.world import Pair
+from redream.priors import Prior
+from redream.retrieval import Encoder
+from redream.types import References, key_generator
+
+BACK = 2
+
+
+def describe(pair: Pair) -> str:
+    """ "a MATERIAL CATEGORY", or "a CATEGORY" for plain ones."""
+    material, category = pair
+    return f"a {category}" if material == "plain" else f"a {material} {category}"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Shares of samples that the evaluation CLIP names right.
+
+    Attributes:
+        category: Top-1 among all categories.
+        material: Top-1 among all materials, the category given.
+        num: Samples.
+    """
+
+    category: float
+    material: float
+    num: int
+
+
+def recognise(
+    encoder: Encoder, pairs: Sequence[Pair], pictures: Float[Tensor, "B 3 H W"]
+) -> Recognition:
+    """Asks the evaluation CLIP what pictures show.
+
+    Args:
+        encoder: The evaluation CLIP.
+        pairs: The (material, category) that each picture should show.
+        pictures: Samples in [0, 1].
+
+    Returns:
+        The shares named right.
+    """
+    categories, materials = list(CATEGORIES), list(MATERIALS)
+    seen = encoder.encode_images(pictures)
+    named = (seen @ encoder.encode_texts([f"a {name}" for name in categories]).T).argmax(1)
+    tables = {
+        category: encoder.encode_texts([f"a {material} {category}" for material in materials])
+        for category in {category for _, category in pairs}
+    }
+    right = [categories[int(index)] == pair[1] for index, pair in zip(named, pairs, strict=True)]
+    painted = [
+        materials[int((tables[category] @ vector).argmax())] == material
+        for vector, (material, category) in zip(seen, pairs, strict=True)
+    ]
+    return Recognition(sum(right) / len(pairs), sum(painted) / len(pairs), len(pairs))
+
+
+def sample_pictures(
+    prior: Prior,
+    prompts: Sequence[str],
+    guidance_scale: float,
+    seed: int,
+    adapter: LightAdapter | None = None,
+    view: str | None = None,
+) -> Float[Tensor, "B 3 H W"]:
+    """Samples one picture a prompt from the prior, raw or adapted.
+
+    Args:
+        prior: The prior.
+        prompts: What to show.
+        guidance_scale: Classifier-free guidance.
+        seed: Seed of the noise.
+        adapter: Samples with omega, and with e_psi where a view is named; None is the raw prior.
+        view: ``front``, ``side`` or ``back``; the raw prior is asked for it in words.
+
+    Returns:
+        Pictures in [0, 1].
+    """
+    parts = []
+    for start in range(0, len(prompts), 50):
+        chunk = list(prompts[start : start + 50])
+        if adapter is not None and view is not None:
+            text = prior.encode_prompts(chunk, adapter.prefixes([view] * len(chunk)))
+        elif view is not None:
+            text = prior.encode_prompts([f"{prompt}, {view} view" for prompt in chunk])
+        else:
+            text = prior.encode_prompts(chunk)
+        hat = {} if adapter is None else {"adapter": adapter.name}
+        parts.append(
+            prior.sample(text.detach(), guidance_scale, generator=key_generator(seed, start), **hat)
+        )
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def obeys_back(judge: ViewClassifier, pictures: Float[Tensor, "B 3 H W"]) -> float:
+    """Share of pictures that show a back, as the view classifier sees it."""
+    return float((judge(pictures).argmax(1) == BACK).float().mean())
+
+
+def adapt(
+    prior: Prior, adapter: LightAdapter, references: References, batch_size: int, seed: int = 0
+) -> int:
+    """Trains an attached adapter on Eq. 5 alone, to its own end.
+
+    Args:
+        prior: The prior.
+        adapter: The adapter, attached; its budget and patience say when to stop.
+        references: The retrieved assets' views.
+        batch_size: Views in each step.
+        seed: Keys the random numbers.
+
+    Returns:
+        The steps taken.
+    """
+    adaptation = Adaptation(prior, adapter, references, batch_size, seed)
+    optimizer = torch.optim.AdamW(
+        adapter.parameter_groups(), betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0
+    )
+    step = 0
+    while not adapter.stopped(step):
+        rows, noise = adaptation.rows(step)
+        loss = adapter_loss(prior.predict_noise(rows), noise)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            adapter.observe(adaptation.held_out_loss())
+    return step

@@ -1,0 +1,134 @@
+"""The house's rules as tests: who may import whom, and how long a file may be."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import redream
+
+PACKAGE = Path(redream.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+CORE = {"types", "cameras", "losses", "schedules", "kernels"}
+SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
+UPPER = {"data", "module", "adaptation", "indexing", "callbacks", "metrics"}
+TOP = {"cli", "tools", "__main__"}
+ALONE = {"plugins"}
+ABOVE = {"mini", "testing"}
+
+MAY_IMPORT = {
+    **{room: CORE for room in CORE},
+    **{room: CORE | {room} for room in SIBLINGS},
+    **{room: CORE | SIBLINGS | UPPER for room in UPPER},
+    **{room: CORE | SIBLINGS | UPPER | TOP | ALONE for room in TOP},
+    **{room: CORE | SIBLINGS | UPPER | TOP | ALONE | ABOVE for room in ABOVE},
+    "plugins": set(),
+    "__init__": CORE,
+}
+"""For each room, the rooms that it may import."""
+
+THE_ONE_DOOR = ("tools/embedded.py", "mini")
+"""The file that may import the embedded world, for the names ``embedded:...`` of a config."""
+
+CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping"}
+CONFINED = {
+    "lightning": UPPER | TOP | ABOVE,
+    "diffusers": {"priors", "adapters", "mini"},
+    "transformers": {"priors", "adapters", "mini"},
+    "peft": {"priors", "adapters", "mini"},
+    "open_clip": {"retrieval/encoder.py", "metrics", "mini"},
+    "scann": {"retrieval"},
+    "trimesh": {"assets", "mini"},
+    "objaverse": {"assets"},
+    "warp": {"kernels"},
+    "jsonargparse": {"tools"},
+}
+"""Third parties and the rooms or files that may import them."""
+
+
+def room_of(path):
+    """The room of a file: the folder or module right below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(source):
+    """Every module that a file imports, at the top or inside a function."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "import by the full name"
+            for alias in node.names:  # `from redream import cli` imports a room, too
+                yield f"{node.module}.{alias.name}" if node.module == "redream" else node.module
+
+
+def forbidden(path, source):
+    """The imports of a file that break the rules."""
+    room, name = room_of(path), path.relative_to(PACKAGE).as_posix()
+    for module in imports_of(source):
+        package, _, rest = module.partition(".")
+        target = rest.partition(".")[0]
+        if package == "redream":
+            is_room = target in MAY_IMPORT and target != "__init__"
+            if is_room and target not in MAY_IMPORT[room] and (name, target) != THE_ONE_DOOR:
+                yield f"{name} imports redream.{target}"
+        elif package in CONFINED and not {room, name} & CONFINED[package]:
+            yield f"{name} imports {package}"
+        elif package not in sys.stdlib_module_names and (
+            room in ALONE | {"cli"} or (room in CORE and package not in CORE_PACKAGES)
+        ):
+            yield f"{name} imports {package}"
+
+
+def test_every_file_has_a_room():
+    assert {room_of(path) for path in FILES} <= set(MAY_IMPORT)
+
+
+def test_no_room_imports_what_it_must_not_know():
+    broken = [each for path in FILES for each in forbidden(path, path.read_text("utf-8"))]
+    assert broken == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("types.py", "import lightning"),
+        ("losses.py", "import redream.priors"),
+        ("assets/folder.py", "from redream.retrieval import Encoder"),
+        ("retrieval/exact.py", "import diffusers.models"),
+        ("retrieval/exact.py", "import open_clip"),
+        ("priors/base.py", "def load():\n    import lightning"),
+        ("module.py", "from redream import cli"),
+        ("module.py", "from redream.mini.world import all_pairs"),
+        ("plugins.py", "import torch"),
+        ("plugins.py", "from redream.types import Asset"),
+        ("cli.py", "import torch"),
+        ("cli.py", "import redream.mini.prepare"),
+    ],
+)
+def test_the_rules_see_a_breach(name, source):
+    assert list(forbidden(PACKAGE / name, source)) != []
+
+
+def test_importing_redream_is_light():
+    code = (
+        "import sys, redream\n"
+        "print([name for name in ('lightning', 'diffusers', 'transformers', 'open_clip', 'torch')"
+        " if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {
+        path.name: n for path in FILES if (n := len(path.read_text("utf-8").splitlines())) > 400
+    }
+    assert long == {}
+
+
+def test_no_file_is_a_drawer_for_odds_and_ends():
+    drawers = {"utils", "util", "helpers", "misc", "common"}
+    assert [path for path in FILES if path.stem in drawers] == []

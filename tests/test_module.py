@@ -1,0 +1,234 @@
+"""The method's sum of losses, on a random miniature of Stable Diffusion."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from redream.adapters import LightAdapter, VariationalAdapter
+from redream.cameras import concatenate, sample_cameras
+from redream.module import ReDream
+from redream.priors import StableDiffusionPrior
+from redream.priors.miniature import save_miniature
+from redream.representations import Representation
+from redream.types import Batch, References, Views, key_generator
+
+
+class Painting(Representation):
+    """A particle that shows one learned picture from everywhere."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.picture = nn.Parameter(torch.rand(1, 3, 16, 16, generator=generator))
+        self.alpha = nn.Parameter(torch.full((1, 1, 16, 16), 2.0))
+
+    def render(self, cameras, height, width):
+        opacity = self.alpha.sigmoid().expand(cameras.num, -1, -1, -1)
+        rgb = self.picture.expand(cameras.num, -1, -1, -1) * opacity
+        penalties = {"sparsity": opacity.mean()}
+        return Views(rgb, opacity, torch.zeros_like(opacity), torch.zeros_like(rgb), penalties)
+
+    def extract_surface(self, resolution):
+        raise ValueError("a painting has no surface")
+
+    def colors(self, points):
+        return torch.zeros_like(points)
+
+    def parameter_groups(self):
+        return [{"name": "picture", "params": [self.picture, self.alpha], "lr": 1e-2}]
+
+
+class Assets:
+    """Two assets: a red and a green disc."""
+
+    prompt = "a dog"
+
+    def __init__(self):
+        cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]
+        views = [self.render_asset(i, camera, 16, 16) for i, camera in enumerate(cameras)]
+        rgba = torch.cat([torch.cat([v.rgb, v.opacity], 1) for v in views])
+        index = torch.arange(2).repeat_interleave(10)
+        self.references = References(rgba, concatenate(cameras), ("a cat", "a tree"), index)
+
+    def render_asset(self, index, cameras, height, width):
+        y, x = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
+        opacity = ((x**2 + y**2) < 0.5).float().expand(cameras.num, 1, -1, -1)
+        color = torch.eye(3)[index].view(1, 3, 1, 1)
+        return Views(color * opacity, opacity, opacity * 3, torch.zeros_like(opacity), {})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sd")
+    save_miniature(path, "epsilon")
+    return str(path)
+
+
+def make(folder, **arguments):
+    torch.manual_seed(0)
+    defaults = dict(
+        adapter=LightAdapter(),
+        variational=VariationalAdapter(),
+        representation=Painting,
+        render_size=16,
+        penalties={},
+        guidance_scale=7.5,
+    )
+    module = ReDream(prior=StableDiffusionPrior(folder), **(defaults | arguments))
+    module._trainer = SimpleNamespace(datamodule=Assets(), global_step=0, current_epoch=0)
+    module._fabric = None
+    module.setup("fit")
+    module.on_fit_start()
+    randomise(module)
+    return module
+
+
+def randomise(module):
+    """LoRA starts at zero, where its gradient is half dead; wake it up."""
+    for adapter in (module.adapter, module.variational):
+        if adapter is not None:
+            for name, parameter in adapter.named_parameters():
+                if "lora_B" in name or "camera.2" in name:
+                    nn.init.normal_(parameter, std=0.05)
+
+
+def terms(module, step=0):
+    """Each named loss, its gradients by parameter group."""
+    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    gradients = module._score(drawn, step)
+    from redream.losses import guidance_loss
+    from redream.module import sum_of
+
+    losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
+    losses["warmup"] = sum_of(module._warmup_loss(d) for d in drawn)
+    losses |= module._adapter_losses(drawn, step)
+    return losses
+
+
+def groups(module):
+    optimizer = module.configure_optimizers()
+    table = {}
+    for group in optimizer.param_groups:
+        name = "theta" if group["name"].startswith("theta") else group["name"]
+        table.setdefault(name, []).extend(group["params"])
+    return table
+
+
+EXPECTED = {
+    "guidance": {"theta"},
+    "warmup": {"theta"},
+    "variational": {"zeta"},
+    "adapter": {"omega", "e_psi"},
+}
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
+def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
+    module = make(folder)
+    losses, named = terms(module, step), groups(module)
+    assert set(named) == {"theta", "omega", "e_psi", "zeta"}
+    assert set(losses) == set(EXPECTED)
+    lines = []
+    for name, loss in losses.items():
+        norms = {}
+        for group, parameters in named.items():
+            found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            norms[group] = sum(float(g.norm()) for g in found if g is not None)
+        lines.append(f"{name:12} " + " ".join(f"{g} {n:9.3g}" for g, n in norms.items()))
+        assert {group for group, norm in norms.items() if norm > 0} == EXPECTED[name], lines[-1]
+    print("\n".join(lines))
+
+
+def test_nothing_of_the_prior_trains(folder):
+    module = make(folder)
+    trained = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
+    frozen = [p for n, p in module.prior.named_parameters() if "lora" not in n]
+    assert frozen and all(id(p) not in trained and not p.requires_grad for p in frozen)
+
+
+def test_random_numbers_do_not_depend_on_the_order_or_number_of_particles(folder):
+    few, many = make(folder, num_particles=1), make(folder, num_particles=3)
+    alone, among = few._draw(0, 7), many._draw(0, 7)
+    many._draw(2, 7)
+    torch.testing.assert_close(alone.noise, among.noise)
+    torch.testing.assert_close(alone.cameras.c2w, among.cameras.c2w)
+    assert not torch.equal(among.noise, many._draw(1, 7).noise)
+    assert not torch.equal(among.noise, many._draw(0, 8).noise)
+
+
+def test_guidance_of_one_particle_does_not_depend_on_the_others(folder):
+    few, many = make(folder, num_particles=1), make(folder, num_particles=3)
+    alone = few._score([few._draw(0, 3)], 3)[0]
+    together = many._score([many._draw(i, 3) for i in (2, 0)], 3)[1]
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+
+def test_correction_vanishes_where_the_particle_is_its_asset(folder):
+    module = make(folder, num_particles=1, correction_weight=1.0)
+    drawn = module._draw(0, 0)
+    latents = module.prior.encode_images(module._asset_image(drawn))
+    gradient = module._score([drawn._replace(latents=latents)], 0)[0]
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-4, rtol=0)
+    uncorrected = module._score([drawn._replace(latents=latents)], 1)[0]
+    assert uncorrected.abs().max() > 1e-2
+
+
+def test_warmup_compares_over_the_same_background(folder):
+    module = make(folder, num_particles=1)
+    drawn = module._draw(0, 0)
+    asset = module._asset_image(drawn)
+    corner = drawn.background.expand_as(asset)[..., 0, 0]
+    torch.testing.assert_close(asset[..., 0, 0], corner)
+
+
+def test_particles_take_turns(folder):
+    module = make(folder, num_particles=3, particles_per_step=2)
+    seen = [module.active_particles(step) for step in range(3)]
+    assert seen == [[0, 1], [2, 0], [1, 2]]
+
+
+def test_particles_take_assets_best_first_or_nearest(folder):
+    module = make(folder, num_particles=3)
+    assert module.asset_of.tolist() == [0, 1, 0]
+    nearest = make(folder, num_particles=2, assignment="nearest")
+    green = module._assets.render_asset(1, sample_cameras(1, key_generator(0)), 16, 16)
+    with torch.no_grad():
+        nearest.particles[0].picture.copy_(green.rgb)
+        nearest.particles[0].alpha.copy_(green.opacity * 20 - 10)
+    assert nearest._assign()[0] == 1
+
+
+def test_without_adapters_it_is_sds(folder):
+    module = make(folder, adapter=None, variational=None, correction_period=0)
+    losses = terms(module, 1)
+    assert set(losses) == {"guidance", "warmup"}
+
+
+def test_checkpoints_hold_what_trains_and_not_the_prior(folder):
+    module = make(folder)
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    keys = checkpoint["state_dict"].keys()
+    assert not any(key.startswith("prior.") for key in keys)
+    for part in ("particles.0", "particles.1", "adapter.lora", "adapter.view_prefixes"):
+        assert any(key.startswith(part) for key in keys), part
+    assert any(key.startswith("variational.camera") for key in keys)
+    other = make(folder)
+    other.load_state_dict(checkpoint["state_dict"], strict=False)
+    for mine, theirs in zip(module.adapter.parameters(), other.adapter.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("arguments", [{"num_particles": 0}, {"particles_per_step": 3}])
+def test_impossible_counts_are_refused(folder, arguments):
+    with pytest.raises(ValueError, match="particles"):
+        make(folder, **arguments)
+
+
+def test_a_step_minimises_one_finite_sum(folder):
+    module = make(folder, penalties={})
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    loss = module.training_step(Batch(0, "a dog"), 0)
+    assert loss.ndim == 0 and torch.isfinite(loss)
