@@ -5,6 +5,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -15,9 +16,11 @@ import redream.module
 from redream import cli
 from redream.plugins import Component
 from redream.retrieval import Retriever
+from redream.schedules import Ramp
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain
+from redream.tools.vocabulary import Vocabulary, gather
 
 
 class OneNumber(LightningModule):
@@ -228,7 +231,7 @@ def test_names_of_the_embedded_world_become_paths_anywhere():
     value = Namespace(
         index="embedded:index",
         folder=Path("embedded:prior"),
-        encoder={"model": "local-dir:embedded:retrieval_clip", "rank": 4},
+        encoder={"model": "embedded:retrieval_clip", "rank": 4},
         stores=[Namespace(path="embedded:library")],
         sizes=(1, 2),
         prompt="a chip embedded:in amber",
@@ -236,12 +239,27 @@ def test_names_of_the_embedded_world_become_paths_anywhere():
     assert resolve(value, find) == Namespace(
         index="/world/index",
         folder=Path("/world/prior"),
-        encoder={"model": "local-dir:/world/retrieval_clip", "rank": 4},
+        encoder={"model": "/world/retrieval_clip", "rank": 4},
         stores=[Namespace(path="/world/library")],
         sizes=(1, 2),
         prompt="a chip embedded:in amber",
     )
     assert value.index == "embedded:index"  # what is saved keeps the names
+
+
+def test_preparing_the_embedded_world_does_not_disturb_an_answer(tmp_path, monkeypatch, capsys):
+    class World(NamedTuple):
+        index: Path
+
+    def prepare():
+        print("Embedding assets ...")
+        return World(tmp_path)
+
+    monkeypatch.setattr("redream.mini.prepare.embedded_world", prepare)
+    assert resolve("embedded:index") == str(tmp_path)
+    assert capsys.readouterr() == ("", "Embedding assets ...\n")
+    with pytest.raises(ValueError, match="embedded:indx does not exist; did you mean index"):
+        resolve("embedded:indx")
 
 
 def test_the_saved_config_keeps_the_names_of_the_embedded_world(config, tmp_path, monkeypatch):
@@ -257,14 +275,26 @@ def test_the_saved_config_keeps_the_names_of_the_embedded_world(config, tmp_path
 def test_a_broken_plugin_named_in_a_config_repeats_the_reason():
     broken = Component("redream.priors", "Lost", "acme", "1.2", "acme:Lost", "import failed: no")
     message = 'Parser key "model.prior":\n\n  - Expected a dot import path string: Lost'
-    line = explain(message, keys=[], parameters=[], classes=["Last"], broken=[broken])
+    line = explain(message, Vocabulary([], ["Last"], [], broken=[broken]))
     assert line == (
         "model.prior: plugin Lost of acme 1.2 (redream.priors) cannot be used: import failed: no"
     )
 
 
+def test_the_arguments_of_nested_classes_are_known():
+    class Module:
+        def __init__(self, penalties: dict[str, Ramp] | None = None):
+            pass
+
+    known = gather({"model": Module}, [])
+    assert "model.penalties" in known.keys
+    message = "Option 'strat' is not accepted"
+    assert explain(message, known) == "unknown key 'strat'; did you mean start?"
+    assert "did you mean dirpath" in explain("Option 'dirpth' is not accepted", known)
+
+
 def test_an_error_of_an_unknown_kind_is_only_put_into_one_line():
-    assert explain("some\n  thing\nnew", keys=[], parameters=[], classes=[]) == "some thing new"
+    assert explain("some\n  thing\nnew", Vocabulary([], [], [])) == "some thing new"
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def align_front(
     background: float = 1.0,
     templates: tuple[str, str, str] = VIEW_TEMPLATES,
     side_weight: float = 0.5,
-    min_contrast: float = 0.01,
-    min_confidence: float = 0.5,
+    min_contrast: float = 0.005,
+    min_confidence: float = 0.2,
 ) -> tuple[TriangleMesh, Orientation]:
     """Finds an asset's front and turns the asset so that it faces +Z.
 
@@ -115,8 +115,8 @@ def align_front(
 def find_front(
     scores: Float[Tensor, "3 M"],
     side_weight: float = 0.5,
-    min_contrast: float = 0.01,
-    min_confidence: float = 0.5,
+    min_contrast: float = 0.005,
+    min_confidence: float = 0.2,
 ) -> Orientation:
     """Fits the ideal profile of a fronted object to similarities over the circle.
 

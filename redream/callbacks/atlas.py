@@ -114,7 +114,10 @@ def textured_mesh(
     atlas = unwrap(vertices, faces, texture_size)
     points, covered = texel_points(atlas, vertices, texture_size)
     colors = torch.cat(
-        [particle.colors(part.to(device_of(particle))).cpu() for part in points.split(_COLOR_CHUNK)]
+        [
+            particle.colors(part.to(device_of(particle))).cpu()
+            for part in torch.split(points, _COLOR_CHUNK)
+        ]
     )
     texture = torch.ones(texture_size, texture_size, 4)
     texture[..., :3][covered] = colors.clamp(0.0, 1.0).float()

@@ -1,6 +1,5 @@
 """The export: what a run leaves in its output folder."""
 
-import resource
 import sys
 import time
 import warnings
@@ -24,7 +23,7 @@ from redream.callbacks.report import ParticlePage, Report, show_number, write_js
 from redream.callbacks.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric
 from redream.representations.base import Representation
-from redream.types import Asset, References
+from redream.types import References
 
 _NUM_REPORT_VIEWS = 8
 
@@ -56,7 +55,7 @@ class Export(Callback):
         texture_size: int = 1024,
         num_frames: int = 48,
         frames_per_second: int = 16,
-        frame_size: int = 192,
+        frame_size: int = 160,
         elevation_deg: float = 15.0,
         distance: float = 3.0,
         fovy_deg: float = 40.0,
@@ -81,6 +80,13 @@ class Export(Callback):
         self._seconds = 0.0  # of training, over all sessions of a resumed run
         self._began: float | None = None
         self._has_run = False
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Tries the metrics on white pictures, so that what they lack is known before hours."""
+        if stage in ("fit", "test", "predict") and trainer.is_global_zero:
+            size = self.frame_size
+            white = torch.ones(1, 3, size, size).expand(self.cameras.num, -1, -1, -1)
+            self._measure(trainer.datamodule.prompt, white)  # type: ignore[attr-defined]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
@@ -158,12 +164,12 @@ class Export(Callback):
         facts = {
             "steps": trainer.global_step,
             "seconds": round(seconds, 1),
-            "peak_memory_gib": round(peak_memory_gib(), 2),
             "interrupted": interrupted,
-        }
+        } | peak_memory()
         measured = [dict(page.measures) for page in pages]
         write_json({"prompt": data.prompt, **facts, "particles": measured}, folder / "metrics.json")
-        pl_module.adapter.save(folder / "adapter")  # type: ignore[union-attr, operator]
+        if pl_module.adapter is not None:
+            pl_module.adapter.save(folder / "adapter")  # type: ignore[operator]
         config = folder / "config.yaml"
         report = Report(
             prompt=data.prompt,
@@ -235,10 +241,18 @@ def asset_pictures(
     return pictures
 
 
-def peak_memory_gib() -> float:
-    """The most memory that this process has held, in GiB."""
+def peak_memory() -> dict[str, float]:
+    """The most memory that this process has held, as ``{"peak_memory_gib": ...}``.
+
+    Empty on Windows, which does not tell.
+    """
+    if sys.platform == "win32":
+        return {}
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 30 if sys.platform == "darwin" else 1 << 20)
+    unit = 1 << 30 if sys.platform == "darwin" else 1 << 20  # bytes there, KiB elsewhere
+    return {"peak_memory_gib": round(peak / unit, 2)}
 
 
 def _say(trainer: L.Trainer, message: str) -> None:
@@ -254,6 +268,9 @@ def _summary(facts: Mapping[str, float]) -> dict[str, str]:
     summary = {
         "steps": show_number(facts["steps"]),
         "training time": str(timedelta(seconds=round(facts["seconds"]))),
-        "peak memory": f"{facts['peak_memory_gib']:.1f} GiB",
     }
-    return summary | ({"ended": "early, as interrupted"} if facts["interrupted"] else {})
+    if "peak_memory_gib" in facts:
+        summary["peak memory"] = f"{facts['peak_memory_gib']:.1f} GiB"
+    if facts["interrupted"]:
+        summary["ended"] = "early, as interrupted"
+    return summary

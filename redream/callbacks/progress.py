@@ -59,7 +59,7 @@ class Progress(ProgressBar):
             self.print("preparing: the first step compiles the kernels", highlight=False)
             return
         self._bar = RichProgress(
-            TextColumn("[bold]{task.description:<9}"),
+            TextColumn("[bold]{task.description:<16}"),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),

@@ -1,16 +1,14 @@
-"""The names of the embedded world: a config may say ``embedded:index`` instead of a path.
-
-What stands before the name stays: ``local-dir:embedded:retrieval_clip`` becomes open_clip's name
-of a model in a folder.
-"""
+"""The names of the embedded world: a config may say ``embedded:index`` instead of a path."""
 
 import argparse
 import re
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-_NAME = re.compile(r"(?P<before>(?:local-dir:)?)embedded:(?P<name>\w+)")
+_NAME = re.compile(r"embedded:(\w+)")
 
 
 def resolve(value: Any, find: Callable[[str], Path] | None = None) -> Any:  # noqa: ANN401
@@ -31,7 +29,7 @@ def resolve(value: Any, find: Callable[[str], Path] | None = None) -> Any:  # no
     find = find or _find
     if isinstance(value, str | Path):
         match = _NAME.fullmatch(str(value))
-        return type(value)(f"{match['before']}{find(match['name'])}") if match else value
+        return type(value)(find(match[1])) if match else value
     if isinstance(value, argparse.Namespace):
         return type(value)(**{key: resolve(each, find) for key, each in vars(value).items()})
     if isinstance(value, dict):
@@ -45,7 +43,8 @@ def _find(name: str) -> Path:
     from redream.mini.prepare import embedded_world  # the one door to the embedded world
     from redream.plugins import suggest
 
-    world = embedded_world()
+    with redirect_stdout(sys.stderr):  # progress is no part of a tool's answer
+        world = embedded_world()
     names = type(world).__annotations__
     if name not in names:
         raise ValueError(f"embedded:{name} does not exist; {suggest(name, names)}")

@@ -58,8 +58,8 @@ def _parser(verb: str) -> ToolParser:
     build.add_argument("--captions", metavar="CSV", help="uid,caption; default: captions.csv")
     build.add_argument(
         "--encoder",
-        default="local-dir:embedded:retrieval_clip",
-        help="a model of open_clip, or local-dir:FOLDER; default: %(default)s",
+        default="embedded:retrieval_clip",
+        help="a model of open_clip, by name or folder; default: %(default)s",
     )
     build.add_argument("--pretrained", help="open_clip's tag of the weights")
     build.add_argument("--num-views", type=int, default=8, help="default: %(default)s")

@@ -1,22 +1,21 @@
 """``redream fit | validate | test | predict``: LightningCLI on ReDream's module and data."""
 
-import inspect
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace, set_parsing_settings
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
 
-from redream.plugins import Component, describe_broken, find_class, list_components
+from redream.plugins import Component, describe_broken, list_components
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain
+from redream.tools.vocabulary import gather
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
 """What a config may import, besides plugins: a config from a stranger is data, not code."""
@@ -35,19 +34,7 @@ class Parser(LightningArgumentParser):
         """Raises a ValueError that says in one line what is wrong and what would be right."""
         if not self.exit_on_error:  # a parser inside a parser: the outer one reports
             super().error(message, ex)
-        usable = [component for component in self.components if component.reason is None]
-        classes = [find_class(component.group, component.name) for component in usable]
-        extras = [*_descendants(Callback), *_descendants(Logger)]
-        keys = [f"{key}.{name}" for key, each in self.core.items() for name in _parameters(each)]
-        raise ValueError(
-            explain(
-                message,
-                keys=[*keys, "prompt", "config", "ckpt_path", "seed_everything"],
-                parameters={name for each in [*classes, *extras] for name in _parameters(each)},
-                classes=[each.__name__ for each in [*classes, *extras]],
-                broken=[component for component in self.components if component.reason],
-            )
-        ) from ex
+        raise ValueError(explain(message, gather(self.core, self.components))) from ex
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
@@ -136,13 +123,3 @@ def _quiet_lightning() -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
-
-
-def _descendants(base: type[Any]) -> Iterable[type[Any]]:
-    for each in base.__subclasses__():
-        yield each
-        yield from _descendants(each)
-
-
-def _parameters(each: type) -> list[str]:
-    return [name for name in inspect.signature(each).parameters if not name.startswith("_")]

@@ -1,28 +1,20 @@
 """Parser errors in one line: what is wrong, where, and the nearest thing that would be right."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 
-from redream.plugins import Component, describe_broken, suggest
+from redream.plugins import describe_broken, suggest
+from redream.tools.vocabulary import Vocabulary
 
 Explanation = Callable[[re.Match[str]], str]
 
 
-def explain(
-    message: str,
-    keys: Collection[str],
-    parameters: Collection[str],
-    classes: Collection[str],
-    broken: Sequence[Component] = (),
-) -> str:
+def explain(message: str, known: Vocabulary) -> str:
     """Condenses an error message of jsonargparse.
 
     Args:
         message: What jsonargparse says, often in many lines.
-        keys: The dotted keys that a config may have.
-        parameters: The names of all constructor arguments of the classes.
-        classes: The class names that a config may name.
-        broken: Components that cannot be used; asking for one repeats the reason.
+        known: What would have been right; asking for a broken component repeats the reason.
 
     Returns:
         One line.
@@ -30,18 +22,19 @@ def explain(
 
     def unknown_class(match: re.Match[str]) -> str:
         name = match["name"]
-        for component in broken:
+        for component in known.broken:
             if component.name == name:
                 return describe_broken(component)
-        return f"there is no class {name!r}; {suggest(name, classes)}"
+        return f"there is no class {name!r}; {suggest(name, known.classes)}"
 
     def unknown_key(match: re.Match[str]) -> str:
         key = match["key"].partition("=")[0].lstrip("-")
-        if "." in key or key in _roots(keys):
-            known: Collection[str] = keys
-        else:
-            known = {*parameters, *(each for each in keys if "." not in each)}
-        return f"unknown key {key!r}; {suggest(key, known, 'see `redream fit --help`')}"
+        top_level = [each for each in known.keys if "." not in each]
+        near, far = ([*known.parameters, *top_level], known.distant)
+        if "." in key:
+            near, far = list(known.keys), known.parameters
+        help_text = suggest(key, far, "see `redream fit --help`")
+        return f"unknown key {key!r}; {suggest(key, near, help_text)}"
 
     def denied(match: re.Match[str]) -> str:
         return (
@@ -76,7 +69,3 @@ def _no_subtype(match: re.Match[str]) -> str:
     types = re.sub(r"<class '([^']+)'>", r"\1", match["types"])
     types = types.replace("typing.", "").replace("NoneType", "null")
     return f"{match['value'].strip()!r} is not of type {' or '.join(types.split(', '))}"
-
-
-def _roots(keys: Collection[str]) -> set[str]:
-    return {key.partition(".")[0] for key in keys}

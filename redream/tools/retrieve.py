@@ -32,8 +32,8 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     """
     options = _parser(verb).parse_args(arguments)
     require_writable(options.out.parent)
-    index = resolve(options.index)
     retriever: Any = find_class("redream.retrievers", options.retriever)
+    index = resolve(options.index)
     assets = retriever(index=index).retrieve(options.prompt, options.k)
     print(as_json(assets) if options.json else as_text(assets))
     store = open_store(EmbeddingIndex.open(index))

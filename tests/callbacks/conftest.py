@@ -78,6 +78,12 @@ class ToyModule(L.LightningModule):
         self.log("distillation", loss, prog_bar=True)
         return loss
 
+    def test_step(self, batch, batch_idx):
+        pass
+
+    def predict_step(self, batch, batch_idx):
+        pass
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
@@ -105,6 +111,11 @@ class ToyData(L.LightningDataModule):
 
     def train_dataloader(self):
         return torch.utils.data.DataLoader(range(self.num_steps), batch_size=1)
+
+    def test_dataloader(self):
+        return torch.utils.data.DataLoader(range(1), batch_size=1)
+
+    predict_dataloader = test_dataloader
 
 
 @pytest.fixture

@@ -146,6 +146,36 @@ def test_without_assets_and_references(toy, train, export, tmp_path):
     assert "Retrieved assets" not in (tmp_path / "report.html").read_text()
 
 
+def test_without_an_adapter(toy, train, export, tmp_path):
+    module = toy.Module()
+    module.adapter = None
+    train(module, [export])
+    assert _names(tmp_path) == PRODUCTS - {"adapter"}
+
+
+def test_a_metric_that_cannot_measure_stops_the_run_before_it_starts(toy, train, tmp_path):
+    class Broken(Metric):
+        def measure(self, prompt, pictures, cameras):
+            raise FileNotFoundError("no evaluation CLIP")
+
+    module = toy.Module()
+    with pytest.raises(FileNotFoundError, match="no evaluation CLIP"):
+        train(module, [Export([Broken()])])
+    assert module.particles[0].offset.item() == 0.0
+    assert not _names(tmp_path)
+
+
+def test_predict_exports_and_test_measures(toy, train, export, tmp_path):
+    module, data = toy.Module(), toy.Data()
+    trainer = train(module, [])
+    trainer.callbacks.append(export)
+    trainer.test(module, datamodule=data, verbose=False)
+    assert _names(tmp_path) == {"metrics.json"}
+    assert len(json.loads((tmp_path / "metrics.json").read_text())["particles"]) == 2
+    trainer.predict(module, datamodule=data)
+    assert _names(tmp_path) == PRODUCTS
+
+
 def test_a_resumed_run_reports_all_of_its_curve(toy, train, tmp_path):
     options = {"surface_resolution": 8, "texture_size": 32, "num_frames": 8, "frame_size": 16}
     first = Export(**options, record_every_n_steps=1)

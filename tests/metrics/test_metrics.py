@@ -12,9 +12,6 @@ COLORS = {"red": 0, "green": 1, "blue": 2, "front": 0, "side": 1, "back": 2}
 class ColorEncoder(Encoder):
     """A CLIP that knows three words and the mean colour of a picture."""
 
-    dimension = 3
-    name = "color"
-
     def __init__(self):
         pass
 

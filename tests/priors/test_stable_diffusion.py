@@ -218,7 +218,8 @@ def test_a_prefix_of_words_equals_the_words(prior):
     assert prefix.grad[1].abs().sum() == 0  # the other row's
 
 
-def test_long_prompts_are_cut_with_a_warning(prior):
+def test_long_prompts_are_cut_with_a_warning(loaded_prior):
+    prior = loaded_prior
     with pytest.warns(UserWarning, match="too long.*before 'corgi'"):
         cut = prior.encode_prompts(["dog " * 14 + "corgi"])
     assert torch.equal(cut, prior.encode_prompts(["dog " * 14]))

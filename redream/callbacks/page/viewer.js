@@ -130,21 +130,22 @@
     const view = { azimuth: 0.5, elevation: 0.26, clay: 0, turning: true };
     function select(name) {
       tabs.forEach(function (tab) { tab.setAttribute("aria-pressed", tab.dataset.show === name); });
-      if (canvas) canvas.hidden = name === "film";
-      if (video) video.hidden = name !== "film";
+      canvas.hidden = name === "film";
+      video.hidden = name !== "film";
       view.clay = name === "shape" ? 1 : 0;
     }
     tabs.forEach(function (tab) { tab.onclick = function () { select(tab.dataset.show); }; });
-    const gl = canvas && data ? canvas.getContext("webgl2", { alpha: true, antialias: true }) : null;
+    if (!data) return; // no surface: the film plays by itself
+    const model = readGlb(data.textContent.trim()), link = card.querySelector("a[download]");
+    link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
+    link.hidden = false;
+    const gl = canvas.getContext("webgl2", { alpha: true, antialias: true });
     if (!gl) {
       tabs.forEach(function (tab) { tab.hidden = tab.dataset.show !== "film"; });
       return select("film");
     }
     select("model");
-    const model = readGlb(data.textContent.trim()), box = bounds(model.primitives);
-    const link = card.querySelector("a[download]");
-    link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
-    link.hidden = false;
+    const box = bounds(model.primitives);
     const program = makeProgram(gl);
     function place(name) { return gl.getUniformLocation(program, name); }
 

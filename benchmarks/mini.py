@@ -1,0 +1,248 @@
+"""Measures the embedded world and the default run on it, and writes docs/mini.md.
+
+``python benchmarks/mini.py floors`` measures the prior, orientation and adaptation;
+``python benchmarks/mini.py objects`` makes 12 objects (finished ones are kept, so it resumes);
+``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all three.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+PROMPTS = (
+    "a striped dog",
+    "a wooden rabbit",
+    "a golden elephant",
+    "a chequered bird",
+    "a chequered car",
+    "a golden robot",
+    "a striped vase",
+    "a spotted fish",
+    "a spotted cat",
+    "a marble snowman",
+    "a wooden chair",
+    "a striped mushroom",
+)
+"""None is in the library, which is of clay; the first eight were held out of all training."""
+
+
+def floors(work: Path, guidance_scale: float = 3.0) -> None:
+    """Measures what the prior, the CLIPs and the adapter can do."""
+    from redream.mini.floors import describe, obeys_back, recognise, sample_pictures
+    from redream.mini.prepare import embedded_world
+    from redream.mini.view_classifier import ViewClassifier
+    from redream.mini.world import HELD_OUT, seen_pairs
+    from redream.priors import StableDiffusionPrior
+    from redream.retrieval import Encoder
+
+    world = embedded_world()
+    prior = StableDiffusionPrior(str(world.prior))
+    judge = ViewClassifier.load(world.view_classifier)
+    evaluator = Encoder(str(world.evaluation_clip))
+    result: dict[str, Any] = {"guidance_scale": guidance_scale}
+    for name, pairs in (("seen", seen_pairs() * 2), ("held_out", sorted(HELD_OUT) * 8)):
+        pictures = sample_pictures(prior, [describe(pair) for pair in pairs], guidance_scale, 0)
+        result[name] = vars(recognise(evaluator, pairs, pictures))
+    pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
+    pictures = sample_pictures(
+        prior, [describe(pair) for pair in pairs], guidance_scale, 1, view="back"
+    )
+    result["raw_back"] = {"obeys": obeys_back(judge, pictures), "num": len(pairs)}
+    result["orientation"] = _orientation(Encoder(str(world.retrieval_clip)))
+    result["adapted"] = _adaptation(world, evaluator, judge, guidance_scale)
+    _write(work / "floors.json", result)
+
+
+def _has_front(category: str) -> bool:
+    from redream.mini.categories import CATEGORIES
+
+    return CATEGORIES[category].has_front
+
+
+def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Table 3's success rate on 100 fresh individuals with a front, yaw uniform."""
+    import numpy as np
+
+    from redream.assets import align_front, load_mesh, orientation_success
+    from redream.mini.captions import CLAY_COLOURS
+    from redream.mini.categories import CATEGORIES
+    from redream.mini.library import make_clay_scene, scene_to_glb
+
+    rng = np.random.default_rng(20_000)
+    fronted = [name for name, category in CATEGORIES.items() if category.has_front]
+    truth, found = [], []
+    folder = Path(os.environ.get("TMPDIR", "/tmp"))
+    for index in range(100):
+        category = fronted[index % len(fronted)]
+        colour = str(rng.choice(list(CLAY_COLOURS)))
+        yaw_deg = float(rng.uniform(0, 360))
+        path = folder / f"fresh-{os.getpid()}.glb"
+        path.write_bytes(scene_to_glb(make_clay_scene(category, colour, rng), yaw_deg, {}))
+        _, orientation = align_front(
+            load_mesh(path), f"a {category}", encoder.encode_images, encoder.encode_texts
+        )
+        path.unlink()
+        truth.append(yaw_deg)
+        found.append(orientation.yaw_deg)
+    return vars(orientation_success(found, truth))
+
+
+def _adaptation(world: Any, evaluator: Any, judge: Any, guidance_scale: float) -> dict[str, Any]:  # noqa: ANN401
+    """The "back view" test before and after an adapter saw its 3 retrieved assets."""
+    from redream.data import RetrievalDataModule
+    from redream.mini.floors import adapt, obeys_back, recognise, sample_pictures
+    from redream.priors import StableDiffusionPrior
+    from redream.tools.configured import configured_adapter
+
+    prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
+    prompts += ["a marble bus", "a wooden knight", "a striped television"][: 12 - len(prompts)]
+    rows = []
+    for prompt in prompts:
+        adapter, batch_size = configured_adapter(Path("configs/default.yaml"))
+        prior = StableDiffusionPrior(str(world.prior))
+        adapter.attach(prior)
+        data = RetrievalDataModule.for_prompt(prompt, world)
+        data.setup("fit")
+        steps = adapt(prior, adapter, data.references, batch_size)
+        pair = (prompt.split()[1], prompt.split()[2])
+        row: dict[str, Any] = {"prompt": prompt, "steps": steps}
+        for name, hat in (("raw", None), ("adapted", adapter)):
+            backs = sample_pictures(prior, [prompt] * 16, guidance_scale, 2, hat, "back")
+            views = torch.cat(
+                [
+                    sample_pictures(prior, [prompt] * 8, guidance_scale, 3 + i, hat, view)
+                    for i, view in enumerate(("front", "side"))
+                ]
+            )
+            seen = recognise(evaluator, [pair] * 32, torch.cat([backs, views]))
+            row[name] = {"back": obeys_back(judge, backs), **vars(seen)}
+        rows.append(row)
+    return {
+        "prompts": rows,
+        **{
+            name: {
+                key: sum(row[name][key] for row in rows) / len(rows)
+                for key in ("back", "category", "material")
+            }
+            for name in ("raw", "adapted")
+        },
+    }
+
+
+def objects(work: Path, extra: list[str]) -> None:
+    """Runs the default configuration on each prompt, one process each."""
+    for prompt in PROMPTS:
+        folder = work / "objects" / prompt.replace(" ", "_")
+        if (folder / "run.json").is_file():
+            continue
+        started = time.monotonic()
+        command = [str(Path(sys.executable).with_name("redream")), "fit"]
+        command += ["--config", "configs/default.yaml", "--prompt", prompt]
+        command += ["--trainer.default_root_dir", str(folder), *extra]
+        print(prompt, flush=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        _write(folder / "run.json", {"seconds": time.monotonic() - started, "extra": extra})
+
+
+def table(work: Path, out: Path) -> None:
+    """Writes the Markdown page of what was measured."""
+    lines = ["# The embedded world, measured", "", "Made by `python benchmarks/mini.py`.", ""]
+    if (work / "floors.json").is_file():
+        lines += _floor_lines(json.loads((work / "floors.json").read_text()))
+    lines += _object_lines(work)
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _floor_lines(floor: dict[str, Any]) -> list[str]:
+    def percent(share: float) -> str:
+        return f"{100 * share:.0f}%"
+
+    seen, held, found = floor["seen"], floor["held_out"], floor["orientation"]
+    raw, adapted = floor["adapted"]["raw"], floor["adapted"]["adapted"]
+    rows = [
+        ("right category, seen pairs", percent(seen["category"]), "85%"),
+        ("right category, held-out pairs", percent(held["category"]), "70%"),
+        ("right material, seen pairs", percent(seen["material"]), "80%"),
+        ("right material, held-out pairs", percent(held["material"]), "60%"),
+        ('raw prior obeys "back view"', percent(floor["raw_back"]["obeys"]), "at most 50%"),
+        (
+            "orientation found on 100 fresh assets",
+            f"{percent(found['rate'])} [{percent(found['low'])}, {percent(found['high'])}]",
+            "90%",
+        ),
+        ('adapted prior obeys "back view"', percent(adapted["back"]), "80%"),
+        (
+            "category, adapted against raw",
+            f"{percent(adapted['category'])} against {percent(raw['category'])}",
+            "within 5 points",
+        ),
+        (
+            "material, adapted against raw",
+            f"{percent(adapted['material'])} against {percent(raw['material'])}",
+            "within 5 points",
+        ),
+    ]
+    head = [f"## The prior (guidance scale {floor['guidance_scale']:g})", ""]
+    head += ["| measure | value | floor |", "|---|---|---|"]
+    return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _object_lines(work: Path) -> list[str]:
+    lines = [
+        "## The default run",
+        "",
+        "| prompt | time | memory | steps | rank (per particle) | category right | fronts seen |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ranks = []
+    for prompt in PROMPTS:
+        folder = work / "objects" / prompt.replace(" ", "_")
+        if not (folder / "run.json").is_file():
+            continue
+        run = json.loads((folder / "run.json").read_text())
+        metrics = json.loads((folder / "metrics.json").read_text())
+        particles = metrics["particles"]
+        ranks.append(min(particle["rank"] for particle in particles))
+        right = any(particle["best"].split()[-1] == prompt.split()[-1] for particle in particles)
+        lines.append(
+            f"| {prompt} | {run['seconds'] / 60:.1f} min | {metrics['peak_memory_gib']:.1f} GiB "
+            f"| {metrics['steps']} | {', '.join(f'{p["rank"]:.0f}' for p in particles)} "
+            f"| {'yes' if right else 'no'} "
+            f"| {', '.join(f'{p["num_fronts"]:.0f}' for p in particles)} |"
+        )
+    if ranks:
+        lines += ["", f"Median rank of the better particle: {median(ranks):g} of 168 captions."]
+    return lines
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=2), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["floors", "objects", "table"])
+    parser.add_argument("--work", type=Path, default=Path("outputs/mini"))
+    parser.add_argument("--out", type=Path, default=Path("docs/mini.md"))
+    arguments, extra = parser.parse_known_args()
+    if arguments.part in (None, "floors"):
+        floors(arguments.work)
+    if arguments.part in (None, "objects"):
+        objects(arguments.work, extra)
+    table(arguments.work, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a config may say: its keys, the classes it may name, and their constructor arguments."""
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
+
+from redream.plugins import Component, find_class
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The right words, from which a misspelt one is answered.
+
+    Attributes:
+        keys: Dotted keys, such as ``model.num_particles``.
+        classes: Names of classes: the components', then Lightning's callbacks and loggers.
+        parameters: Constructor arguments of the components and of what they are made of.
+        distant: Constructor arguments of Lightning's callbacks and loggers.
+        broken: Components that cannot be used.
+    """
+
+    keys: Sequence[str]
+    classes: Sequence[str]
+    parameters: Sequence[str]
+    distant: Sequence[str] = ()
+    broken: Sequence[Component] = ()
+
+
+def gather(core: Mapping[str, type], components: Sequence[Component]) -> Vocabulary:
+    """Gathers the words from the signatures of the classes.
+
+    Args:
+        core: The classes behind the top-level keys ``trainer``, ``model`` and ``data``.
+        components: What is installed.
+
+    Returns:
+        The vocabulary.
+    """
+    usable = [each for each in components if each.reason is None]
+    ours = [find_class(each.group, each.name) for each in usable]
+    lightning = [*_descendants(Callback), *_descendants(Logger)]
+    roots = [each for key, each in core.items() if key != "trainer"]
+    top_level = ["prompt", "config", "ckpt_path", "seed_everything", *core]
+    keys = [f"{key}.{name}" for key, each in core.items() for name in _parameters(each)]
+    return Vocabulary(
+        keys=[*top_level, *keys],
+        classes=[each.__name__ for each in [*ours, *lightning]],
+        parameters=sorted(_reachable_parameters([*roots, *ours])),
+        distant=sorted({name for each in lightning for name in _parameters(each)}),
+        broken=[each for each in components if each.reason is not None],
+    )
+
+
+def _reachable_parameters(classes: Iterable[type]) -> set[str]:
+    """Constructor arguments of classes and, through annotations, of what they are made of."""
+    waiting, seen = list(classes), set[type]()
+    names = set[str]()
+    while waiting:
+        each = waiting.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        names.update(_parameters(each))
+        hints = get_type_hints(each.__init__)  # type: ignore[misc]
+        waiting += [found for hint in hints.values() for found in _classes_in(hint)]
+    return names
+
+
+def _classes_in(annotation: Any) -> Iterable[type]:  # noqa: ANN401
+    """The classes of this package that an annotation names."""
+    if inspect.isclass(annotation) and annotation.__module__.startswith("redream."):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _classes_in(argument)
+
+
+def _descendants(base: type[Any]) -> Iterable[type[Any]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _descendants(each)
+
+
+def _parameters(each: type) -> list[str]:
+    return [name for name in inspect.signature(each).parameters if not name.startswith("_")]

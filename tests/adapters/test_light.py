@@ -1,0 +1,160 @@
+import copy
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from redream.adapters import LightAdapter, VariationalAdapter
+from redream.types import NoisyRows
+
+
+@pytest.fixture
+def trained(prior):
+    """A light adapter as if it had been trained, beside a variational one."""
+    omega = LightAdapter(rank=2, lora_alpha=6.0)
+    omega.attach(prior)
+    VariationalAdapter().attach(prior)
+    with torch.no_grad():
+        for parameter in omega.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return omega
+
+
+def rows(prior, adapter="omega"):
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(2, *prior.latent_shape, generator=generator)
+    text = prior.encode_prompts(["a dog", "corgi"])
+    return NoisyRows(latents, torch.tensor([100, 800]), text, (adapter,) * 2)
+
+
+def test_prefixes_start_as_their_words(prior):
+    omega = LightAdapter()
+    omega.attach(prior)
+    expected = torch.stack([prior.embed_words("back view"), prior.embed_words("front view")])
+    assert torch.equal(omega.prefixes(["back", "front"]), expected)
+    assert omega.prefixes(["side"]).requires_grad
+
+
+def test_words_of_different_lengths_make_prefixes_of_one(prior, monkeypatch):
+    by_letter = {view: prior.embed_words(" ".join(view)) for view in ("front", "side", "back")}
+    monkeypatch.setattr(prior, "embed_words", lambda text: by_letter[text])
+    omega = LightAdapter(prefix_words="{view}")
+    omega.attach(prior)
+    assert torch.equal(omega.prefixes(["front"])[0], by_letter["front"])
+    expected = torch.cat([by_letter["back"], by_letter["back"][-1:]])
+    assert torch.equal(omega.prefixes(["back"])[0], expected)
+
+
+def test_fixed_prefixes_are_not_trained(prior):
+    omega = LightAdapter(learn_prefixes=False)
+    omega.attach(prior)
+    assert [group["name"] for group in omega.parameter_groups()] == ["omega"]
+    assert not omega.prefixes(["front"]).requires_grad
+
+
+def test_saved_lora_loads_into_a_diffusers_pipeline(prior, trained, sd_folders, tmp_path):
+    from diffusers import StableDiffusionPipeline
+
+    trained.save(tmp_path / "adapter")
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "pytorch_lora_weights.safetensors",
+        "view_prefixes.safetensors",
+    ]
+    pipeline = StableDiffusionPipeline.from_pretrained(sd_folders["epsilon"])
+    ours = rows(prior)
+    raw = pipeline.unet(ours.latents, ours.timesteps, ours.text).sample
+    pipeline.load_lora_weights(tmp_path / "adapter")
+    loaded = pipeline.unet(ours.latents, ours.timesteps, ours.text).sample
+    expected = prior.predict_noise(ours)
+    assert torch.allclose(loaded, expected, atol=1e-5)
+    assert not torch.allclose(loaded, raw, atol=1e-3)
+
+
+def test_saved_adapter_loads_back(prior, trained, loaded_prior, tmp_path):
+    trained.save(tmp_path)
+    fresh = copy.deepcopy(loaded_prior)
+    again = LightAdapter(rank=2, lora_alpha=6.0)
+    again.attach(fresh)
+    again.load(tmp_path)
+    assert torch.equal(again.prefixes(["side"]), trained.prefixes(["side"]))
+    assert torch.equal(fresh.predict_noise(rows(fresh)), prior.predict_noise(rows(prior)))
+    prefixes = load_file(tmp_path / "view_prefixes.safetensors")
+    assert torch.equal(prefixes["side"], trained.prefixes(["side"])[0])
+
+
+def test_saving_again_replaces_the_files(trained, tmp_path):
+    trained.save(tmp_path)
+    with torch.no_grad():
+        trained.view_prefixes.zero_()
+    trained.save(tmp_path)
+    assert load_file(tmp_path / "view_prefixes.safetensors")["front"].abs().sum() == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_foreign_or_damaged_files_are_refused(trained, loaded_prior, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no adapter at"):
+        trained.load(tmp_path)
+    trained.save(tmp_path)
+    before = trained.prefixes(["front"]).clone()
+
+    def attached(**options):
+        adapter = LightAdapter(**options)
+        adapter.attach(copy.deepcopy(loaded_prior))
+        return adapter
+
+    with pytest.raises(ValueError, match="rank"):
+        attached(rank=3).load(tmp_path)
+    with pytest.raises(ValueError, match="target_modules"):
+        attached(rank=2, target_modules=["to_q"]).load(tmp_path)
+    with pytest.raises(ValueError, match="prefix_words"):
+        attached(rank=2, prefix_words="a {view} view").load(tmp_path)
+    lora = tmp_path / "pytorch_lora_weights.safetensors"
+    lora.write_bytes(lora.read_bytes()[:100])
+    with pytest.raises(ValueError, match="is damaged"):
+        trained.load(tmp_path)
+    assert torch.equal(trained.prefixes(["front"]), before)
+
+
+@pytest.mark.parametrize("target", ["no_such_layer", "conv1"])
+def test_targets_must_be_linear_layers(prior, target):
+    with pytest.raises(ValueError, match="must name linear layers"):
+        LightAdapter(target_modules=[target]).attach(prior)
+
+
+def test_options_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="must contain"):
+        LightAdapter(prefix_words="front view")
+    with pytest.raises(ValueError, match="2 or more"):
+        LightAdapter(held_out_every=1)
+
+
+def test_stops_after_its_budget():
+    omega = LightAdapter(max_steps=3)
+    assert [omega.stopped(step) for step in range(5)] == [False, False, False, True, True]
+    assert not LightAdapter(max_steps=None).stopped(10**6)
+
+
+def test_stops_when_the_held_out_loss_no_longer_falls():
+    omega = LightAdapter(max_steps=None, patience=2, min_improvement=0.1)
+    stopped = []
+    for loss in (1.0, 0.8, 0.79, 0.5, 0.6, 0.46):
+        omega.observe(loss)
+        stopped.append(omega.stopped(0))
+    assert stopped == [False, False, False, False, False, True]
+
+
+def test_early_stopping_survives_a_checkpoint(tmp_path):
+    omega = LightAdapter(max_steps=None, patience=2)
+    omega.observe(1.0)
+    omega.observe(2.0)
+    torch.save(omega.state_dict(), tmp_path / "last.ckpt")
+    resumed = LightAdapter(max_steps=None, patience=2)
+    resumed.load_state_dict(torch.load(tmp_path / "last.ckpt", weights_only=True))
+    resumed.observe(1.5)
+    assert resumed.stopped(0)
+
+
+def test_every_tenth_picture_is_held_out():
+    train, held_out = LightAdapter(held_out_every=10).split(25)
+    assert held_out.tolist() == [9, 19]
+    assert sorted(train.tolist() + held_out.tolist()) == list(range(25))
