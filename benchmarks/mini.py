@@ -57,7 +57,7 @@ def floors(work: Path, guidance_scale: float = 3.0) -> None:
     )
     result["raw_back"] = {"obeys": obeys_back(judge, pictures), "num": len(pairs)}
     result["orientation"] = _orientation(Encoder(str(world.retrieval_clip)))
-    result["adapted"] = _adaptation(world, evaluator, judge, guidance_scale)
+    result["adapted"] = _adaptation(evaluator, judge, guidance_scale)
     _write(work / "floors.json", result)
 
 
@@ -95,36 +95,30 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
     return vars(orientation_success(found, truth))
 
 
-def _adaptation(world: Any, evaluator: Any, judge: Any, guidance_scale: float) -> dict[str, Any]:  # noqa: ANN401
+def _adaptation(evaluator: Any, judge: Any, guidance_scale: float) -> dict[str, Any]:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
-    from redream.data import RetrievalDataModule
     from redream.mini.floors import adapt, obeys_back, recognise, sample_pictures
-    from redream.priors import StableDiffusionPrior
-    from redream.tools.configured import configured_adapter
+    from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
-    prompts += ["a marble bus", "a wooden knight", "a striped television"][: 12 - len(prompts)]
+    prompts += ["a marble bus", "a wooden knight", "a striped television"]
     rows = []
-    for prompt in prompts:
-        adapter, batch_size = configured_adapter(Path("configs/default.yaml"))
-        prior = StableDiffusionPrior(str(world.prior))
-        adapter.attach(prior)
-        data = RetrievalDataModule.for_prompt(prompt, world)
+    for prompt in prompts[:12]:
+        made = configured("configs/default.yaml", f"--prompt={prompt}")
+        model, data = made.model, made.datamodule
         data.setup("fit")
-        steps = adapt(prior, adapter, data.references, batch_size)
+        steps = adapt(model.prior, model.adapter, data.references, model.adapter_batch_size)
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}
-        for name, hat in (("raw", None), ("adapted", adapter)):
-            backs = sample_pictures(prior, [prompt] * 16, guidance_scale, 2, hat, "back")
-            views = torch.cat(
-                [
-                    sample_pictures(prior, [prompt] * 8, guidance_scale, 3 + i, hat, view)
-                    for i, view in enumerate(("front", "side"))
-                ]
-            )
-            seen = recognise(evaluator, [pair] * 32, torch.cat([backs, views]))
-            row[name] = {"back": obeys_back(judge, backs), **vars(seen)}
+        for name, hat in (("raw", None), ("adapted", model.adapter)):
+            views = {
+                view: sample_pictures(model.prior, [prompt] * 16, guidance_scale, 2, hat, view)
+                for view in ("back", "front", "side")
+            }
+            seen = recognise(evaluator, [pair] * 48, torch.cat(list(views.values())))
+            row[name] = {"back": obeys_back(judge, views["back"]), **vars(seen)}
         rows.append(row)
+        print(row, flush=True)
     return {
         "prompts": rows,
         **{
@@ -199,10 +193,12 @@ def _object_lines(work: Path) -> list[str]:
     lines = [
         "## The default run",
         "",
-        "| prompt | time | memory | steps | rank (per particle) | category right | fronts seen |",
+        "Rank of the prompt among all captions over 8 azimuths, and fronts seen, per particle.",
+        "",
+        "| prompt | time | memory | steps | rank | category named | fronts |",
         "|---|---|---|---|---|---|---|",
     ]
-    ranks = []
+    ranks, num_right = [], 0
     for prompt in PROMPTS:
         folder = work / "objects" / prompt.replace(" ", "_")
         if not (folder / "run.json").is_file():
@@ -210,17 +206,40 @@ def _object_lines(work: Path) -> list[str]:
         run = json.loads((folder / "run.json").read_text())
         metrics = json.loads((folder / "metrics.json").read_text())
         particles = metrics["particles"]
-        ranks.append(min(particle["rank"] for particle in particles))
-        right = any(particle["best"].split()[-1] == prompt.split()[-1] for particle in particles)
+        best = min(range(len(particles)), key=lambda index: float(particles[index]["rank"]))
+        named = _named_category(folder / f"turntable_{best}.mp4")
+        ranks.append(particles[best]["rank"])
+        num_right += named == prompt.split()[-1]
+        per_particle = [
+            ", ".join(f"{particle[key]:.0f}" for particle in particles)
+            for key in ("rank", "num_fronts")
+        ]
         lines.append(
             f"| {prompt} | {run['seconds'] / 60:.1f} min | {metrics['peak_memory_gib']:.1f} GiB "
-            f"| {metrics['steps']} | {', '.join(f'{p["rank"]:.0f}' for p in particles)} "
-            f"| {'yes' if right else 'no'} "
-            f"| {', '.join(f'{p["num_fronts"]:.0f}' for p in particles)} |"
+            f"| {metrics['steps']} | {per_particle[0]} | {named} | {per_particle[1]} |"
         )
     if ranks:
-        lines += ["", f"Median rank of the better particle: {median(ranks):g} of 168 captions."]
+        lines += [
+            "",
+            f"Better particle of each prompt: median rank {median(ranks):g} of "
+            f"{particles[0]['num_captions']:.0f}, category right for {num_right} of {len(ranks)}.",
+        ]
     return lines
+
+
+def _named_category(film: Path) -> str:
+    """What the evaluation CLIP calls the object of a turntable film, over 8 azimuths."""
+    import imageio.v3 as imageio
+
+    from redream.mini.categories import CATEGORIES
+    from redream.mini.prepare import embedded_world
+    from redream.retrieval import Encoder
+
+    encoder = Encoder(str(embedded_world().evaluation_clip))
+    frames = torch.from_numpy(imageio.imread(film)).permute(0, 3, 1, 2).float() / 255.0
+    pictures = encoder.encode_images(frames[:: len(frames) // 8][:8]).mean(0)
+    names = list(CATEGORIES)
+    return names[int((encoder.encode_texts([f"a {name}" for name in names]) @ pictures).argmax())]
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

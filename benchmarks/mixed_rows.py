@@ -1,9 +1,11 @@
 """Scores one row under each hat: in one forward pass, and in three.
 
-Run with ``python benchmarks/mixed_rows.py [--threads 1]``.
+Run with ``python benchmarks/mixed_rows.py``.
 """
 
 import argparse
+import copy
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,25 +28,24 @@ UNET = {
 HATS = ("__base__", "omega", "zeta")
 
 
-def milliseconds(call: Callable[[], object], repeats: int) -> float:
-    """Shortest duration of a call: what else the machine does is not ours."""
-    for _ in range(3):
-        call()
-    durations = []
+def report(cases: dict[str, Callable[[], object]], repeats: int) -> None:
+    """Prints the median CPU time of each case, taken in turns so that all meet the same load."""
+    durations: dict[str, list[float]] = {label: [] for label in cases}
     for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        durations.append(1e3 * (time.perf_counter() - begin))
-    return min(durations)
+        for label, call in cases.items():
+            begin = time.process_time()
+            call()
+            durations[label].append(1e3 * (time.process_time() - begin))
+    for label, values in durations.items():
+        print(f"{label:45s}{statistics.median(values):8.1f} ms")
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=30)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         save_miniature(folder, **UNET)
@@ -56,27 +57,29 @@ def main() -> None:
         ("__base__",) * 3,
     )
     parameters = sum(parameter.numel() for parameter in prior.unet.parameters())
-    print(f"UNet of {parameters / 1e6:.1f}M parameters, {arguments.threads} thread(s)")
+    print(f"UNet of {parameters / 1e6:.1f}M parameters, one thread")
 
-    def report(label: str, call: Callable[[], object]) -> None:
-        print(f"{label:45s}{milliseconds(call, arguments.repeats):8.1f} ms")
-
-    report("text encoder, 3 prompts", lambda: prior.encode_prompts(["a dog"] * 3))
-    report("frozen prior without adapters, 3 rows", lambda: prior.predict_noise(rows))
+    adapted = copy.deepcopy(prior)
     for adapter in (LightAdapter(), VariationalAdapter()):
-        adapter.attach(prior)
+        adapter.attach(adapted)
     mixed = rows._replace(adapters=HATS)
     single = [
         NoisyRows(rows.latents[i : i + 1], rows.timesteps[i : i + 1], rows.text[i : i + 1], (hat,))
         for i, hat in enumerate(HATS)
     ]
-    with torch.no_grad():
-        report("frozen prior with adapters, 3 rows", lambda: prior.predict_noise(rows))
-        report("three hats in one forward pass", lambda: prior.predict_noise(mixed))
-        report("three hats in three", lambda: [prior.predict_noise(row) for row in single])
+    score = torch.no_grad()
     report(
-        "omega and zeta, forward and backward",
-        lambda: prior.predict_noise(mixed).square().mean().backward(),
+        {
+            "text encoder, 3 prompts": lambda: prior.encode_prompts(["a dog"] * 3),
+            "frozen prior without adapters, 3 rows": lambda: prior.predict_noise(rows),
+            "frozen prior with adapters, 3 rows": score(lambda: adapted.predict_noise(rows)),
+            "three hats in one forward pass": score(lambda: adapted.predict_noise(mixed)),
+            "three hats in three": score(lambda: [adapted.predict_noise(row) for row in single]),
+            "omega and zeta, forward and backward": lambda: (
+                adapted.predict_noise(mixed).square().mean().backward()
+            ),
+        },
+        arguments.repeats,
     )
 
 

@@ -1,7 +1,7 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -23,17 +23,7 @@ from redream.losses import (
 from redream.priors import Guided, Prior, join_rows
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight
-from redream.types import Batch, Cameras, NoisyRows, References, Views, key_generator
-
-
-class RetrievedAssets(Protocol):
-    """What the module needs of the data: the N retrieved assets, facing front."""
-
-    prompt: str
-    references: References
-
-    def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
-        """Renders asset ``index`` (0 is the nearest) from any cameras."""
+from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
 
 
 class Drawn(NamedTuple):
@@ -167,8 +157,6 @@ class ReDream(LightningModule):
         self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
 
-    # ------------------------------------------------------------------ the step, as in Fig. 2
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the sum of all losses."""
         step = self.global_step
@@ -266,13 +254,11 @@ class ReDream(LightningModule):
         """The prompt as seen from each view: cat(e_psi, c), or the view in words."""
         unique = list(dict.fromkeys(names))
         if self.adapter is not None:
-            table = self.prior.encode_prompts(
-                [self._prompt] * len(unique), self.adapter.prefixes(unique)
-            )
-        elif self.view_dependent:
-            table = self.prior.encode_prompts([f"{self._prompt}, {name} view" for name in unique])
+            prompts, prefixes = [self._prompt] * len(unique), self.adapter.prefixes(unique)
         else:
-            table = self.prior.encode_prompts([self._prompt] * len(unique))
+            worded = ", {} view" if self.view_dependent else ""
+            prompts, prefixes = [self._prompt + worded.format(name) for name in unique], None
+        table = self.prior.encode_prompts(prompts, prefixes)
         return table[[unique.index(name) for name in names]]
 
     # ------------------------------------------------------------------ Eq. 3

@@ -17,7 +17,7 @@ asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -168,6 +168,16 @@ class References(NamedTuple):
     cameras: Cameras
     captions: tuple[str, ...]
     asset_index: Int[Tensor, " B"]
+
+
+class RetrievedAssets(Protocol):
+    """What the module needs of the data: the N retrieved assets, facing front."""
+
+    prompt: str
+    references: References
+
+    def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders asset ``index`` (0 is the nearest) from any cameras."""
 
 
 class Batch(NamedTuple):

@@ -143,7 +143,9 @@ def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
 
 def test_nothing_of_the_prior_trains(folder):
     module = make(folder)
-    trained = {id(p) for group in module.configure_optimizers().param_groups for p in group["params"]}
+    trained = {
+        id(p) for group in module.configure_optimizers().param_groups for p in group["params"]
+    }
     frozen = [p for n, p in module.prior.named_parameters() if "lora" not in n]
     assert frozen and all(id(p) not in trained and not p.requires_grad for p in frozen)
 

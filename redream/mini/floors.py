@@ -22,7 +22,7 @@ BACK = 2
 
 
 def describe(pair: Pair) -> str:
-    """ "a MATERIAL CATEGORY", or "a CATEGORY" for plain ones."""
+    """Words a pair: "a MATERIAL CATEGORY", or "a CATEGORY" for plain ones."""
     material, category = pair
     return f"a {category}" if material == "plain" else f"a {material} {category}"
 

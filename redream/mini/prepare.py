@@ -73,7 +73,7 @@ def embedded_world() -> EmbeddedWorld:
 
 
 def pair_captions() -> list[str]:
-    """ "a MATERIAL CATEGORY" for every pair of the world."""
+    """Lists "a MATERIAL CATEGORY" for every pair of the world."""
     return [f"a {material} {category}" for material, category in all_pairs()]
 
 

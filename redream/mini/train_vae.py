@@ -66,10 +66,7 @@ def train_vae(
         restored = vae.decode(posterior.sample()).sample
         pixel = (restored - images).abs().mean()
         edge = torch.stack(
-            [
-                (a - b).abs().mean()
-                for a, b in zip(_edges(restored), _edges(images), strict=True)
-            ]
+            [(a - b).abs().mean() for a, b in zip(_edges(restored), _edges(images), strict=True)]
         ).sum()
         square = (restored - images).square().mean()
         divergence = posterior.kl().mean() / images[0].numel()

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redream.cameras import VIEW_NAMES
+from redream.mini.categories import CATEGORIES
 from redream.mini.dataset import Dataset, load_dataset
 from redream.mini.train_vae import pictures_to_tensor
 from redream.mini.training import pick_device, train
 from redream.mini.world import all_pairs, view_of
-from redream.mini.categories import CATEGORIES
 from redream.types import key_generator
 
 AMBIGUOUS_DEG = 10.0  # pictures this near to a boundary between views are not judged

@@ -30,9 +30,7 @@ class Representation(nn.Module, ABC):
         """
 
     @abstractmethod
-    def extract_surface(
-        self, resolution: int
-    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+    def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
         """Extracts the surface as triangles, counter-clockwise seen from outside.
 
         Args:
@@ -53,9 +51,7 @@ class Representation(nn.Module, ABC):
     def parameter_groups(self) -> list[dict[str, object]]:
         """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint."""
 
-    def background(
-        self, cameras: Cameras, height: int, width: int
-    ) -> Float[Tensor, "B 3 H W"]:
+    def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white unless a representation learns one."""
         return torch.ones(cameras.num, 3, height, width, device=cameras.c2w.device)
 

@@ -60,7 +60,7 @@ class ReDreamCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Finds out before the heavy work whether there is a prompt and room for the output."""
-        config = self.config[self.subcommand]
+        config = self.config if self.subcommand is None else self.config[self.subcommand]
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
         require_writable(Path(config.trainer.default_root_dir or "."))
@@ -82,8 +82,31 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     run(ReDream, RetrievalDataModule, [verb, *arguments])
 
 
+def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
+    """Makes what a configuration describes, without running it: the road from Python.
+
+    Args:
+        config: A YAML file such as ``configs/default.yaml``.
+        *arguments: More options, as on the command line: ``"--prompt=a golden vase"``.
+
+    Returns:
+        A command with its ``trainer``, ``model`` and ``datamodule``; generate with
+        ``made.trainer.fit(made.model, made.datamodule)``.
+
+    Raises:
+        ValueError: If the configuration is wrong; one line.
+    """
+    from redream.data import RetrievalDataModule
+    from redream.module import ReDream
+
+    return run(ReDream, RetrievalDataModule, [f"--config={config}", *arguments], verb=False)
+
+
 def run(
-    module: type[LightningModule], data: type[LightningDataModule], arguments: Sequence[str]
+    module: type[LightningModule],
+    data: type[LightningDataModule],
+    arguments: Sequence[str],
+    verb: bool = True,
 ) -> ReDreamCLI:
     """Loads the plugins, then parses the arguments and runs the verb.
 
@@ -91,6 +114,7 @@ def run(
         module: The LightningModule behind the key ``model``.
         data: The LightningDataModule behind the key ``data``.
         arguments: The verb and its options.
+        verb: Whether there is a verb to run; without one everything is made and nothing runs.
 
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
@@ -114,6 +138,7 @@ def run(
         auto_configure_optimizers=False,
         save_config_kwargs={"overwrite": True},
         args=list(arguments),
+        run=verb,
     )
 
 
