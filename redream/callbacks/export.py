@@ -169,7 +169,7 @@ class Export(Callback):
         measured = [dict(page.measures) for page in pages]
         write_json({"prompt": data.prompt, **facts, "particles": measured}, folder / "metrics.json")
         if pl_module.adapter is not None:
-            pl_module.adapter.save(folder / "adapter")  # type: ignore[operator]
+            pl_module.adapter.save(folder / "adapter")  # type: ignore[operator, union-attr]
         config = folder / "config.yaml"
         report = Report(
             prompt=data.prompt,

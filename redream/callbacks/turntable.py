@@ -1,6 +1,7 @@
 """Pictures of a particle from all around: rendering, contact sheets, and the turntable film."""
 
 import io
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,18 +93,17 @@ def write_film(frames: Float[Tensor, "B 3 H W"], path: Path, frames_per_second: 
     if height % 2 or width % 2:
         raise ValueError(f"A film needs even height and width, got {height}x{width}.")
     rgb = (frames.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+    encode = "-c:v libx264 -crf 18 -pix_fmt yuv420p -movflags +faststart -y".split()
     with whole_file(path) as temporary:
-        writer = imageio_ffmpeg.write_frames(
-            str(temporary),
-            (width, height),
-            fps=frames_per_second,
-            codec="libx264",
-            quality=None,
-            macro_block_size=2,
-            ffmpeg_log_level="error",
-            output_params=["-crf", "18", "-movflags", "+faststart"],
+        subprocess.run(
+            [
+                imageio_ffmpeg.get_ffmpeg_exe(),
+                *"-loglevel error -f rawvideo -pix_fmt rgb24".split(),
+                *("-s", f"{width}x{height}", "-r", str(frames_per_second), "-i", "-"),
+                *encode,
+                str(temporary),
+            ],
+            input=rgb.cpu().numpy().tobytes(),
+            check=True,
+            capture_output=True,
         )
-        writer.send(None)
-        for frame in rgb:
-            writer.send(frame.contiguous().numpy())
-        writer.close()

@@ -21,6 +21,9 @@ from redream.mini.vocabulary import CONTEXT_LENGTH, build_tokenizer
 from redream.types import key_generator
 
 TEXT_WIDTH = 80
+CLAY_SHARE = 0.12
+"""Pictures in the library's style, beside the others: a web prior knows what clay looks like, so
+that adaptation to an asset need not teach it."""
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -166,16 +169,23 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    data = load_dataset(arguments.work / "web", "web", arguments.num_pictures, arguments.seed)
+    num_clay = round(CLAY_SHARE * arguments.num_pictures)
+    web = load_dataset(arguments.work / "web", "web", arguments.num_pictures, arguments.seed)
+    clay = load_dataset(
+        arguments.work / "clay", "web", num_clay, arguments.seed + 1, clay_share=1.0
+    )
     tokenizer = build_tokenizer(VOCABULARY)
-    vae = train_vae(data.pictures, arguments.work / "vae", arguments.vae_steps)
-    latent_path = arguments.work / "latents.npy"
-    if not latent_path.exists():
-        np.save(latent_path, encode_pictures(vae, data.pictures, pick_device()).numpy())
-    latents = torch.from_numpy(np.load(latent_path)) * vae.config.scaling_factor
+    vae = train_vae(web.pictures, arguments.work / "vae", arguments.vae_steps)
+    parts = []
+    for name, data in (("web", web), ("clay", clay)):
+        path = arguments.work / f"latents_{name}.npy"
+        if not path.exists():
+            np.save(path, encode_pictures(vae, data.pictures, pick_device()).numpy())
+        parts.append(torch.from_numpy(np.load(path)))
+    latents = torch.cat(parts) * vae.config.scaling_factor
     unet, text_encoder = train_unet(
         latents,
-        tokenize(tokenizer, data.captions),
+        tokenize(tokenizer, web.captions + clay.captions),
         tokenizer,
         arguments.work / "unet",
         arguments.unet_steps,

@@ -51,8 +51,12 @@ def load_components(model: str, dtype: torch.dtype, variant: str | None) -> Comp
         components = _from_pretrained(model, dtype, variant)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = f"in the folder {model}" if folder.is_dir() else f"from the hub ({model})"
-        raise ValueError(f"could not load the prior {where}: {reason}") from error
+        if folder.is_dir():
+            raise ValueError(f"could not load the prior in the folder {model}: {reason}") from error
+        raise ValueError(
+            f"no folder {model}, and the hub did not give it ({reason}): "
+            "check the name, or download it first"
+        ) from error
     if components.prediction_type not in ("epsilon", "v_prediction"):
         raise ValueError(
             f"{model} predicts {components.prediction_type!r}: "

@@ -259,3 +259,28 @@ def test_truncated_weights_are_one_line(sd_folders, tmp_path):
 def test_no_such_folder():
     with pytest.raises(FileNotFoundError, match="no folder"):
         StableDiffusionPrior("/nowhere/at/all")
+
+
+def test_hub_id_out_of_reach_is_one_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="no folder nobody/nothing, and the hub") as error:
+        StableDiffusionPrior("nobody/nothing")
+    assert "\n" not in str(error.value)
+
+
+def test_other_kinds_of_model_are_refused(sd_folders, tmp_path):
+    shutil.copytree(sd_folders["epsilon"], tmp_path / "sd")
+    config = tmp_path / "sd" / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace('"epsilon"', '"sample"'))
+    with pytest.raises(ValueError, match="predicts 'sample'"):
+        StableDiffusionPrior(str(tmp_path / "sd"))
+
+
+@pytest.mark.gpu
+def test_mixed_rows_on_a_gpu_equal_those_on_the_cpu(adapted):
+    prior, omega, zeta = adapted
+    rows = rows_of(prior, ("omega", "zeta"), zeta.embed_cameras(turntable(2)).detach())
+    expected = prior.predict_noise(rows)
+    torch.nn.ModuleList([prior, omega, zeta]).cuda()
+    on_gpu = NoisyRows(*(v.cuda() if isinstance(v, torch.Tensor) else v for v in rows))
+    assert torch.allclose(prior.predict_noise(on_gpu).cpu(), expected, atol=1e-3)
