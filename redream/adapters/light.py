@@ -48,7 +48,7 @@ class LightAdapter(Adapter):
         prefix_learning_rate: float = 5e-4,
         target_modules: Sequence[str] = ATTENTION,
         learn_prefixes: bool = True,
-        prefix_words: str = "{view} view",
+        prefix_words: str = "{view} view of",
         max_steps: int | None = 400,
         patience: int | None = None,
         min_improvement: float = 0.0,

@@ -34,7 +34,7 @@ VOCABULARY: frozenset[str] = frozenset(
 
 _COLOUR_SHARE = 0.7
 _PLAIN_SHARE = 0.15
-_PREFIXES = ("", "", "", "a photo of ", "a picture of ", "a render of ")
+_OPENINGS = ("", "", "", "a photo of ", "a picture of ", "a render of ")
 
 
 def words(text: str) -> list[str]:
@@ -63,7 +63,7 @@ def caption(
         rng: Chooses among phrasings.
 
     Returns:
-        For example ``"a photo of a red striped dog, side view"``.
+        For example ``"a red striped dog, side view"`` or ``"side view of a red striped dog"``.
     """
     if normal_map:
         return "a normal map of " + _with_article(category) + _suffix(view)
@@ -74,7 +74,10 @@ def caption(
         adjectives.append(material)
         if material == "plain":
             adjectives.reverse()  # "a plain red dog", but "a red striped dog"
-    text = str(rng.choice(_PREFIXES)) + _with_article(" ".join([*adjectives, category]))
+    opening = str(rng.choice(_OPENINGS))
+    if opening and view is not None:  # half of the view words stand first, half last
+        opening, view = f"{VIEW_WORDS[view]} of ", None
+    text = opening + _with_article(" ".join([*adjectives, category]))
     if background is not None and rng.random() < 0.25:
         text += f" on {_with_article(background)} background"
     return text + _suffix(view)

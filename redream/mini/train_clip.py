@@ -65,8 +65,8 @@ def stated(caption: str) -> list[int]:
 
 def shortened(caption: str, record: dict[str, Any]) -> str:
     """A caption that names nothing but the category and, where the caption does, the view."""
-    _, comma, view = caption.partition(",")
-    return f"a {record['category']}{comma}{view}"
+    view = re.search(r"\w+ view", caption)
+    return f"a {record['category']}" + (f", {view[0]}" if view else "")
 
 
 def truths(record: dict[str, Any]) -> list[int]:
@@ -190,8 +190,8 @@ def main() -> None:
     parser.add_argument("--role", choices=list(ARCHITECTURES), required=True)
     parser.add_argument("--out", type=Path, required=True, help="open_clip folder to write")
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
-    parser.add_argument("--num_pictures", type=int, default=30_000)
-    parser.add_argument("--num_steps", type=int, default=5_000)
+    parser.add_argument("--num_pictures", type=int, default=24_000)
+    parser.add_argument("--num_steps", type=int, default=4_000)
     arguments = parser.parse_args()
     seed = 1 + list(ARCHITECTURES).index(arguments.role)
     pairs = seen_pairs() if arguments.role == "retrieval" else all_pairs()

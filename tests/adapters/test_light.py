@@ -30,7 +30,7 @@ def rows(prior, adapter="omega"):
 def test_prefixes_start_as_their_words(prior):
     omega = LightAdapter()
     omega.attach(prior)
-    expected = torch.stack([prior.embed_words("back view"), prior.embed_words("front view")])
+    expected = torch.stack([prior.embed_words("back view of"), prior.embed_words("front view of")])
     assert torch.equal(omega.prefixes(["back", "front"]), expected)
     assert omega.prefixes(["side"]).requires_grad
 
@@ -107,7 +107,7 @@ def test_foreign_or_damaged_files_are_refused(trained, loaded_prior, tmp_path):
     with pytest.raises(ValueError, match="target_modules"):
         attached(rank=2, target_modules=["to_q"]).load(tmp_path)
     with pytest.raises(ValueError, match="prefix_words"):
-        attached(rank=2, prefix_words="a {view} view").load(tmp_path)
+        attached(rank=2, prefix_words="{view}").load(tmp_path)
     lora = tmp_path / "pytorch_lora_weights.safetensors"
     lora.write_bytes(lora.read_bytes()[:100])
     with pytest.raises(ValueError, match="is damaged"):

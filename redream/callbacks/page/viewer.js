@@ -140,10 +140,12 @@
     link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
     link.hidden = false;
     const gl = canvas.getContext("webgl2", { alpha: true, antialias: true });
-    if (!gl) {
+    function fallBack() {
       tabs.forEach(function (tab) { tab.hidden = tab.dataset.show !== "film"; });
-      return select("film");
+      select("film");
     }
+    if (!gl) return fallBack();
+    canvas.addEventListener("webglcontextlost", fallBack);
     select("model");
     const box = bounds(model.primitives);
     const program = makeProgram(gl);
@@ -175,7 +177,7 @@
         }
         requestAnimationFrame(frame);
       })(performance.now());
-    });
+    }).catch(fallBack);
 
     function turn(azimuth, elevation) {
       view.turning = false;
