@@ -86,6 +86,7 @@ class ReDream(LightningModule):
         correction_period: App. B's correction is applied every so many steps; 0 never.
         correction_weight: Its weight.
         penalties: Weight of each of the representation's penalties, ramps by step.
+        learning_rate_scale: Factor on all learning rates, a ramp by step.
         random_background: Probability that a random colour replaces the learned background.
         elevation_deg: Range of the cameras' elevations.
         distance: Range of the cameras' distances.
@@ -122,6 +123,7 @@ class ReDream(LightningModule):
         correction_period: int = 3,
         correction_weight: float = 1.0,
         penalties: dict[str, Ramp] | None = None,
+        learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         random_background: float = 0.5,
         elevation_deg: tuple[float, float] = (-10.0, 40.0),
         distance: tuple[float, float] = (2.8, 3.2),
@@ -150,6 +152,7 @@ class ReDream(LightningModule):
         self.adapter_batch_size, self.held_out_period = adapter_batch_size, held_out_period
         self.correction_period, self.correction_weight = correction_period, correction_weight
         self.penalties = penalties or {}
+        self.learning_rate_scale = learning_rate_scale
         self.random_background = random_background
         self.camera_ranges = (elevation_deg, distance, fovy_deg)
         self.seed = seed
@@ -210,8 +213,6 @@ class ReDream(LightningModule):
             generator,
         )
 
-    # ------------------------------------------------------------------ Eq. 2 and App. B
-
     @torch.no_grad()
     def _score(self, drawn: Sequence[Drawn], step: int) -> list[Tensor]:
         """The gradient of Eq. 2 (Eq. 20) for each drawn particle, corrected as in App. B."""
@@ -261,8 +262,6 @@ class ReDream(LightningModule):
         table = self.prior.encode_prompts(prompts, prefixes)
         return table[[unique.index(name) for name in names]]
 
-    # ------------------------------------------------------------------ Eq. 3
-
     def _warmup_loss(self, drawn: Drawn) -> Tensor:
         return asset_loss(drawn.image, self._asset_image(drawn), self.sigma)
 
@@ -271,8 +270,6 @@ class ReDream(LightningModule):
         index = int(self.asset_of[drawn.particle])
         views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
         return views.over(drawn.background.detach())
-
-    # ------------------------------------------------------------------ Eqs. 4 and 5
 
     def _adapter_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """Both denoising losses, their rows scored in one forward pass."""
@@ -314,8 +311,6 @@ class ReDream(LightningModule):
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
         cameras = concatenate([d.cameras for d in drawn])
         return self._variational_rows(noisy, timesteps, cameras), noise
-
-    # ------------------------------------------------------------------ the rest of the loop
 
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
@@ -378,7 +373,7 @@ class ReDream(LightningModule):
             self.adapter.observe(loss)
             self.log("held_out", loss)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> dict[str, Any]:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
         groups: list[dict[str, Any]] = []
         for index, particle in enumerate(self.particles):
@@ -386,7 +381,12 @@ class ReDream(LightningModule):
                 groups.append({**group, "name": f"theta_{index}.{group['name']}"})
         for adapter in (self.adapter, self.variational):
             groups += [] if adapter is None else adapter.parameter_groups()
-        return torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_scale.at)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""

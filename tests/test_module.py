@@ -108,7 +108,7 @@ def terms(module, step=0):
 
 
 def groups(module):
-    optimizer = module.configure_optimizers()
+    optimizer = module.configure_optimizers()["optimizer"]
     table = {}
     for group in optimizer.param_groups:
         name = "theta" if group["name"].startswith("theta") else group["name"]
@@ -144,7 +144,9 @@ def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
 def test_nothing_of_the_prior_trains(folder):
     module = make(folder)
     trained = {
-        id(p) for group in module.configure_optimizers().param_groups for p in group["params"]
+        id(p)
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for p in group["params"]
     }
     frozen = [p for n, p in module.prior.named_parameters() if "lora" not in n]
     assert frozen and all(id(p) not in trained and not p.requires_grad for p in frozen)
