@@ -34,7 +34,7 @@ PROMPTS = (
 """None is in the library, which is of clay; the first eight were held out of all training."""
 
 
-def floors(work: Path, guidance_scale: float = 3.0) -> None:
+def floors(work: Path, guidance_scale: float = 4.0) -> None:
     """Measures what the prior, the CLIPs and the adapter can do."""
     from redream.mini.floors import describe, obeys_back, recognise, sample_pictures
     from redream.mini.prepare import embedded_world
@@ -51,6 +51,7 @@ def floors(work: Path, guidance_scale: float = 3.0) -> None:
     for name, pairs in (("seen", seen_pairs() * 2), ("held_out", sorted(HELD_OUT) * 8)):
         pictures = sample_pictures(prior, [describe(pair) for pair in pairs], guidance_scale, 0)
         result[name] = vars(recognise(evaluator, pairs, pictures))
+        _contact_sheet(pictures[:: len(pictures) // 24][:24], Path(f"docs/images/{name}.png"))
     pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
     pictures = sample_pictures(
         prior, [describe(pair) for pair in pairs], guidance_scale, 1, view="back"
@@ -59,6 +60,15 @@ def floors(work: Path, guidance_scale: float = 3.0) -> None:
     result["orientation"] = _orientation(Encoder(str(world.retrieval_clip)))
     result["adapted"] = _adaptation(evaluator, judge, guidance_scale)
     _write(work / "floors.json", result)
+
+
+def _contact_sheet(pictures: torch.Tensor, path: Path) -> None:
+    """Two rows of twelve samples."""
+    from redream.callbacks.turntable import write_png
+
+    rows = pictures.unflatten(0, (2, 12)).permute(2, 0, 3, 1, 4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(rows.flatten(3).flatten(1, 2), path)
 
 
 def _has_front(category: str) -> bool:

@@ -201,17 +201,8 @@ class ReDream(LightningModule):
             self.num_views, step, self.prior.num_train_timesteps, generator
         )
         noise = torch.randn(latents.shape, generator=generator)
-        return Drawn(
-            index,
-            cameras,
-            views,
-            background,
-            image,
-            latents,
-            timesteps.to(self.device),
-            noise.to(latents),
-            generator,
-        )
+        timesteps, noise = timesteps.to(self.device), noise.to(latents)
+        return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
 
     @torch.no_grad()
     def _score(self, drawn: Sequence[Drawn], step: int) -> list[Tensor]:
@@ -372,6 +363,11 @@ class ReDream(LightningModule):
             loss = self._adaptation.held_out_loss()
             self.adapter.observe(loss)
             self.log("held_out", loss)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks preview, measure and export the particles."""
+
+    test_step = predict_step = validation_step
 
     def configure_optimizers(self) -> dict[str, Any]:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""

@@ -28,9 +28,9 @@ def main() -> None:
     out, work = arguments.out, arguments.work
     recipes: dict[str, list[str]] = {
         "prior": ["train_prior", "--vae_steps", steps(3_600), "--unet_steps", steps(11_500)],
-        "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(4_000)],
+        "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(3_500)],
         "evaluation_clip": ["train_clip", "--role", "evaluation", "--num_steps", steps(4_000)],
-        "view_classifier.safetensors": ["view_classifier", "--num_steps", steps(2_500)],
+        "view_classifier.safetensors": ["view_classifier", "--num_steps", steps(3_000)],
     }
     for name, (recipe, *options) in recipes.items():
         folder = work / name.partition(".")[0]

@@ -66,7 +66,7 @@ def is_clear(azimuth_deg: float) -> bool:
 def train_view_classifier(
     data: Dataset, folder: Path, num_steps: int, batch_size: int = 64, seed: int = 0
 ) -> ViewClassifier:
-    """Trains on clear views, with noise and blur so that generated pictures are no surprise.
+    """Trains on clear views, mirrored, shifted, blurred and noisy as generated ones may be.
 
     Args:
         data: Pictures of categories with a front.
@@ -88,6 +88,10 @@ def train_view_classifier(
         generator = key_generator(seed, 4, index)
         chosen = clear[torch.randint(len(clear), (batch_size,), generator=generator)]
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device) / 2.0 + 0.5
+        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator).to(device) < 0.5
+        images = torch.where(mirrored, images.flip(-1), images)
+        shift = torch.randint(-3, 4, (2,), generator=generator).tolist()
+        images = images.roll(shift, (2, 3))
         if torch.rand((), generator=generator) < 0.5:
             images = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
         noise = torch.randn(images.shape, generator=generator).to(device)
@@ -123,7 +127,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
     parser.add_argument("--num_pictures", type=int, default=12_000)
-    parser.add_argument("--num_steps", type=int, default=2_500)
+    parser.add_argument("--num_steps", type=int, default=3_000)
     arguments = parser.parse_args()
     pairs = [pair for pair in all_pairs() if CATEGORIES[pair[1]].has_front]
     data = load_dataset(
