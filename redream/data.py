@@ -69,8 +69,8 @@ class RetrievalDataModule(LightningDataModule):
         """Renders asset ``index`` (0 is the nearest), facing front, from any cameras."""
         device = cameras.c2w.device
         views = self._renderers[index].render(cameras.to("cpu"), height, width)
-        parts = (part.to(device) for part in views[:4])
-        return Views(*parts, penalties={})
+        rgb, opacity, depth, normal = (part.to(device) for part in views[:4])
+        return Views(rgb, opacity, depth, normal, penalties={})
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """An endless stream of the prompt; the module keys its random numbers by the step."""

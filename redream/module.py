@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
@@ -20,7 +21,7 @@ from redream.losses import (
     variational_loss,
     vsd_gradient,
 )
-from redream.priors import Guided, Prior, join_rows
+from redream.priors import BASE, Guided, Prior, join_rows
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight
 from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
@@ -84,7 +85,7 @@ class ReDream(LightningModule):
         adapter_batch_size: Views of assets in each step of Eq. 5.
         held_out_period: Steps between two looks at the held-out views.
         correction_period: App. B's correction is applied every so many steps; 0 never.
-        correction_weight: Its weight.
+        correction_weight: Its weight, a ramp by step.
         penalties: Weight of each of the representation's penalties, ramps by step.
         learning_rate_scale: Factor on all learning rates, a ramp by step.
         random_background: Probability that a random colour replaces the learned background.
@@ -121,7 +122,7 @@ class ReDream(LightningModule):
         adapter_batch_size: int = 4,
         held_out_period: int = 50,
         correction_period: int = 3,
-        correction_weight: float = 1.0,
+        correction_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         penalties: dict[str, Ramp] | None = None,
         learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         random_background: float = 0.5,
@@ -141,9 +142,9 @@ class ReDream(LightningModule):
         self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
-            adapter.attach(prior)
+            adapter.attach(prior)  # type: ignore[arg-type]  (a prior that hosts no LoRA says so)
         if variational is not None:
-            variational.attach(prior)
+            variational.attach(prior)  # type: ignore[arg-type]
         self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size
         self.guidance_scale, self.negative_prompt = guidance_scale, negative_prompt
         self.view_dependent = view_dependent
@@ -217,7 +218,7 @@ class ReDream(LightningModule):
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
         cameras = concatenate([d.cameras for d in sources])
         names = view_names(cameras.azimuth_deg)
-        hat = "__base__" if self.adapter is None else self.adapter.name
+        hat = BASE if self.adapter is None else self.adapter.name
         num = len(names)
         rows = NoisyRows(noisy, timesteps, self._view_prompts(names), (hat,) * num)
         negative = self.prior.encode_prompts([self.negative_prompt])
@@ -235,12 +236,13 @@ class ReDream(LightningModule):
             return list(parts)
         half = len(drawn)
         return [
-            delta_correction(mine, asset, self.correction_weight)
+            delta_correction(mine, asset, self.correction_weight.at(step))
             for mine, asset in zip(parts[:half], parts[half:], strict=True)
         ]
 
     def _corrects(self, step: int) -> bool:
-        return self.correction_period > 0 and step % self.correction_period == 0
+        due = self.correction_period > 0 and step % self.correction_period == 0
+        return due and self.correction_weight.at(step) != 0.0
 
     def _view_prompts(self, names: Sequence[str]) -> Float[Tensor, "B L D"]:
         """The prompt as seen from each view: cat(e_psi, c), or the view in words."""
@@ -369,7 +371,7 @@ class ReDream(LightningModule):
 
     test_step = predict_step = validation_step
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
         groups: list[dict[str, Any]] = []
         for index, particle in enumerate(self.particles):

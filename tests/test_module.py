@@ -12,6 +12,7 @@ from redream.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.representations import Representation
+from redream.schedules import Ramp
 from redream.types import Batch, References, Views, key_generator
 
 
@@ -170,7 +171,7 @@ def test_guidance_of_one_particle_does_not_depend_on_the_others(folder):
 
 
 def test_correction_vanishes_where_the_particle_is_its_asset(folder):
-    module = make(folder, num_particles=1, correction_weight=1.0)
+    module = make(folder, num_particles=1, correction_weight=Ramp(1.0, 1.0))
     drawn = module._draw(0, 0)
     latents = module.prior.encode_images(module._asset_image(drawn))
     gradient = module._score([drawn._replace(latents=latents)], 0)[0]

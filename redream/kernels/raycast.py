@@ -54,7 +54,7 @@ class RayCaster:
     def __init__(
         self, vertices: torch.Tensor, faces: torch.Tensor, device: torch.device | str = "cpu"
     ) -> None:
-        wp.init()  # type: ignore[no-untyped-call]
+        wp.init()
         self.device = torch.device(device)
         points = vertices.detach().to(self.device, torch.float32).contiguous()
         corners = faces.detach().to(self.device, torch.int32).reshape(-1).contiguous()

@@ -14,7 +14,7 @@ from redream.mini.categories import CATEGORIES
 from redream.mini.materials import MATERIALS
 from redream.mini.view_classifier import ViewClassifier
 from redream.mini.world import Pair
-from redream.priors import Prior
+from redream.priors import BASE, Prior
 from redream.retrieval import Encoder
 from redream.types import References, key_generator
 
@@ -100,10 +100,9 @@ def sample_pictures(
             text = prior.encode_prompts([f"{prompt}, {view} view" for prompt in chunk])
         else:
             text = prior.encode_prompts(chunk)
-        hat = {} if adapter is None else {"adapter": adapter.name}
-        parts.append(
-            prior.sample(text.detach(), guidance_scale, generator=key_generator(seed, start), **hat)
-        )
+        hat = BASE if adapter is None else adapter.name
+        generator = key_generator(seed, start)
+        parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=hat))
     return torch.cat(parts)
 
 
@@ -137,7 +136,7 @@ def adapt(
         rows, noise = adaptation.rows(step)
         loss = adapter_loss(prior.predict_noise(rows), noise)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         step += 1
         if step % 50 == 0:

@@ -5,8 +5,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from redream.mini.world import all_pairs
 
@@ -15,14 +15,14 @@ LIBRARY_SEED = 0
 _SOURCES = ("library.py", "parts.py", "scene.py", "captions.py", "categories/*.py")
 
 
-class EmbeddedWorld(NamedTuple):
+@dataclass(frozen=True)
+class EmbeddedWorld:
     """Where the parts of the embedded world are.
 
     Attributes:
         prior: A diffusers folder.
         retrieval_clip: An open_clip folder, for retrieval and orientation.
         evaluation_clip: Another, for measuring alone.
-        view_classifier: Weights of the judge of views.
         library: The folder of GLBs.
         index: The index of the library.
         captions: A text file of every "a MATERIAL CATEGORY", one a line.
@@ -31,7 +31,6 @@ class EmbeddedWorld(NamedTuple):
     prior: Path
     retrieval_clip: Path
     evaluation_clip: Path
-    view_classifier: Path
     library: Path
     index: Path
     captions: Path
@@ -65,7 +64,6 @@ def embedded_world() -> EmbeddedWorld:
         WEIGHTS / "prior",
         clip,
         WEIGHTS / "evaluation_clip",
-        WEIGHTS / "view_classifier.safetensors",
         library,
         index,
         captions,

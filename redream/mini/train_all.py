@@ -30,10 +30,9 @@ def main() -> None:
         "prior": ["train_prior", "--vae_steps", steps(3_600), "--unet_steps", steps(11_500)],
         "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(3_500)],
         "evaluation_clip": ["train_clip", "--role", "evaluation", "--num_steps", steps(4_000)],
-        "view_classifier.safetensors": ["view_classifier", "--num_steps", steps(3_000)],
     }
     for name, (recipe, *options) in recipes.items():
-        folder = work / name.partition(".")[0]
+        folder = work / name
         command = [sys.executable, "-m", f"redream.mini.{recipe}", *options]
         subprocess.run([*command, "--out", str(out / name), "--work", str(folder)], check=True)
     if out == WEIGHTS and _MEASURE.is_file():

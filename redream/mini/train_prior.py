@@ -73,13 +73,15 @@ def build_scheduler() -> DDPMScheduler:
 
 def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     """Token ids, padded to the context length."""
-    return tokenizer(
+    encoded = tokenizer(
         captions,
         padding="max_length",
         max_length=CONTEXT_LENGTH,
         truncation=True,
         return_tensors="pt",
-    ).input_ids
+    )
+    ids: Tensor = encoded.input_ids
+    return ids
 
 
 def train_unet(
@@ -132,7 +134,7 @@ def train_unet(
     ema = train(step, models, folder, num_steps, 1e-3)
     ema.module.load_state_dict(ema.shadow)
     models.eval()
-    return models["unet"], models["text"]  # type: ignore[return-value]
+    return models["unet"], models["text"]
 
 
 def save_prior(

@@ -135,9 +135,11 @@ def main() -> None:
     )
     unseen = load_dataset(arguments.work / "unseen", "uniform", 2_000, 12, pairs, clay_share=0.25)
     model = train_view_classifier(data, arguments.work / "model", arguments.num_steps)
-    print(f"accuracy on unseen renders: {accuracy(model, unseen):.4f}")
+    share = accuracy(model, unseen)
+    print(f"accuracy on unseen renders: {share:.4f}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half() for k, v in model.cpu().state_dict().items()}, arguments.out)
+    state = {key: value.half() for key, value in model.cpu().state_dict().items()}
+    save_file(state, arguments.out, {"accuracy": f"{share:.4f}"})
 
 
 if __name__ == "__main__":
