@@ -148,3 +148,5 @@ def _quiet_lightning() -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the frozen prior
+    warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead
