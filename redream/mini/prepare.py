@@ -83,17 +83,10 @@ def _write_library(folder: Path) -> None:
 
 def _write_index(library: Path, clip: Path, folder: Path) -> None:
     from redream.assets import FolderStore
-    from redream.retrieval import Encoder, build_index
-    from redream.tools.retrieve import show
+    from redream.indexing import index_store
+    from redream.retrieval import Encoder
 
-    store = FolderStore(library)
-    build_index(
-        store.assets(),
-        lambda uid: show(store, uid, num_views=8, size=64),
-        Encoder(f"local-dir:{clip}"),
-        folder,
-        store=store.reference(),
-    )
+    index_store(FolderStore(library), Encoder(str(clip)), folder)
 
 
 def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
