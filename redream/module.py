@@ -142,7 +142,7 @@ class ReDream(LightningModule):
         self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
-            adapter.attach(prior)  # type: ignore[arg-type]  (a prior that hosts no LoRA says so)
+            adapter.attach(prior)  # type: ignore[arg-type]  # not every prior hosts LoRA
         if variational is not None:
             variational.attach(prior)  # type: ignore[arg-type]
         self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size

@@ -1,9 +1,11 @@
-"""What every test starts from: one seed, one thread, and no hub."""
+"""What every test starts from: one seed, one thread, no hub, and a random miniature prior."""
 
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+import copy
 
 import pytest
 import torch
@@ -13,3 +15,27 @@ import torch
 def seeded():
     """The same random numbers in every test, whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def sd_folders(tmp_path_factory):
+    """Two folders of one random model, by what their UNet is said to predict."""
+    from redream.priors.miniature import save_miniature
+
+    root = tmp_path_factory.mktemp("sd")
+    for prediction_type in ("epsilon", "v_prediction"):
+        save_miniature(root / prediction_type, prediction_type)
+    return {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def loaded_prior(sd_folders):
+    from redream.priors import StableDiffusionPrior
+
+    return StableDiffusionPrior(str(sd_folders["epsilon"]))
+
+
+@pytest.fixture
+def prior(loaded_prior):
+    """A prior of the test's own, to attach adapters to."""
+    return copy.deepcopy(loaded_prior)
