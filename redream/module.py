@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
-from redream.adapters import LightAdapter, VariationalAdapter
+from redream.adapters import LightAdapter, VariationalAdapter, require_host
 from redream.cameras import concatenate, sample_cameras, turntable, view_names
 from redream.losses import (
     adapter_loss,
@@ -142,9 +142,9 @@ class ReDream(LightningModule):
         self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
-            adapter.attach(prior)  # type: ignore[arg-type]  # not every prior hosts LoRA
+            adapter.attach(require_host(prior))
         if variational is not None:
-            variational.attach(prior)  # type: ignore[arg-type]
+            variational.attach(require_host(prior))
         self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size
         self.guidance_scale, self.negative_prompt = guidance_scale, negative_prompt
         self.view_dependent = view_dependent

@@ -9,7 +9,7 @@ from torch import nn
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.cameras import concatenate, sample_cameras
 from redream.module import ReDream
-from redream.priors import StableDiffusionPrior
+from redream.priors import GaussianPrior, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.representations import Representation
 from redream.schedules import Ramp
@@ -237,3 +237,8 @@ def test_a_step_minimises_one_finite_sum(folder):
     module.log_dict = module.log = lambda *args, **kwargs: None
     loss = module.training_step(Batch(0, "a dog"), 0)
     assert loss.ndim == 0 and torch.isfinite(loss)
+
+
+def test_a_prior_that_hosts_no_adapters_says_so():
+    with pytest.raises(ValueError, match="GaussianPrior hosts no adapters"):
+        ReDream(prior=GaussianPrior(), representation=Painting, adapter=LightAdapter())

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,6 +24,20 @@ class LoraHost(Protocol):
 
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
         """The token embeddings of some words."""
+
+
+def require_host(prior: object) -> LoraHost:
+    """Makes sure that a prior can host adapters.
+
+    Raises:
+        ValueError: If it cannot, as the closed-form Gaussian prior.
+    """
+    if not hasattr(prior, "add_lora"):
+        raise ValueError(
+            f"{type(prior).__name__} hosts no adapters: set model.adapter and model.variational "
+            "to null, or take another prior"
+        )
+    return cast(LoraHost, prior)
 
 
 class Adapter(nn.Module, ABC):
