@@ -221,8 +221,7 @@ class ReDream(LightningModule):
         hat = BASE if self.adapter is None else self.adapter.name
         num = len(names)
         rows = NoisyRows(noisy, timesteps, self._view_prompts(names), (hat,) * num)
-        negative = self.prior.encode_prompts([self.negative_prompt])
-        prior = Guided(rows, self.guidance_scale, negative)
+        prior = Guided(rows, self.guidance_scale, self._negative)
         weight = score_weight(self.weighting, self.prior.alphas_cumprod, timesteps)
         if self.variational is None:
             (eps_prior,) = self.prior.predict_guided(prior)
@@ -290,7 +289,7 @@ class ReDream(LightningModule):
         """Rows of zeta, conditioned on the prompt and the camera psi."""
         assert self.variational is not None
         num = len(noisy)
-        text = self.prior.encode_prompts([self._prompt]).expand(num, -1, -1)
+        text = self._text.expand(num, -1, -1)
         embedding = self.variational.embed_cameras(cameras)
         return NoisyRows(noisy, timesteps, text, (self.variational.name,) * num, embedding)
 
@@ -314,12 +313,15 @@ class ReDream(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Meets the retrieved assets and encodes their views once."""
+        """Meets the retrieved assets."""
         self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
         self._prompt = self._assets.prompt
 
     def on_fit_start(self) -> None:
-        """Encodes the assets' views once."""
+        """Encodes once what stays: the prompt, its negative, the assets' views."""
+        with torch.no_grad():
+            prompts = [self._prompt, self.negative_prompt]
+            self._text, self._negative = self.prior.encode_prompts(prompts).split(1)
         if self.adapter is not None:
             self._adaptation = Adaptation(
                 self.prior,

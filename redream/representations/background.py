@@ -42,8 +42,3 @@ class DirectionBackground(nn.Module):
         """Colour in [0, 1] seen along unit directions."""
         colors: Tensor = torch.sigmoid(self.mlp(spherical_harmonics(directions)))
         return colors
-
-
-def random_background(num: int, generator: torch.Generator) -> Float[Tensor, "B 3 1 1"]:
-    """One uniform random colour for each of ``num`` views (on the generator's device)."""
-    return torch.rand(num, 3, 1, 1, generator=generator, device=generator.device)

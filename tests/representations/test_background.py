@@ -2,7 +2,6 @@ import torch
 
 from redream.representations.background import (
     DirectionBackground,
-    random_background,
     spherical_harmonics,
 )
 
@@ -31,10 +30,3 @@ def test_a_learned_background_can_take_a_colour_by_direction():
         optimizer.step()
     assert loss < 1e-3
     assert background(directions.view(4, 64, 3)).shape == (4, 64, 3)
-
-
-def test_random_backgrounds_are_keyed_by_the_generator():
-    a, b, c = (random_background(3, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
-    assert a.shape == (3, 3, 1, 1)
-    assert torch.equal(a, b)
-    assert not torch.equal(a, c)
