@@ -108,3 +108,10 @@ def test_bad_input_takes_one_line_and_exit_code_2(world, tmp_path, options, said
     assert len(complaints) == 1 and said in complaints[0], done.stderr
     assert "Traceback" not in done.stderr
     assert not (out / "report.html").exists()
+
+
+def test_fit_without_a_config_says_where_to_start(world):
+    done = redream(world, "fit", "--prompt", "a dog")
+    assert done.returncode == 2
+    assert "model.prior, model.representation" in done.stderr
+    assert "start from a config, as in --config configs/default.yaml" in done.stderr

@@ -48,7 +48,7 @@ def explain(message: str, known: Vocabulary) -> str:
         (r"Expected a dot import path string: (?P<name>\S+)", unknown_class),
         (r"[Oo]ption '(?P<key>[^']+)'", unknown_key),
         (r"unrecognized arguments: (?P<key>\S+)", unknown_key),
-        (r"arguments are required: (?:\w+\.)?(?P<key>.+)", lambda m: f"{m['key']} is missing"),
+        (r"arguments are required: (?P<keys>.+)", _missing),
         (r"Subtypes: \[(?P<types>.*)\]\s+Errors:.*Given value: (?P<value>.*)", _no_subtype),
         (r"Expected an? (?P<types>.*)\. Got value: (?P<value>.*)", _no_subtype),
     ]
@@ -63,6 +63,12 @@ def _split_key(message: str) -> tuple[str, str]:
     """Splits off the key that jsonargparse names first, as ``data.retriever: ``."""
     match = re.match(r'Parser key "(?P<key>[^"]+)":', message)
     return (f"{match['key']}: ", message[match.end() :]) if match else ("", message)
+
+
+def _missing(match: re.Match[str]) -> str:
+    """Names keys without the verb that jsonargparse puts before them."""
+    keys = re.sub(r"\b(?:fit|validate|test|predict)\.", "", match["keys"])
+    return f"{keys} missing; start from a config, as in --config configs/default.yaml"
 
 
 def _no_subtype(match: re.Match[str]) -> str:
