@@ -70,6 +70,9 @@ class Asset:
         license: Short licence code such as ``cc0`` or ``by``; ``unknown`` where none is stated.
         author: Who made it.
         source: Where it is from (a URL or a file).
+        categories: What its store files it under, such as ``("animals-pets",)``.
+        num_faces: Triangles; None where nobody counted.
+        num_animations: Animation clips; None where nobody counted.
         scores: Named similarities of a retrieval, for example ``{"text": 0.31, "image": 0.27}``.
     """
 
@@ -78,6 +81,9 @@ class Asset:
     license: str = "unknown"
     author: str = "unknown"
     source: str = ""
+    categories: tuple[str, ...] = ()
+    num_faces: int | None = None
+    num_animations: int | None = None
     scores: dict[str, float] = field(default_factory=dict)
 
 
