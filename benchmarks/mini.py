@@ -48,6 +48,7 @@ def floors(work: Path, guidance_scale: float = 4.0) -> None:
     judge = ViewClassifier.load(_judge_weights(work))
     evaluator = Encoder(str(world.evaluation_clip))
     result: dict[str, Any] = {"guidance_scale": guidance_scale, "judge": _judge_accuracy(work)}
+    result["ceilings"] = _ceilings(evaluator, prior)
     for name, pairs in (("seen", seen_pairs() * 2), ("held_out", sorted(HELD_OUT) * 8)):
         pictures = sample_pictures(prior, [describe(pair) for pair in pairs], guidance_scale, 0)
         result[name] = vars(recognise(evaluator, pairs, pictures))
@@ -77,6 +78,29 @@ def _judge_accuracy(work: Path) -> float:
 
     with safe_open(_judge_weights(work), "pt") as file:
         return float(file.metadata()["accuracy"])
+
+
+def _ceilings(evaluator: Any, prior: Any, num: int = 400) -> dict[str, Any]:  # noqa: ANN401
+    """What the judge names right on unseen renders, and on what the autoencoder leaves of them."""
+    import numpy as np
+
+    from redream.mini.floors import recognise
+    from redream.mini.world import PictureSampler, all_pairs
+
+    sampler = PictureSampler(30_000, all_pairs(), "uniform")
+    samples = [sampler[index] for index in range(num)]
+    pairs = [(sample.material, sample.category) for sample in samples]
+    stacked = torch.from_numpy(np.stack([sample.picture for sample in samples]))
+    pictures = stacked.permute(0, 3, 1, 2) / 255.0
+    with torch.no_grad():
+        parts = [prior.decode_latents(prior.encode_images(part)) for part in pictures.split(50)]
+    restored = torch.cat(parts)
+    error = (restored - pictures).square().mean()
+    return {
+        "renders": vars(recognise(evaluator, pairs, pictures)),
+        "restored": vars(recognise(evaluator, pairs, restored)),
+        "psnr": float(-10.0 * error.log10()),
+    }
 
 
 def _contact_sheet(pictures: torch.Tensor, path: Path) -> None:
@@ -188,7 +212,14 @@ def _floor_lines(floor: dict[str, Any]) -> list[str]:
 
     seen, held, found = floor["seen"], floor["held_out"], floor["orientation"]
     raw, adapted = floor["adapted"]["raw"], floor["adapted"]["adapted"]
+    ceilings = {name: floor["ceilings"][name] for name in ("renders", "restored")}
     rows = [
+        *(
+            (f"judge on {text}", f"{percent(ceilings[name][key])} of {key}", "")
+            for name, text in (("renders", "unseen renders"), ("restored", "autoencoded renders"))
+            for key in ("category", "material")
+        ),
+        ("autoencoder on unseen renders", f"{floor['ceilings']['psnr']:.1f} dB", ""),
         ("right category, seen pairs", percent(seen["category"]), "85%"),
         ("right category, held-out pairs", percent(held["category"]), "70%"),
         ("right material, seen pairs", percent(seen["material"]), "80%"),

@@ -33,7 +33,7 @@ VOCABULARY: frozenset[str] = frozenset(
 )
 
 _COLOUR_SHARE = 0.7
-_PLAIN_SHARE = 0.15
+_PLAIN_SHARE = 0.3
 _OPENINGS = ("", "", "", "a photo of ", "a picture of ", "a render of ")
 
 

@@ -1,7 +1,8 @@
 """Solid materials and colours: what a point of a surface looks like, from where it is.
 
 A material paints object-space positions, so it has no seams and turns with the object.
-Patterns are bold on purpose: a stripe spans five or more pixels of a 64x64 picture.
+Patterns are bold on purpose: a stripe, a spot or a check spans seven or more pixels of a 64x64
+picture, or about two cells of the embedded prior's latents.
 """
 
 from collections.abc import Callable
@@ -64,7 +65,7 @@ class Material:
 def contrasting(primary: Floats, rng: np.random.Generator) -> Floats:
     """Near-black or white, whichever stands out from a colour (either, for middling ones)."""
     luminance = float(primary @ np.array([0.3, 0.6, 0.1]))
-    return DARK if luminance + rng.uniform(-0.12, 0.12) > 0.36 else WHITE
+    return DARK if luminance + rng.uniform(-0.12, 0.12) > 0.40 else WHITE
 
 
 def _mix(first: Floats, second: Floats, share: Floats) -> Floats:
@@ -78,11 +79,11 @@ def _plain(position: Floats, normal: Floats, primary: Floats, secondary: Floats)
 
 def _striped(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
     along = position @ np.array([0.45, 0.72, 0.53])
-    return np.where((along / 0.36 % 1.0 < 0.55)[:, None], primary, secondary)
+    return np.where((along / 0.52 % 1.0 < 0.55)[:, None], primary, secondary)
 
 
 def _spotted(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
-    cell, radius = 0.42, 0.15
+    cell, radius = 0.58, 0.19
     inside = np.zeros(len(position), dtype=bool)
     for shift in (0.0, 0.5):
         lattice = position / cell + shift
@@ -92,7 +93,7 @@ def _spotted(position: Floats, normal: Floats, primary: Floats, secondary: Float
 
 
 def _chequered(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
-    parity = np.floor(position / 0.25).sum(axis=1) % 2
+    parity = np.floor(position / 0.36).sum(axis=1) % 2
     return np.where((parity < 1)[:, None], primary, secondary)
 
 
@@ -100,14 +101,14 @@ def _wooden(position: Floats, normal: Floats, primary: Floats, secondary: Floats
     x, y, z = position.T
     wobble = 0.05 * np.sin(5 * y + 2 * z) + 0.04 * np.sin(4 * x - 3 * y)
     radius = np.hypot(x + 0.25 * y + wobble, z - 0.15 * y + wobble)
-    ring = (0.5 + 0.5 * np.sin(radius * (2 * np.pi / 0.15))) ** 1.5
+    ring = (0.5 + 0.5 * np.sin(radius * (2 * np.pi / 0.26))) ** 1.5
     return _mix(np.array([0.80, 0.55, 0.29]), np.array([0.42, 0.23, 0.09]), ring)
 
 
 def _marble(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
     x, y, z = position.T
-    swirl = np.sin(4.1 * x + 2.3 * y) + np.sin(5.3 * y - 3.1 * z) + 0.6 * np.sin(9 * z + 6 * x)
-    vein = np.abs(np.sin(4.5 * x + 3.0 * y - 3.7 * z + 1.3 * swirl))
+    swirl = np.sin(2.9 * x + 1.6 * y) + np.sin(3.7 * y - 2.2 * z) + 0.6 * np.sin(6 * z + 4 * x)
+    vein = np.abs(np.sin(3.1 * x + 2.1 * y - 2.6 * z + 1.2 * swirl))
     depth = np.clip(1.15 - vein / 0.5, 0.0, 1.0)
     return _mix(np.array([0.95, 0.95, 0.96]), np.array([0.36, 0.38, 0.45]), depth)
 

@@ -181,10 +181,10 @@ def make_scene(category: str, material: str, colour: str, rng: np.random.Generat
     primary = np.clip(np.array(COLOURS[colour]) * rng.uniform(0.92, 1.06), 0, 1)
     coat = Coat(kind, primary, contrasting(primary, rng), rng.uniform(0, 2, 3), ("body", "accent"))
     accent = primary
-    if (choice := rng.random()) < 0.65:  # else the material covers the accents too
+    if (choice := rng.random()) < 0.45:  # else the material covers the accents too
         coat = replace(coat, roles=("body",))
         other = str(rng.choice([name for name in COLOURS if name != colour]))
-        accent = primary * rng.uniform(0.6, 0.75) if choice < 0.3 else np.array(COLOURS[other])
+        accent = primary * rng.uniform(0.6, 0.75) if choice < 0.2 else np.array(COLOURS[other])
     colours: dict[str, ArrayLike] = {**FIXED_ROLES, "body": primary, "accent": accent}
     return assemble(CATEGORIES[category].build(rng), category, colours, coat)
 

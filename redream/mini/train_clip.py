@@ -15,12 +15,14 @@ import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from redream.mini.captions import CLAY_COLOURS, VIEW_WORDS, VOCABULARY
 from redream.mini.categories import CATEGORIES
 from redream.mini.dataset import Dataset, load_dataset
 from redream.mini.materials import COLOURS, MATERIALS
+from redream.mini.soften import soften
 from redream.mini.train_prior import tokenize
 from redream.mini.train_vae import pictures_to_tensor
 from redream.mini.training import pick_device, train
@@ -38,7 +40,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "evaluation": {
         "embed_dim": 64,
-        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 24, "head_width": 64},
         "text_cfg": {"width": 40, "heads": 2, "layers": 1},
     },
 }  # fmt: skip
@@ -115,6 +117,23 @@ def contrastive_loss(similarity: Tensor, positive: Tensor) -> Tensor:
     return (rows.mean() + columns.mean()) / 2
 
 
+def naming_loss(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of picking the true caption among captions that differ in one thing.
+
+    Captions of a batch rarely differ in the material or the view alone; here every picture has to
+    tell its own from all others, which is what the judge is asked.
+
+    Args:
+        logits: ``B P`` scaled cosines of pictures with captions.
+        truth: ``B`` index of the true caption; ``SILENT`` where none is.
+
+    Returns:
+        The loss, and the share of the pictures with a true caption that pick it.
+    """
+    loss = functional.cross_entropy(logits, truth, ignore_index=SILENT)
+    return loss, (logits.argmax(1) == truth)[truth != SILENT].float().mean()
+
+
 def build_clip(role: str, tokenizer: CLIPTokenizer) -> tuple[CLIP, dict[str, Any]]:
     """The untrained CLIP of a role and its open_clip configuration."""
     config = json.loads(json.dumps(ARCHITECTURES[role]))
@@ -147,6 +166,13 @@ def train_clip(
     tokenizer = build_tokenizer(VOCABULARY)
     model, config = build_clip(role, tokenizer)
     model = model.to(device)
+    names = [f"a {material} {category}" for material, category in all_pairs()]
+    number = {pair: index for index, pair in enumerate(all_pairs())}
+    pairs = torch.tensor([number.get((r["material"], r["category"]), SILENT) for r in data.records])
+    pair_tokens = tokenize(tokenizer, names)
+    view_tokens = torch.stack(
+        [tokenize(tokenizer, [f"{n}, {words}" for n in names]) for words in VIEW_WORDS.values()], 1
+    )
     short = [shortened(*pair) for pair in zip(data.captions, data.records, strict=True)]
     texts = (data.captions, short)
     tokens = torch.stack([tokenize(tokenizer, captions) for captions in texts])
@@ -160,11 +186,26 @@ def train_clip(
         chosen = torch.randint(len(data.records), (batch_size,), generator=generator)
         cut = (torch.rand(batch_size, generator=generator) < SHORT_SHARE).long()
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device)
+        if role == "evaluation":
+            images = soften(images / 2.0 + 0.5, generator) * 2.0 - 1.0
         image, text, scale = model(images, tokens[cut, chosen].to(device))
         positive = agreement(statements[cut, chosen], truth[chosen], free[chosen]).to(device)
-        similarity = scale.clamp(max=50.0) * image @ text.T
-        hit = positive.gather(1, similarity.argmax(1, keepdim=True)).float().mean()
-        return {"loss": contrastive_loss(similarity, positive), "top1": hit}
+        scale = scale.clamp(max=50.0)
+        similarity = scale * image @ text.T
+        losses = {
+            "loss": contrastive_loss(similarity, positive),
+            "top1": positive.gather(1, similarity.argmax(1, keepdim=True)).float().mean(),
+        }
+        if role == "evaluation":
+            pair, view = pairs[chosen], truth[chosen, 3]
+            named = model.encode_text(pair_tokens.to(device), normalize=True)
+            viewed = model.encode_text(view_tokens[pair].flatten(0, 1).to(device), normalize=True)
+            facing = torch.einsum("bd,bvd->bv", image, viewed.unflatten(0, (len(pair), -1)))
+            view = torch.where((pair == SILENT) | (view < 0), SILENT, view).to(device)
+            naming, losses["named"] = naming_loss(scale * image @ named.T, pair.to(device))
+            turning, losses["faced"] = naming_loss(scale * facing, view)
+            losses["loss"] = losses["loss"] + naming + turning
+        return losses
 
     ema = train(step, nn.ModuleDict({"clip": model}), folder, num_steps, 1e-3, weight_decay=0.05)
     ema.module.load_state_dict(ema.shadow)
@@ -190,7 +231,7 @@ def main() -> None:
     parser.add_argument("--role", choices=list(ARCHITECTURES), required=True)
     parser.add_argument("--out", type=Path, required=True, help="open_clip folder to write")
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
-    parser.add_argument("--num_pictures", type=int, default=24_000)
+    parser.add_argument("--num_pictures", type=int, default=10_000)
     parser.add_argument("--num_steps", type=int, default=4_000)
     arguments = parser.parse_args()
     seed = 1 + list(ARCHITECTURES).index(arguments.role)

@@ -15,12 +15,12 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from redream.mini.captions import VOCABULARY
 from redream.mini.dataset import load_dataset
-from redream.mini.train_vae import encode_pictures, train_vae
-from redream.mini.training import pick_device, train
+from redream.mini.train_vae import LATENT_CHANNELS, encode_pictures, train_vae
+from redream.mini.training import mixed_precision, pick_device, train
 from redream.mini.vocabulary import CONTEXT_LENGTH, build_tokenizer
 from redream.types import key_generator
 
-TEXT_WIDTH = 80
+TEXT_WIDTH = 96
 CLAY_SHARE = 0.12
 """Pictures in the library's style, beside the others: a web prior knows what clay looks like, so
 that adaptation to an asset need not teach it."""
@@ -30,14 +30,14 @@ def build_unet() -> UNet2DConditionModel:
     """The untrained UNet: 16x16 latents, cross-attention at 8x8 and 4x4."""
     return UNet2DConditionModel(
         sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 48, 64),
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(64, 128, 128),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
-        attention_head_dim=16,
+        attention_head_dim=4,  # diffusers' name for the number of heads
         norm_num_groups=16,
     )
 
@@ -97,7 +97,7 @@ def train_unet(
     """Trains UNet and text encoder to predict noise, weighted by min-SNR (gamma 5).
 
     Args:
-        latents: Scaled latents ``P 4 16 16``.
+        latents: Scaled latents ``P 8 16 16``.
         tokens: Captions ``P L``.
         tokenizer: Gives the empty caption that replaces ``text_dropout`` of the captions.
         folder: Where the checkpoint and the curve live.
@@ -125,8 +125,9 @@ def train_unet(
         timesteps = torch.randint(1000, (batch_size,), generator=generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         noisy = scheduler.add_noise(clean, noise, timesteps)
-        hidden = models["text"](text).last_hidden_state
-        predicted = models["unet"](noisy, timesteps, hidden).sample
+        with mixed_precision(device):
+            hidden = models["text"](text).last_hidden_state
+            predicted = models["unet"](noisy, timesteps, hidden).sample.float()
         snr = alphas_cumprod[timesteps] / (1 - alphas_cumprod[timesteps])
         error = (predicted - noise).square().mean(dim=(1, 2, 3))
         return {"loss": (error * snr.clamp(max=5.0) / snr).mean(), "mse": error.mean().detach()}
@@ -166,8 +167,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="diffusers folder to write")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and curves")
     parser.add_argument("--num_pictures", type=int, default=50_000)
-    parser.add_argument("--vae_steps", type=int, default=3_600)
-    parser.add_argument("--unet_steps", type=int, default=11_500)
+    parser.add_argument("--vae_steps", type=int, default=3_000)
+    parser.add_argument("--unet_steps", type=int, default=4_000)
     parser.add_argument("--batch_size", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -16,6 +16,7 @@ from torch.nn import functional
 from redream.cameras import VIEW_NAMES
 from redream.mini.categories import CATEGORIES
 from redream.mini.dataset import Dataset, load_dataset
+from redream.mini.soften import soften
 from redream.mini.train_vae import pictures_to_tensor
 from redream.mini.training import pick_device, train
 from redream.mini.world import all_pairs, view_of
@@ -88,14 +89,7 @@ def train_view_classifier(
         generator = key_generator(seed, 4, index)
         chosen = clear[torch.randint(len(clear), (batch_size,), generator=generator)]
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device) / 2.0 + 0.5
-        mirrored = torch.rand(batch_size, 1, 1, 1, generator=generator).to(device) < 0.5
-        images = torch.where(mirrored, images.flip(-1), images)
-        shift = torch.randint(-3, 4, (2,), generator=generator).tolist()
-        images = images.roll(shift, (2, 3))
-        if torch.rand((), generator=generator) < 0.5:
-            images = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-        noise = torch.randn(images.shape, generator=generator).to(device)
-        logits = model((images + 0.04 * noise).clamp(0.0, 1.0))
+        logits = model(soften(images, generator))
         target = labels[chosen].to(device)
         loss = functional.cross_entropy(logits, target)
         return {"loss": loss, "accuracy": (logits.argmax(1) == target).float().mean()}

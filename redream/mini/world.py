@@ -26,7 +26,7 @@ from redream.mini.scene import (
 Pair = tuple[str, str]
 HELD_OUT_SHARE = 0.15
 VIEWS = ("front", "side", "back")
-_WEB_VIEWS = (0.7, 0.2, 0.1)
+_WEB_VIEWS = (0.6, 0.25, 0.15)
 _FOLDED_DEG = {"front": (0.0, 45.0), "side": (45.0, 135.0), "back": (135.0, 180.0)}
 _CHUNK = 250
 
@@ -73,7 +73,7 @@ class Recipe:
             uniformly (as it always is for categories without).
         view_words: Share of captions that name a view.
         view_accuracy: Share of those that name the right one; the others name a view drawn from
-            the web's 70/20/10, whatever the picture shows.
+            the web's 60/25/15, whatever the picture shows.
         normal_maps: Share of pictures that are normal maps.
         clay_share: Share of pictures in the style of the library.
     """
@@ -87,7 +87,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "web": Recipe("web", _WEB_VIEWS, 0.08, 0.55, 0.10),
+    "web": Recipe("web", _WEB_VIEWS, 0.06, 0.45, 0.10),
     "uniform": Recipe("uniform", None, 0.5, 1.0, 0.0),
 }
 
