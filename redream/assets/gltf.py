@@ -2,7 +2,7 @@
 
 trimesh reads buffers, images and the node graph. Left alone it would quantise colours, flip
 texture coordinates and read normalised integers as they are, so the attributes are renamed to
-custom ones (``_UV``, ``_COLOR``, ``_NORMAL``), which it returns untouched.
+custom ones (``_UV``, ``_COLOR``, ``_NORMAL``, ...), which it returns untouched.
 """
 
 import io
@@ -16,13 +16,19 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from redream.assets.gltf_skins import Json, skin_matrices
+
 _log = logging.getLogger(__name__)
 
 _MAGIC, _JSON, _TRIANGLE_MODES = b"glTF", 0x4E4F534A, (4, 5)
-_SUPPORTED_EXTENSIONS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "EXT_texture_webp")
+_SUPPORTED_EXTENSIONS = (
+    "KHR_materials_",
+    "KHR_texture_transform",
+    "KHR_lights_",
+    "EXT_texture_webp",
+)
 _NORMALISED_MAX = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
-
-Json = dict[str, Any]
+_SKIN_ATTRIBUTES = {"JOINTS_0": "_JOINTS", "WEIGHTS_0": "_WEIGHTS"}
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,13 @@ class Primitive:
         geometry: Vertices, faces and the raw attributes, as trimesh holds them.
         material: The primitive's material as the file's JSON has it; empty where it has none.
         picture: The base-colour texture as a PIL image, or None.
+        skin: ``J 4 4``, from a vertex at rest to the world for each joint; None without a skin.
     """
 
     geometry: trimesh.Trimesh
     material: Json
     picture: Any
+    skin: np.ndarray | None = None
 
     def attribute(self, name: str) -> np.ndarray | None:
         """A raw vertex attribute as floats (normalised integers become [0, 1]), or None."""
@@ -87,7 +95,8 @@ def _read(path: Path, with_buffers: bool) -> tuple[Json, bytes]:
 def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
     """Reads a ``.glb`` or ``.gltf`` file.
 
-    Line and point primitives are left out with a note in the log.
+    Line and point primitives are left out, and textures that cannot be read, with a note in the
+    log.
 
     Args:
         path: The file.
@@ -105,6 +114,7 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
     drawn, num_skipped = _prepare(header)
     if num_skipped:
         _log.warning("%s: skipped %d line or point primitives", path.name, num_skipped)
+    skins = skin_matrices(header, buffers[8:], path)
     text = json.dumps(header).encode()
     if path.suffix.lower() == ".gltf":
         scene = trimesh.load_scene(
@@ -119,24 +129,35 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
     geometries = scene.geometry
     if len(geometries) != len(drawn):
         raise ValueError(f"{len(geometries)} of its {len(drawn)} primitives were read")
-    primitives = {}
-    for (name, geometry), material in zip(geometries.items(), drawn, strict=True):
+    primitives, num_unread = {}, 0
+    for (name, geometry), (material, skin) in zip(geometries.items(), drawn, strict=True):
         picture = geometry.visual.material.baseColorTexture
-        primitives[name] = Primitive(geometry, material, picture)
+        named = "baseColorTexture" in material.get("pbrMetallicRoughness", {})
+        num_unread += picture is None and named
+        posed = skins[skin] if skin is not None else None
+        primitives[name] = Primitive(geometry, material, picture, posed)
+    if num_unread:
+        _log.warning("%s: %d primitives without their texture: unread", path.name, num_unread)
     return scene, primitives
 
 
-def _prepare(header: Json) -> tuple[list[Json], int]:
+def _prepare(header: Json) -> tuple[list[tuple[Json, int | None]], int]:
     """Rewrites the JSON in place for trimesh.
 
     Returns:
-        The material of each triangle primitive in file order, and how many others were removed.
+        Material and skin of each triangle primitive in file order, and how many others were
+        removed.
     """
+    skinned = {
+        node["mesh"]: node["skin"]
+        for node in header.get("nodes", [])
+        if "skin" in node and "mesh" in node
+    }
     materials = header.setdefault("materials", [])
     for material in materials:
         _to_metallic_roughness(material)
     num_skipped, drawn = 0, []
-    for mesh in header.get("meshes", []):
+    for number, mesh in enumerate(header.get("meshes", [])):
         kept = [p for p in mesh["primitives"] if p.get("mode", 4) in _TRIANGLE_MODES]
         num_skipped += len(mesh["primitives"]) - len(kept)
         mesh["primitives"] = kept
@@ -148,13 +169,15 @@ def _prepare(header: Json) -> tuple[list[Json], int]:
             texture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {})
             renamed = {f"TEXCOORD_{texture.get('texCoord', 0)}": "_UV", "COLOR_0": "_COLOR"}
             renamed["NORMAL"] = "_NORMAL"
+            if number in skinned:
+                renamed |= _SKIN_ATTRIBUTES
             kept_names = {"POSITION", *renamed}
             primitive["attributes"] = {
                 renamed.get(name, name): accessor
                 for name, accessor in primitive["attributes"].items()
                 if name in kept_names
             }
-            drawn.append(material)
+            drawn.append((material, skinned.get(number)))
     for node in header.get("nodes", []):
         node.pop("camera", None)
     if not header.get("scenes"):

@@ -10,6 +10,8 @@ from PIL import Image
 
 from redream.types import Material, TriangleMesh
 
+_MAX_TEXELS = 2048
+
 
 class Part(NamedTuple):
     """Triangles of one material in the world frame; attributes are per vertex.
@@ -114,5 +116,17 @@ def _unit(vectors: np.ndarray, fallback: np.ndarray) -> np.ndarray:
 
 
 def picture_tensor(picture: Image.Image) -> torch.Tensor:
-    """A PIL image as an RGBA tensor in [0, 1], row 0 at the top."""
-    return torch.from_numpy(np.array(picture.convert("RGBA"))).float() / 255.0
+    """A PIL image as an RGBA tensor in [0, 1], row 0 at the top.
+
+    What is longer than 2048 texels a side is made smaller, colour and alpha apart: assets are seen
+    at some hundred pixels, and one picture of 8192 x 8192 would take a gigabyte.
+    """
+    picture = picture.convert("RGBA")
+    if max(picture.size) > _MAX_TEXELS:
+        ratio = _MAX_TEXELS / max(picture.size)
+        size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+        color = picture.convert("RGB").resize(size, Image.Resampling.BOX)
+        alpha = picture.getchannel("A").resize(size, Image.Resampling.BOX)
+        color.putalpha(alpha)
+        picture = color
+    return torch.from_numpy(np.array(picture)).float() / 255.0
