@@ -43,6 +43,7 @@ CONFINED = {
     "scann": {"retrieval"},
     "trimesh": {"assets", "mini"},
     "objaverse": {"assets"},
+    "huggingface_hub": {"assets"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
 }

@@ -23,6 +23,8 @@ def asset_record(uid: str, caption: str, source: str, *stated: Stated) -> Asset:
     Returns:
         The record.
     """
+    if not stated:
+        return Asset(uid, caption, source=source)
     who = attribution(*stated)
     return Asset(
         uid,

@@ -1,7 +1,7 @@
 """Objaverse 1.0 as a store: 798,759 assets, of which only those that are loaded are downloaded."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class ObjaverseStore(Store):
         cache_dir: str | Path | None = None,
         revision: str = "main",
         captions: str | Path | None = None,
-        uids: Sequence[str] | None = None,
+        uids: list[str] | None = None,
         annotations: Literal["cached", "download"] = "cached",
         lvis: bool = False,
         base_url: str | None = None,
@@ -172,9 +172,12 @@ class ObjaverseStore(Store):
             for uid in members:
                 annotation = stated.get(uid, {})
                 caption = captions.get(uid) or str(annotation.get("name") or uid)
-                record = asset_record(uid, caption, f"objaverse:{uid}", annotation)
-                more = categories.get(uid, ())
-                records[uid] = replace(record, categories=record.categories + more)
+                known = (annotation,) if annotation else ()
+                record = asset_record(uid, caption, f"objaverse:{uid}", *known)
+                if uid in categories:
+                    more = record.categories + categories[uid]
+                    record = replace(record, categories=more)
+                records[uid] = record
         return [records[uid] for uid in uids]
 
     def _lvis_categories(self) -> dict[str, tuple[str, ...]]:
