@@ -11,7 +11,8 @@ import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 import trimesh
@@ -25,9 +26,11 @@ _SUPPORTED_EXTENSIONS = (
     "KHR_materials_",
     "KHR_texture_transform",
     "KHR_lights_",
+    "KHR_mesh_quantization",
     "EXT_texture_webp",
 )
-_NORMALISED_MAX = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
+_NORMALISED_MAX = {5120: 127.0, 5121: 255.0, 5122: 32767.0, 5123: 65535.0}
+_ALWAYS_NORMALISED = ("_COLOR", "_WEIGHTS")  # integers mean nothing else, flagged or not
 _SKIN_ATTRIBUTES = {"JOINTS_0": "_JOINTS", "WEIGHTS_0": "_WEIGHTS"}
 
 
@@ -40,20 +43,34 @@ class Primitive:
         material: The primitive's material as the file's JSON has it; empty where it has none.
         picture: The base-colour texture as a PIL image, or None.
         skin: ``J 4 4``, from a vertex at rest to the world for each joint; None without a skin.
+        divisors: What the integers of an attribute are divided by, by the attribute's name.
     """
 
     geometry: trimesh.Trimesh
     material: Json
     picture: Any
-    skin: np.ndarray | None = None
+    skin: np.ndarray | None
+    divisors: dict[str, float]
+
+    @property
+    def vertices(self) -> np.ndarray:
+        """Positions, ``V 3``."""
+        return np.asarray(self.geometry.vertices, dtype=np.float64) / self.divisors["POSITION"]
 
     def attribute(self, name: str) -> np.ndarray | None:
-        """A raw vertex attribute as floats (normalised integers become [0, 1]), or None."""
+        """A vertex attribute as floats (normalised integers become [0, 1]), or None."""
         values = self.geometry.vertex_attributes.get(name)
         if values is None:
             return None
-        values = np.asarray(values)
-        return values.astype(np.float64) / _NORMALISED_MAX.get(values.dtype, 1.0)
+        return np.asarray(values).astype(np.float64) / self.divisors[name]
+
+
+class _Drawn(NamedTuple):
+    """What the JSON says of a triangle primitive: material, index of the skin, divisors."""
+
+    material: Json
+    skin: int | None
+    divisors: dict[str, float]
 
 
 def read_header(path: Path) -> Json:
@@ -115,39 +132,40 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
     if num_skipped:
         _log.warning("%s: skipped %d line or point primitives", path.name, num_skipped)
     skins = skin_matrices(header, buffers[8:], path)
-    text = json.dumps(header).encode()
-    if path.suffix.lower() == ".gltf":
-        scene = trimesh.load_scene(
-            io.BytesIO(text),
-            file_type="gltf",
-            resolver=trimesh.resolvers.FilePathResolver(str(path)),
-        )
-    else:
-        text += b" " * (-len(text) % 4)
+    kind, text = "gltf", json.dumps(header).encode()
+    if path.suffix.lower() != ".gltf":
+        kind, text = "glb", text + b" " * (-len(text) % 4)
         head = _MAGIC + struct.pack("<IIII", 2, 20 + len(text) + len(buffers), len(text), _JSON)
-        scene = trimesh.load_scene(io.BytesIO(head + text + buffers), file_type="glb")
+        text = head + text + buffers
+    beside = trimesh.resolvers.FilePathResolver(str(path))
+    scene = trimesh.load_scene(io.BytesIO(text), file_type=kind, resolver=beside)
     geometries = scene.geometry
     if len(geometries) != len(drawn):
         raise ValueError(f"{len(geometries)} of its {len(drawn)} primitives were read")
     primitives, num_unread = {}, 0
-    for (name, geometry), (material, skin) in zip(geometries.items(), drawn, strict=True):
+    for (name, geometry), each in zip(geometries.items(), drawn, strict=True):
         picture = geometry.visual.material.baseColorTexture
-        named = "baseColorTexture" in material.get("pbrMetallicRoughness", {})
+        named = "baseColorTexture" in each.material.get("pbrMetallicRoughness", {})
         num_unread += picture is None and named
-        posed = skins[skin] if skin is not None else None
-        primitives[name] = Primitive(geometry, material, picture, posed)
+        skin = None if each.skin is None else skins[each.skin]
+        primitives[name] = Primitive(geometry, each.material, picture, skin, each.divisors)
     if num_unread:
         _log.warning("%s: %d primitives without their texture: unread", path.name, num_unread)
     return scene, primitives
 
 
-def _prepare(header: Json) -> tuple[list[tuple[Json, int | None]], int]:
+def _prepare(header: Json) -> tuple[list[_Drawn], int]:
     """Rewrites the JSON in place for trimesh.
 
     Returns:
-        Material and skin of each triangle primitive in file order, and how many others were
-        removed.
+        The triangle primitives in file order, and how many others were removed.
+
+    Raises:
+        ValueError: If positions are not in a buffer.
     """
+    for file in (*header.get("buffers", []), *header.get("images", [])):
+        if "uri" in file and not file["uri"].startswith("data:"):
+            file["uri"] = unquote(file["uri"])
     skinned = {
         node["mesh"]: node["skin"]
         for node in header.get("nodes", [])
@@ -177,7 +195,11 @@ def _prepare(header: Json) -> tuple[list[tuple[Json, int | None]], int]:
                 for name, accessor in primitive["attributes"].items()
                 if name in kept_names
             }
-            drawn.append((material, skinned.get(number)))
+            divisors = {
+                name: _divisor(name, header["accessors"][accessor])
+                for name, accessor in primitive["attributes"].items()
+            }
+            drawn.append(_Drawn(material, skinned.get(number), divisors))
     for node in header.get("nodes", []):
         node.pop("camera", None)
     if not header.get("scenes"):
@@ -186,6 +208,15 @@ def _prepare(header: Json) -> tuple[list[tuple[Json, int | None]], int]:
         header["scenes"] = [{"nodes": roots}]
         header["scene"] = 0
     return drawn, num_skipped
+
+
+def _divisor(name: str, accessor: Json) -> float:
+    """What turns an accessor's integers into its values; 1 for floats and true integers."""
+    if name == "POSITION" and ("bufferView" not in accessor or "sparse" in accessor):
+        raise ValueError("its positions are sparse or compressed, which is not read")
+    if accessor.get("normalized") or name in _ALWAYS_NORMALISED:
+        return _NORMALISED_MAX.get(accessor["componentType"], 1.0)
+    return 1.0
 
 
 def _to_metallic_roughness(material: Json) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
 
 from redream.assets.color import linear_to_srgb
 from redream.assets.gltf import Primitive, read_primitives
@@ -22,12 +21,14 @@ def gltf_parts(path: Path) -> Iterator[Part]:
     materials: dict[int, Material] = {}  # shared by primitives, so that few are drawn
     for transform, name in placed(scene):
         primitive = primitives[name]
-        geometry, normals = primitive.geometry, primitive.attribute("_NORMAL")
-        joints, weights = geometry.vertex_attributes.get("_JOINTS"), primitive.attribute("_WEIGHTS")
+        vertices, normals = primitive.vertices, primitive.attribute("_NORMAL")
+        joints, weights = primitive.attribute("_JOINTS"), primitive.attribute("_WEIGHTS")
         if primitive.skin is not None and joints is not None and weights is not None:
             transform = np.eye(4)  # the joints place the mesh, its node does not
-            posed = blend_joints(primitive.skin, np.asarray(joints), weights)
-            geometry, normals = _pose(geometry, normals, posed)
+            posed = blend_joints(primitive.skin, joints, weights)
+            vertices = np.einsum("vij,vj->vi", posed[:, :3, :3], vertices) + posed[:, :3, 3]
+            if normals is not None:
+                normals = np.einsum("vij,vj->vi", posed[:, :3, :3], normals)
         colors = primitive.attribute("_COLOR")
         if colors is not None:
             colors = np.concatenate([linear_to_srgb(colors[:, :3]), colors[:, 3:]], axis=1)
@@ -38,24 +39,14 @@ def gltf_parts(path: Path) -> Iterator[Part]:
             materials[id(primitive.material)] = _gltf_material(primitive, textures)
         yield place(
             transform,
-            geometry,
+            vertices,
+            np.asarray(primitive.geometry.faces),
             normals,
             uvs,
             colors,
             materials[id(primitive.material)],
             keep_vertex_alpha=primitive.material.get("alphaMode") == "BLEND",
         )
-
-
-def _pose(
-    geometry: trimesh.Trimesh, normals: np.ndarray | None, posed: np.ndarray
-) -> tuple[trimesh.Trimesh, np.ndarray | None]:
-    """Moves every vertex and normal by a transform of its own."""
-    linear, offset = posed[:, :3, :3], posed[:, :3, 3]
-    vertices = np.einsum("vij,vj->vi", linear, np.asarray(geometry.vertices)) + offset
-    if normals is not None:
-        normals = np.einsum("vij,vj->vi", linear, normals)
-    return trimesh.Trimesh(vertices, geometry.faces, process=False), normals
 
 
 def _gltf_material(primitive: Primitive, textures: dict[int, torch.Tensor]) -> Material:

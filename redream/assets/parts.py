@@ -43,17 +43,18 @@ def placed(scene: trimesh.Scene) -> Iterator[tuple[np.ndarray, str]]:
 
 def place(
     transform: np.ndarray,
-    geometry: trimesh.Trimesh,
+    vertices: np.ndarray,
+    faces: np.ndarray,
     normals: np.ndarray | None,
     uvs: np.ndarray | None,
     colors: np.ndarray | None,
     material: Material,
     keep_vertex_alpha: bool = True,
 ) -> Part:
-    """Moves a geometry into the world; a mirroring transform turns the faces round."""
+    """Moves triangles into the world; a mirroring transform turns the faces round."""
     linear = transform[:3, :3]
-    vertices = np.asarray(geometry.vertices, dtype=np.float64) @ linear.T + transform[:3, 3]
-    faces = np.asarray(geometry.faces, dtype=np.int64)
+    vertices = vertices.astype(np.float64) @ linear.T + transform[:3, 3]
+    faces = faces.astype(np.int64)
     if np.linalg.det(linear) < 0:
         faces = faces[:, ::-1]
     if normals is not None:

@@ -218,6 +218,15 @@ def test_faults_name_the_file_in_one_line(tmp_path):
         "nan": triangle_glb(attributes={"POSITION": (nan, 5126, "VEC3", False)}),
         "flat": triangle_glb(attributes={"POSITION": (flat, 5126, "VEC3", False)}),
         "draco": triangle_glb(extensionsRequired=["KHR_draco_mesh_compression"]),
+        "sparse": glb(
+            {
+                "asset": {"version": "2.0"},
+                "scenes": [{"nodes": [0]}],
+                "nodes": [{"mesh": 0}],
+                "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+                "accessors": [{"componentType": 5126, "count": 10**11, "type": "VEC3"}],
+            }
+        ),
         "basisu": triangle_glb(extensionsRequired=["KHR_texture_basisu"]),
         "empty": glb({"asset": {"version": "2.0"}}),
         "list": glb([]),
@@ -246,6 +255,25 @@ def test_gltf_with_files_beside_it(tmp_path):
     for name, data in trimesh.exchange.gltf.export_gltf(scene).items():
         (tmp_path / name).write_bytes(data)
     assert len(load_mesh(tmp_path / "model.gltf").faces) == 12
+
+
+def test_quantised_meshes_mean_what_their_flags_say(tmp_path):
+    truth = load(tmp_path, triangle_glb()).vertices
+    for dtype, component in ((np.int8, 5120), (np.int16, 5122), (np.uint16, 5123)):
+        top = np.iinfo(dtype).max
+        for normalised in (True, False):
+            corners = np.zeros((3, 4), dtype=dtype)  # a row is padded to four bytes
+            corners[1, 0] = corners[2, 1] = top
+            data = triangle_glb(
+                attributes={"POSITION": (corners[:, :3].copy(), component, "VEC3", normalised)},
+                extensionsRequired=["KHR_mesh_quantization"],
+            )
+            torch.testing.assert_close(load(tmp_path, data).vertices, truth)
+            part_scale = world_triangle(tmp_path / "a.glb").max()
+            assert part_scale == (1.0 if normalised else top)
+    uv = np.array([[0, 0], [3, 0], [0, 3]], dtype=np.int16)
+    data = triangle_glb(attributes={"TEXCOORD_0": (uv, 5122, "VEC2", False)})
+    assert load(tmp_path, data).corner_uvs.max() == 3.0
 
 
 def skinned_glb(bind=None, **mesh_node):
@@ -352,6 +380,22 @@ def shows(file):
     assert ((covered > 0.005) & (covered < 0.7)).all()
     seen = views.rgb[(views.opacity > 0.99).expand_as(views.rgb)]
     assert seen.mean() > 0.02  # of some colour, not black
+
+
+@pytest.mark.parametrize("name", ["model.gltf", "model.glb"])
+def test_files_beside_it_may_have_blanks_in_their_names(tmp_path, name):
+    Image.fromarray(quadrant_picture()).save(tmp_path / "a b.png")
+    pbr = {"baseColorTexture": {"index": 0}}
+    files = {"textures": [{"source": 0}], "images": [{"uri": "a%20b.png"}]}
+    data = triangle_glb({"pbrMetallicRoughness": pbr}, **files)
+    if name.endswith(".gltf"):
+        (length,) = struct.unpack("<I", data[12:16])
+        header = json.loads(data[20 : 20 + length])
+        header["buffers"][0]["uri"] = "a%20b.bin"
+        (tmp_path / "a b.bin").write_bytes(data[28 + length :])
+        data = json.dumps(header).encode()
+    texture = load(tmp_path, data, name).materials[0].texture
+    assert texture[0, 0].tolist() == [1.0, 0.0, 0.0, 1.0]
 
 
 def test_real_assets_load_and_show(objaverse):
