@@ -54,7 +54,7 @@ class RetrievalDataModule(LightningDataModule):
             meshes, [asset.caption for asset in assets]
         )
         self._renderers = [AssetRenderer(mesh) for mesh in meshes]
-        self.assets = assets
+        self.assets = [self.store.complete(asset) for asset in assets]
 
     def _orient(self, mesh: TriangleMesh, asset: Asset) -> TriangleMesh:
         if self.encoder is None:

@@ -12,7 +12,7 @@ import redream
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"types", "cameras", "losses", "schedules", "kernels"}
+CORE = {"types", "cameras", "losses", "schedules", "kernels", "atomic"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {"data", "module", "adaptation", "indexing", "callbacks", "metrics"}
 TOP = {"cli", "tools", "__main__"}
@@ -43,6 +43,7 @@ CONFINED = {
     "scann": {"retrieval"},
     "trimesh": {"assets", "mini"},
     "objaverse": {"assets"},
+    "huggingface_hub": {"assets"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
 }

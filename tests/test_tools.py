@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,7 @@ import trimesh
 from PIL import Image
 
 from redream import cli
+from redream.assets import FolderStore
 from redream.tools import retrieve
 from redream.tools.output import write_contact_sheet
 from redream.types import Asset
@@ -47,15 +49,15 @@ def run(tmp_path, *more):
 def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys):
     status, out = run(tmp_path, "--json", "-k", "2")
     assert status == 0
-    scores = {"text": 0.5, "image": 0.25}
+    known = {"scores": {"text": 0.5, "image": 0.25}, "license": "cc0", "author": "unknown"}
     assert json.loads(capsys.readouterr().out) == [
-        {"uid": "ball", "caption": "a ball", "scores": scores, "license": "cc0"},
-        {"uid": "box", "caption": "a box", "scores": scores, "license": "cc0"},
+        {"uid": "ball", "caption": "a ball", "source": "", **known},
+        {"uid": "box", "caption": "a box", "source": "", **known},
     ]
     with Image.open(out) as sheet:
         assert sheet.size[0] == 8 * 128
         assert sheet.getpixel((64, 14 + 64)) != sheet.getpixel((2, 16)) == (255, 255, 255)
-    assert [each.name for each in out.parent.iterdir()] == ["sheet.png"]
+    assert {each.name for each in out.parent.iterdir()} == {"attribution.md", "sheet.png"}
 
 
 def test_retrieve_prints_a_line_for_each_asset(library, tmp_path, capsys):
@@ -66,10 +68,41 @@ def test_retrieve_prints_a_line_for_each_asset(library, tmp_path, capsys):
     assert second.startswith("box")
 
 
+def test_licences_lie_beside_the_pictures_completed_by_the_store(library, tmp_path, monkeypatch):
+    def complete(self, asset):
+        return replace(asset, author="Ann", license="by", source="somewhere")
+
+    monkeypatch.setattr(FolderStore, "complete", complete)
+    _, out = run(tmp_path, "-k", "1")
+    written = (out.parent / "attribution.md").read_text()
+    assert written.startswith("# a ball\n")
+    for line in (
+        "## a ball",
+        "- uid: ball",
+        "- author: Ann",
+        "- license: by",
+        "- source: somewhere",
+    ):
+        assert f"\n{line}\n" in written
+    assert "- similarity: text 0.500, image 0.250" in written
+
+
+def test_an_asset_that_cannot_be_shown_is_named_and_the_others_are_shown(library, tmp_path, capsys):
+    (tmp_path / "ball.glb").write_text("no model")
+    status, out = run(tmp_path, "-k", "2")
+    assert status == 0
+    told = capsys.readouterr()
+    assert "no picture of ball: cannot read" in told.err
+    assert len(told.out.splitlines()) == 2
+    with Image.open(out) as sheet:
+        assert sheet.size == (8 * 128, 128 + 14)
+
+
 def test_an_index_without_a_store_has_no_pictures(library, tmp_path, capsys):
     library.store = None
     status, out = run(tmp_path)
     assert status == 0 and not out.exists()
+    assert (out.parent / "attribution.md").is_file()
     assert "no contact sheet" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@
 from redream.assets.base import Store
 from redream.assets.folder import FolderStore
 from redream.assets.loading import load_mesh, normalize
+from redream.assets.objaverse import ObjaverseStore
 from redream.assets.orientation import Orientation, align_front, rotate_yaw
 from redream.assets.references import ReferenceRenderer
 from redream.assets.render import AssetRenderer
@@ -12,6 +13,7 @@ from redream.assets.writing import write_glb
 __all__ = [
     "AssetRenderer",
     "FolderStore",
+    "ObjaverseStore",
     "Orientation",
     "ReferenceRenderer",
     "Store",

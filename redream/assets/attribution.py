@@ -1,7 +1,11 @@
-"""Who made an asset and under which licence, from annotations or from the GLB itself."""
+"""Who made an asset and under which licence: found, and written beside every result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from redream.atomic import whole_file
+from redream.types import Asset
 
 _WORDS = {
     "attribution": "by",
@@ -58,3 +62,32 @@ def attribution(*sources: Mapping[str, Any]) -> dict[str, str]:
             if value and value != "unknown":
                 found.setdefault(key, str(value))
     return found
+
+
+def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
+    """Writes ``attribution.md``: the assets a result was made from, with author and licence.
+
+    Args:
+        prompt: The user's prompt.
+        assets: The retrieved assets, best first.
+        path: A ``.md`` file.
+    """
+    lines = [f"# {prompt}", ""]
+    if assets:
+        lines += ["Made by ReDream from the prompt above and these 3D assets:", ""]
+    else:
+        lines += ["Made by ReDream from the prompt above alone; no asset was retrieved.", ""]
+    for asset in assets:
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
+        lines += [
+            f"## {asset.caption or asset.uid}",
+            "",
+            f"- uid: {asset.uid}",
+            f"- author: {asset.author}",
+            f"- license: {asset.license}",
+            f"- source: {asset.source or 'not stated'}",
+            f"- similarity: {scores or 'not stated'}",
+            "",
+        ]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")

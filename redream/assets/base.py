@@ -30,6 +30,19 @@ class Store(ABC):
             ValueError: If the uid is unknown or its file cannot be read.
         """
 
+    def complete(self, asset: Asset) -> Asset:
+        """Fills in what an index did not know of an asset that is now used: whose it is.
+
+        Stores that look up licences, authors and sources one at a time override it.
+
+        Args:
+            asset: A record of one of this store's assets.
+
+        Returns:
+            The record with its scores kept.
+        """
+        return asset
+
     def reference(self) -> dict[str, object]:
         """How to make this store again: ``{"class_path": ..., "init_args": {...}}``.
 

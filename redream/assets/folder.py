@@ -1,14 +1,13 @@
 """Any folder of 3D files as a store."""
 
-import csv
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from redream.assets.attribution import attribution
+from redream.assets.annotations import asset_record, file_facts
 from redream.assets.base import Store
-from redream.assets.gltf import read_header
+from redream.assets.captions import name_some, read_captions
 from redream.assets.loading import SUFFIXES, load_mesh
 from redream.types import Asset, TriangleMesh
 
@@ -16,10 +15,13 @@ from redream.types import Asset, TriangleMesh
 class FolderStore(Store):
     """A folder of .glb, .gltf, .obj or .ply files, searched with its subfolders.
 
-    An asset's uid is its file's stem. Its licence, author and source come from
-    ``annotations.json`` (``{uid: {"license": ..., "author": ..., "source": ...}}``) in the folder,
-    else from the GLB's own ``asset.extras``. An asset without a caption is called by its file's
-    name.
+    Files and folders whose name begins with a dot are left out.
+
+    An asset's uid is its file's stem. Its licence, author, source, categories and counts come from
+    ``annotations.json`` in the folder (``{uid: {"license": ..., "author": ..., "source": ...,
+    "categories": [...], "num_faces": ..., "num_animations": ...}}``, or Objaverse's annotations),
+    else from the GLB's own ``asset.extras`` and header. An asset without a caption is called by
+    its file's name.
 
     Args:
         path: The folder.
@@ -40,7 +42,8 @@ class FolderStore(Store):
             raise FileNotFoundError(f"there is no captions file at {captions}")
         self._files: dict[str, Path] = {}
         for file in sorted(self.path.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and file.is_file():
+            hidden = any(part.startswith(".") for part in file.relative_to(self.path).parts)
+            if not hidden and file.suffix.lower() in SUFFIXES and file.is_file():
                 other = self._files.setdefault(file.stem, file)
                 if other != file:
                     raise ValueError(f"{other} and {file} have one uid: rename one of them")
@@ -50,20 +53,16 @@ class FolderStore(Store):
     def assets(self) -> list[Asset]:
         """Lists the folder's assets, ordered by path."""
         captions, annotations = self._captions(), self._annotations()
-        records = []
-        for uid, file in self._files.items():
-            caption = captions.get(uid) or uid.replace("_", " ").replace("-", " ")
-            stated = attribution(annotations.get(uid, {}), _extras(file))
-            records.append(
-                Asset(
-                    uid,
-                    caption,
-                    license=stated.get("license", "unknown"),
-                    author=stated.get("author", "unknown"),
-                    source=stated.get("source", str(file.relative_to(self.path))),
-                )
+        return [
+            asset_record(
+                uid,
+                captions.get(uid) or uid.replace("_", " ").replace("-", " "),
+                str(file.relative_to(self.path)),
+                annotations.get(uid, {}),
+                file_facts(file),
             )
-        return records
+            for uid, file in self._files.items()
+        ]
 
     def load(self, uid: str) -> TriangleMesh:
         """Loads an asset, normalised to radius 0.9."""
@@ -88,18 +87,16 @@ class FolderStore(Store):
 
     def _captions(self) -> dict[str, str]:
         path = self._captions_path or self.path / "captions.csv"
-        if not path.is_file():
+        if self._captions_path is None and not path.is_file():
             return {}
-        captions: dict[str, str] = {}
-        with path.open(newline="", encoding="utf-8") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                if len(row) < 2 or not row[0]:
-                    if row:
-                        warnings.warn(f"{path}:{number}: not uid,caption; ignored", stacklevel=2)
-                elif row[0] in captions:
-                    warnings.warn(f"{path}:{number}: {row[0]} again; ignored", stacklevel=2)
-                else:
-                    captions[row[0]] = ",".join(row[1:]).strip()
+        captions = read_captions(path, self._files)
+        without = [uid for uid in self._files if uid not in captions]
+        if without:
+            warnings.warn(
+                f"{path} has no caption for {len(without)} of {len(self._files)} assets, "
+                f"called by their files' names: {name_some(without)}",
+                stacklevel=3,
+            )
         return captions
 
     def _annotations(self) -> dict[str, dict[str, Any]]:
@@ -112,15 +109,7 @@ class FolderStore(Store):
             raise ValueError(f"{path} is not valid JSON ({error}): mend or remove it") from error
         if not isinstance(annotations, dict):
             raise ValueError(f"{path} must be an object of uid to annotation")
+        for uid, annotation in annotations.items():
+            if not isinstance(annotation, dict):
+                raise ValueError(f"{path} must have an object for {uid}, as in {{'license': 'by'}}")
         return annotations
-
-
-def _extras(file: Path) -> dict[str, Any]:
-    """A GLB's own ``asset.extras``; a broken file reports itself when it is loaded."""
-    if file.suffix.lower() not in (".glb", ".gltf"):
-        return {}
-    try:
-        extras = read_header(file).get("asset", {}).get("extras", {})
-    except (ValueError, OSError):
-        return {}
-    return extras if isinstance(extras, dict) else {}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from redream.assets.color import linear_to_srgb
-from redream.assets.gltf import Json, Primitive, read_primitives
+from redream.assets.gltf import Primitive, read_primitives
+from redream.assets.gltf_skins import Json, blend_joints
 from redream.assets.parts import Part, picture_tensor, place, placed
 from redream.types import Material
 
@@ -20,6 +21,14 @@ def gltf_parts(path: Path) -> Iterator[Part]:
     materials: dict[int, Material] = {}  # shared by primitives, so that few are drawn
     for transform, name in placed(scene):
         primitive = primitives[name]
+        vertices, normals = primitive.vertices, primitive.attribute("_NORMAL")
+        joints, weights = primitive.attribute("_JOINTS"), primitive.attribute("_WEIGHTS")
+        if primitive.skin is not None and joints is not None and weights is not None:
+            transform = np.eye(4)  # the joints place the mesh, its node does not
+            posed = blend_joints(primitive.skin, joints, weights)
+            vertices = np.einsum("vij,vj->vi", posed[:, :3, :3], vertices) + posed[:, :3, 3]
+            if normals is not None:
+                normals = np.einsum("vij,vj->vi", posed[:, :3, :3], normals)
         colors = primitive.attribute("_COLOR")
         if colors is not None:
             colors = np.concatenate([linear_to_srgb(colors[:, :3]), colors[:, 3:]], axis=1)
@@ -30,8 +39,9 @@ def gltf_parts(path: Path) -> Iterator[Part]:
             materials[id(primitive.material)] = _gltf_material(primitive, textures)
         yield place(
             transform,
-            primitive.geometry,
-            primitive.attribute("_NORMAL"),
+            vertices,
+            np.asarray(primitive.geometry.faces),
+            normals,
             uvs,
             colors,
             materials[id(primitive.material)],

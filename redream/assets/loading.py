@@ -85,4 +85,5 @@ def _other_parts(path: Path) -> Iterator[Part]:
                 uvs = np.asarray(visual.uv, dtype=np.float64)[:, :2] * (1.0, -1.0) + (0.0, 1.0)
         elif visual is not None and visual.kind is not None:
             colors = np.asarray(visual.vertex_colors, dtype=np.float64) / 255.0
-        yield place(transform, geometry, geometry.vertex_normals, uvs, colors, material)
+        vertices, faces = np.asarray(geometry.vertices), np.asarray(geometry.faces)
+        yield place(transform, vertices, faces, geometry.vertex_normals, uvs, colors, material)

@@ -10,6 +10,8 @@ from PIL import Image
 
 from redream.types import Material, TriangleMesh
 
+_MAX_TEXELS = 2048
+
 
 class Part(NamedTuple):
     """Triangles of one material in the world frame; attributes are per vertex.
@@ -41,17 +43,18 @@ def placed(scene: trimesh.Scene) -> Iterator[tuple[np.ndarray, str]]:
 
 def place(
     transform: np.ndarray,
-    geometry: trimesh.Trimesh,
+    vertices: np.ndarray,
+    faces: np.ndarray,
     normals: np.ndarray | None,
     uvs: np.ndarray | None,
     colors: np.ndarray | None,
     material: Material,
     keep_vertex_alpha: bool = True,
 ) -> Part:
-    """Moves a geometry into the world; a mirroring transform turns the faces round."""
+    """Moves triangles into the world; a mirroring transform turns the faces round."""
     linear = transform[:3, :3]
-    vertices = np.asarray(geometry.vertices, dtype=np.float64) @ linear.T + transform[:3, 3]
-    faces = np.asarray(geometry.faces, dtype=np.int64)
+    vertices = vertices.astype(np.float64) @ linear.T + transform[:3, 3]
+    faces = faces.astype(np.int64)
     if np.linalg.det(linear) < 0:
         faces = faces[:, ::-1]
     if normals is not None:
@@ -114,5 +117,17 @@ def _unit(vectors: np.ndarray, fallback: np.ndarray) -> np.ndarray:
 
 
 def picture_tensor(picture: Image.Image) -> torch.Tensor:
-    """A PIL image as an RGBA tensor in [0, 1], row 0 at the top."""
-    return torch.from_numpy(np.array(picture.convert("RGBA"))).float() / 255.0
+    """A PIL image as an RGBA tensor in [0, 1], row 0 at the top.
+
+    What is longer than 2048 texels a side is made smaller, colour and alpha apart: assets are seen
+    at some hundred pixels, and one picture of 8192 x 8192 would take a gigabyte.
+    """
+    picture = picture.convert("RGBA")
+    if max(picture.size) > _MAX_TEXELS:
+        ratio = _MAX_TEXELS / max(picture.size)
+        size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
+        color = picture.convert("RGB").resize(size, Image.Resampling.BOX)
+        alpha = picture.getchannel("A").resize(size, Image.Resampling.BOX)
+        color.putalpha(alpha)
+        picture = color
+    return torch.from_numpy(np.array(picture)).float() / 255.0

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from redream.assets.color import srgb_to_linear
+from redream.atomic import whole_file
 from redream.types import Material, TriangleMesh
 
 _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963
@@ -32,17 +31,9 @@ def write_glb(path: str | Path, mesh: TriangleMesh, extras: dict[str, str] | Non
         ValueError: If the mesh has no faces.
         OSError: If the folder cannot be written.
     """
-    path = Path(path)
     data = glb_bytes(mesh, extras)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(Path(path)) as temporary:
+        temporary.write_bytes(data)
 
 
 def glb_bytes(mesh: TriangleMesh, extras: dict[str, str] | None = None) -> bytes:

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from redream import cameras
+from redream.assets.attribution import write_attribution
 from redream.assets.writing import write_glb
 from redream.callbacks.atlas import textured_mesh
-from redream.callbacks.attribution import write_attribution
 from redream.callbacks.charts import LossHistory
 from redream.callbacks.report import ParticlePage, Report, show_number, write_json, write_report
 from redream.callbacks.turntable import render_over_white, write_film, write_png

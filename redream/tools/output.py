@@ -8,6 +8,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from redream.atomic import whole_file
+
 _LINE = 14  # pixels of a line of text
 
 
@@ -40,10 +42,5 @@ def write_contact_sheet(rows: list[tuple[str, Float[Tensor, "B 3 H W"]]], path: 
         strip = torch.cat(list(pictures), dim=-1).clamp(0.0, 1.0).permute(1, 2, 0)
         array = (strip * 255.0).round().to(torch.uint8).cpu().numpy()
         sheet.paste(Image.fromarray(array), (0, top + _LINE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        sheet.save(unfinished, format="PNG")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        sheet.save(temporary, format="PNG")

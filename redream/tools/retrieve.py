@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.assets import AssetRenderer, Store
+from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
 from redream.plugins import find_class
 from redream.retrieval import EmbeddingIndex
@@ -21,7 +22,7 @@ from redream.types import Asset
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
-    """Retrieves, prints what was found and writes the contact sheet.
+    """Retrieves, prints what was found and writes the contact sheet and ``attribution.md``.
 
     Args:
         verb: ``retrieve``.
@@ -34,20 +35,39 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     require_writable(options.out.parent)
     retriever: Any = find_class("redream.retrievers", options.retriever)
     index = resolve(options.index)
-    assets = retriever(index=index).retrieve(options.prompt, options.k)
-    print(as_json(assets) if options.json else as_text(assets))
-    store = open_store(EmbeddingIndex.open(index))
+    assets: list[Asset] = retriever(index=index).retrieve(options.prompt, options.k)
+    try:
+        store = open_store(EmbeddingIndex.open(index))
+        if store is not None:
+            assets = [store.complete(asset) for asset in assets]
+    finally:  # what was found is shown, whatever became of its store
+        print(as_json(assets) if options.json else as_text(assets))
+    attribution = options.out.with_name("attribution.md")
+    write_attribution(options.prompt, assets, attribution)
+    print(f"licences: {attribution}", file=sys.stderr)
     if store is None:
         print("no contact sheet: the index does not know its store", file=sys.stderr)
         return
-    rows = [(asset.caption, show(store, asset.uid)) for asset in assets]
-    write_contact_sheet(rows, options.out)
-    print(f"pictures: {options.out}", file=sys.stderr)
+    rows = list(picture_rows(store, assets))
+    if rows:
+        write_contact_sheet(rows, options.out)
+        print(f"pictures: {options.out}", file=sys.stderr)
+
+
+def picture_rows(
+    store: Store, assets: Sequence[Asset]
+) -> Iterator[tuple[str, Float[Tensor, "num_views 3 size size"]]]:
+    """Caption and pictures of each asset; one that cannot be shown is named and left out."""
+    for asset in assets:
+        try:
+            yield asset.caption, show(store, asset.uid)
+        except (ValueError, OSError) as error:
+            print(f"no picture of {asset.uid}: {error}", file=sys.stderr)
 
 
 def as_json(assets: Sequence[Asset]) -> str:
-    """The assets as a JSON list of objects with uid, caption, scores and license."""
-    keys = ("uid", "caption", "scores", "license")
+    """The assets as a JSON list of objects, best first."""
+    keys = ("uid", "caption", "scores", "license", "author", "source")
     return json.dumps([{key: getattr(asset, key) for key in keys} for asset in assets], indent=2)
 
 
@@ -97,6 +117,6 @@ def _parser(verb: str) -> ToolParser:
         metavar="PNG",
         type=Path,
         default=Path("outputs/retrieval.png"),
-        help="the contact sheet; default: %(default)s",
+        help="the contact sheet, with attribution.md beside it; default: %(default)s",
     )
     return parser

@@ -1,6 +1,7 @@
 """Files that are whole or absent, never half-written."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path`` that becomes ``path`` when the block succeeds.
 
     The folder is made where it is missing. When the block raises, the temporary file is removed
-    and what stood at ``path`` before stays.
+    and what stood at ``path`` before stays. Every caller has a temporary name of its own, so
+    processes may write one file at the same time: the last to finish wins.
 
     Args:
         path: Where the finished file shall be.
@@ -20,7 +22,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         The temporary name to write to; it ends like ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.stem}.{unique}.part{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -1,0 +1,90 @@
+"""An asset's record from what its annotation, or its own file, says of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from redream.assets.attribution import attribution
+from redream.assets.gltf import read_header
+from redream.types import Asset
+
+Stated = Mapping[str, Any]
+
+
+def asset_record(uid: str, caption: str, source: str, *stated: Stated) -> Asset:
+    """Puts together a record; of each field the first source that states it counts.
+
+    Args:
+        uid: The identifier.
+        caption: The caption.
+        source: Where the asset is from, unless a source says so.
+        *stated: Annotations (Objaverse's or our own) or :func:`file_facts`, best first.
+
+    Returns:
+        The record.
+    """
+    if not stated:
+        return Asset(uid, caption, source=source)
+    who = attribution(*stated)
+    return Asset(
+        uid,
+        caption,
+        license=who.get("license", "unknown"),
+        author=who.get("author", "unknown"),
+        source=who.get("source", source),
+        categories=next(filter(None, map(_categories, stated)), ()),
+        num_faces=_first_count(stated, "num_faces", "faceCount"),
+        num_animations=_first_count(stated, "num_animations", "animationCount"),
+    )
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """What a glTF file's JSON states: ``asset.extras``, and how much there is to draw.
+
+    No buffer is read. A broken file states nothing, and reports itself when it is loaded; neither
+    does an OBJ or PLY file.
+
+    Returns:
+        The extras (author, license, source, title) and ``num_faces`` and ``num_animations``.
+    """
+    if path.suffix.lower() not in (".glb", ".gltf"):
+        return {}
+    try:
+        header = read_header(path)
+        extras = header.get("asset", {}).get("extras")
+        counts = {
+            "num_faces": _num_faces(header),
+            "num_animations": len(header.get("animations", ())),
+        }
+    except (ValueError, OSError, LookupError, TypeError, AttributeError):
+        return {}
+    return {**(extras if isinstance(extras, dict) else {}), **counts}
+
+
+def _num_faces(header: dict[str, Any]) -> int:
+    """Triangles of every mesh, as often as a node shows it."""
+
+    def triangles(primitive: dict[str, Any]) -> int:
+        accessor = primitive.get("indices", primitive["attributes"]["POSITION"])
+        count = int(header["accessors"][accessor]["count"])
+        mode = primitive.get("mode", 4)
+        return count // 3 if mode == 4 else max(count - 2, 0) if mode in (5, 6) else 0
+
+    meshes = [sum(map(triangles, mesh["primitives"])) for mesh in header.get("meshes", ())]
+    return sum(meshes[node["mesh"]] for node in header.get("nodes", ()) if "mesh" in node)
+
+
+def _categories(stated: Stated) -> tuple[str, ...]:
+    """Category names; Objaverse has ``[{"name": ...}]``, our own annotations plain names."""
+    listed = stated.get("categories")
+    names = [
+        each.get("name") if isinstance(each, Mapping) else each
+        for each in (listed if isinstance(listed, (list, tuple)) else ())
+    ]
+    return tuple(name for name in names if isinstance(name, str) and name)
+
+
+def _first_count(sources: tuple[Stated, ...], *keys: str) -> int | None:
+    """The first whole number that a source states under one of the keys."""
+    values = (stated.get(key) for stated in sources for key in keys)
+    return next((int(v) for v in values if isinstance(v, (int, float)) and v == v // 1), None)

@@ -1,0 +1,77 @@
+"""Captions of assets, as Cap3D publishes them."""
+
+import csv
+import warnings
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+_NUM_NAMED = 5  # faults and uids named one by one; the others are counted
+
+
+def read_captions(
+    path: Path, known: Collection[str], may_be_unknown: Callable[[str], bool] = lambda uid: True
+) -> dict[str, str]:
+    """Reads the captions of known assets from a CSV without a header of ``uid,caption``.
+
+    The file is streamed, so its other rows cost no memory: Cap3D's file has a million rows, of
+    which a quarter name assets of Objaverse-XL. A caption may hold commas, quoted or not.
+
+    Args:
+        path: The file.
+        known: The uids to keep; a set or a dictionary.
+        may_be_unknown: Of a uid that is not known, whether to pass it over in silence.
+
+    Returns:
+        The caption of each known uid that has one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not text or not a CSV.
+
+    Warns:
+        UserWarning: For rows without uid or caption, for uids that come again (the first row
+            counts) and for unknown uids, each in one line and at most six lines.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no captions file at {path}")
+    captions: dict[str, str] = {}
+    num_faults = 0
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                fault = _take(row, captions, known, may_be_unknown)
+                num_faults += fault is not None
+                if fault is not None and num_faults <= _NUM_NAMED:
+                    warnings.warn(f"{path}:{number}: {fault}; ignored", stacklevel=3)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is not a CSV of uid,caption ({error})") from error
+    if num_faults > _NUM_NAMED:
+        warnings.warn(f"{path}: {num_faults - _NUM_NAMED} more such rows; ignored", stacklevel=3)
+    return captions
+
+
+def _take(
+    row: list[str],
+    captions: dict[str, str],
+    known: Collection[str],
+    may_be_unknown: Callable[[str], bool],
+) -> str | None:
+    """Puts a row's caption to the others, or says what is wrong with the row."""
+    if not row:
+        return None
+    uid, caption = row[0].strip(), ",".join(row[1:]).strip()
+    if not uid or not caption:
+        return "not uid,caption"
+    if uid not in known:
+        return None if may_be_unknown(uid) else f"there is no asset {uid}"
+    if uid in captions:
+        return f"{uid} again"
+    captions[uid] = caption
+    return None
+
+
+def name_some(uids: Collection[str]) -> str:
+    """The first few of many uids, and how many more there are."""
+    shown = ", ".join(list(uids)[:_NUM_NAMED])
+    more = len(uids) - _NUM_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
