@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from redream.atomic import whole_file
+from redream.files import whole_file
 from redream.types import Asset
 
 _WORDS = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
-from redream.atomic import whole_file
+from redream.files import whole_file
 
 _log = logging.getLogger(__name__)
 

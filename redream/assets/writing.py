@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from redream.assets.color import srgb_to_linear
-from redream.atomic import whole_file
+from redream.files import whole_file
 from redream.types import Material, TriangleMesh
 
 _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from redream.atomic import whole_file
+from redream.files import whole_file
 
 _LINE = 14  # pixels of a line of text
 
