@@ -12,7 +12,7 @@ import redream
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"types", "cameras", "losses", "schedules", "kernels"}
+CORE = {"types", "files", "cameras", "losses", "schedules", "kernels"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {"data", "module", "adaptation", "indexing", "callbacks", "metrics"}
 TOP = {"cli", "tools", "__main__"}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from redream.callbacks.atomic import whole_file
+from redream.files import whole_file
 from redream.types import Asset
 
 

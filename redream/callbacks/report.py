@@ -12,10 +12,10 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.callbacks.atomic import whole_file
 from redream.callbacks.charts import Curve, chart
 from redream.callbacks.turntable import png_bytes
 from redream.cameras import view_names
+from redream.files import whole_file
 from redream.types import Asset
 
 # No request can leave the page, whatever a caption says.

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from redream.callbacks.atomic import whole_file
+from redream.files import whole_file
 from redream.representations.base import Representation
 from redream.types import Cameras
 

@@ -119,17 +119,7 @@ def run(
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
     """
-    _quiet_lightning()
-    Parser.components = list_components()
-    Parser.core = {"trainer": Trainer, "model": module, "data": data}
-    for component in Parser.components:
-        if component.reason is not None:
-            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
-    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
-    set_parsing_settings(
-        import_path_denylist=["*"],
-        import_path_allowlist=[*IMPORTABLE, *plugins, module.__module__, data.__module__],
-    )
+    prepare_parser({"trainer": Trainer, "model": module, "data": data})
     return ReDreamCLI(
         module,
         data,
@@ -139,6 +129,25 @@ def run(
         save_config_kwargs={"overwrite": True},
         args=list(arguments),
         run=verb,
+    )
+
+
+def prepare_parser(core: dict[str, type]) -> None:
+    """Loads the plugins and lets :class:`Parser` import them, and nothing that is a stranger's.
+
+    Args:
+        core: The classes behind the parser's top-level keys.
+    """
+    _quiet_lightning()
+    Parser.components, Parser.core = list_components(), core
+    for component in Parser.components:
+        if component.reason is not None:
+            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
+    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
+    modules = [each.__module__ for key, each in core.items() if key != "trainer"]
+    set_parsing_settings(
+        import_path_denylist=["*"],
+        import_path_allowlist=[*IMPORTABLE, *plugins, *modules],
     )
 
 

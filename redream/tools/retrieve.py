@@ -12,6 +12,7 @@ from torch import Tensor
 
 from redream.assets import AssetRenderer, Store
 from redream.cameras import turntable
+from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import EmbeddingIndex
 from redream.tools.arguments import ToolParser
@@ -34,9 +35,12 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     require_writable(options.out.parent)
     retriever: Any = find_class("redream.retrievers", options.retriever)
     index = resolve(options.index)
-    assets = retriever(index=index).retrieve(options.prompt, options.k)
-    print(as_json(assets) if options.json else as_text(assets))
     store = open_store(EmbeddingIndex.open(index))
+    ready = retriever(index=index)
+    if store is not None:
+        supply_pictures(ready, store)
+    assets = ready.retrieve(options.prompt, options.k)
+    print(as_json(assets) if options.json else as_text(assets))
     if store is None:
         print("no contact sheet: the index does not know its store", file=sys.stderr)
         return

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from redream import cameras
-from redream.callbacks.atomic import whole_file
+from redream.files import whole_file
 from redream.callbacks.turntable import contact_sheet, render_over_white, write_film, write_png
 
 
