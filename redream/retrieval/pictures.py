@@ -38,8 +38,8 @@ class PictureVectors:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """The vectors of some rows.
 
-        An asset that cannot be shown is named in a warning and has a vector of zeros, so that it
-        ranks behind everything that resembles the prompt; the next search tries it again.
+        An asset that cannot be shown is named in a warning and has a vector of zeros, that is, it
+        resembles no prompt; the next search tries it again.
 
         Args:
             rows: Row numbers; few, since each may have to be loaded.

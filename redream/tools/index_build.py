@@ -90,12 +90,13 @@ def _pictures(made: Namespace) -> PictureSource | None:
 
 
 def _parser() -> Parser:
-    prepare_parser({"trainer": Trainer})
+    prepare_parser({"trainer": Trainer, "encoder": Encoder, "views": RenderedPictures})
     parser = Parser(
         prog="redream index build",
         description="Embed the captions and pictures of a store's assets; a build that was "
         "stopped goes on when the same command is given again.",
     )
+    parser.command = parser.prog
     parser.add_argument("--config", action="config", help="a YAML file of these options")
     parser.add_subclass_arguments(Store, "store", required=False)
     parser.add_argument("--out", type=Path, required=True, help="the index folder")

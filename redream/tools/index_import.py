@@ -39,7 +39,7 @@ def import_index(arguments: Sequence[str]) -> None:
     made = parser.instantiate(config)
     index = import_vectors(
         _read(made),
-        Encoder(**made.encoder),
+        Encoder(made.encoder.model, made.encoder.pretrained),
         made.out,
         None if made.captions is None else read_captions(made.captions),
         [] if made.get("store") is None else made.store.assets(),
@@ -65,10 +65,11 @@ def _read(made: Namespace) -> Vectors:
 
 
 def _parser() -> Parser:
-    prepare_parser({})
+    prepare_parser({"encoder": Encoder})
     parser = Parser(
         prog="redream index import", description="Make an index of vectors that exist already."
     )
+    parser.command = parser.prog
     parser.add_argument("--config", action="config", help="a YAML file of these options")
     parser.add_argument("--out", type=Path, required=True, help="the index folder")
     path = Path | None
@@ -79,6 +80,7 @@ def _parser() -> Parser:
     parser.add_argument("--objathor", type=path, help="objathor's clip_features.pkl")
     parser.add_argument("--captions", type=path, help="a CSV without a header of uid,caption")
     parser.add_subclass_arguments(Store, "store", required=False)
-    parser.add_class_arguments(Encoder, "encoder", instantiate=False)
-    parser.set_defaults({"encoder.model": None})
+    text = str | None
+    parser.add_argument("--encoder.model", type=text, help="open_clip's model of the vectors")
+    parser.add_argument("--encoder.pretrained", type=text, help="open_clip's tag of its weights")
     return parser

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from redream.plugins import Component, describe_broken, list_components
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
-from redream.tools.parser_errors import explain
+from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.vocabulary import gather
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
@@ -30,15 +30,23 @@ class Parser(LightningArgumentParser):
     core: dict[str, type] = {}
     """The classes behind the top-level keys ``trainer``, ``model`` and ``data``."""
 
+    command = "redream fit"
+    """What is called, to point to its help."""
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises a ValueError that says in one line what is wrong and what would be right."""
         if not self.exit_on_error:  # a parser inside a parser: the outer one reports
             super().error(message, ex)
-        raise ValueError(explain(message, gather(self.core, self.components))) from ex
+        explained = explain(message, gather(self.core, self.components), self.command)
+        raise ValueError(explained) from ex
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
-        instances: Namespace = super().instantiate(resolve(namespace), *args, **kwargs)
+        resolved = resolve(namespace)
+        try:
+            instances: Namespace = super().instantiate(resolved, *args, **kwargs)
+        except ValueError as error:
+            raise ValueError(what_the_class_said(str(error))) from error
         return instances
 
     def instantiate_classes(self, cfg: Namespace, **kwargs: Any) -> Namespace:  # noqa: ANN401

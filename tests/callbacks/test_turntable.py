@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from redream import cameras
-from redream.files import whole_file
 from redream.callbacks.turntable import contact_sheet, render_over_white, write_film, write_png
+from redream.files import whole_file
 
 
 def test_render_composites_over_white_and_keeps_the_mode(sphere):
