@@ -101,7 +101,7 @@ class IndexBuild:
         }
         plan = json.loads(json.dumps(plan))
         path = self.unfinished / "plan.json"
-        if path.is_file():
+        if path.is_file() and any(self.unfinished.glob("[!.]*.safetensors")):
             begun = json.loads(path.read_text(encoding="utf-8"))
             other = [name for name in plan if begun.get(name) != plan[name]]
             if other:

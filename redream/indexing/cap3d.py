@@ -7,7 +7,9 @@ asset's zip is read where it lies.
 
 import io
 import re
+import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from redream.indexing.pictures import PictureSource, over_background
+from redream.types import Asset
 
 _RENDER = re.compile(r"(?:.*/)?(\d+)\.png")
 _LARGEST = 256 << 20  # bytes of one asset's zip or of one picture: what is larger is no render
@@ -50,8 +53,21 @@ class Cap3DPictures(PictureSource):
                 raise ValueError(f"cannot read {file} ({error}): download it again") from error
             self._where |= {Path(n).stem: (file, n) for n in names if n.endswith(".zip")}
 
-    def __contains__(self, uid: str) -> bool:
-        return uid in self._where
+    def shown(self, assets: Sequence[Asset]) -> list[Asset]:
+        """Those assets that have renders here; how many have none is one warning.
+
+        Cap3D's captions name Objaverse-XL's assets, too, whose renders lie in other zips.
+
+        Raises:
+            ValueError: If none has.
+        """
+        shown = [asset for asset in assets if asset.uid in self._where]
+        if not shown:
+            raise ValueError(f"{self.path} has renders of none of the {len(assets)} assets")
+        if len(shown) < len(assets):
+            num = len(assets) - len(shown)
+            warnings.warn(f"{self.path} has no renders of {num} assets; left out", stacklevel=2)
+        return shown
 
     def pictures(self, uid: str) -> Float[Tensor, "M 3 H W"]:
         """Reads the renders of an asset."""

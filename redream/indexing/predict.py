@@ -24,6 +24,7 @@ class EmbeddingModule(LightningModule):
     def __init__(self, build: IndexBuild, num_workers: int = 0) -> None:
         super().__init__()
         self.build, self.num_workers = build, num_workers
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # few assets, many devices
 
     def predict_dataloader(self) -> "DataLoader[list[ShownAsset]]":
         """This process's share of the pending assets."""

@@ -21,6 +21,10 @@ from redream.tools.output import require_writable
 from redream.types import Asset
 
 _SHARD, _TEXT_SHARD = 32, 1024  # assets of a shard, with pictures and without
+_NO_STORE = (
+    "name a --store; without one, --captions says what to index, and --pictures must be `none` or "
+    "the renders of Cap3D"
+)
 
 
 def build(arguments: Sequence[str]) -> None:
@@ -39,12 +43,15 @@ def build(arguments: Sequence[str]) -> None:
     _hand_captions_on(config)
     made = parser.instantiate(config)
     trainer = Trainer(**made.trainer)
+    pictures = _pictures(made)
     assets = _assets(made)
+    if isinstance(pictures, Cap3DPictures):
+        assets = pictures.shown(assets)
     job = IndexBuild(
         assets,
         made.encoder,
         made.out,
-        _pictures(made),
+        pictures,
         None if made.get("store") is None else made.store.reference(),
         made.shard_size or (_TEXT_SHARD if made.pictures == "none" else _SHARD),
     )
@@ -58,11 +65,8 @@ def build(arguments: Sequence[str]) -> None:
 def _assets(made: Namespace) -> list[Asset]:
     """The store's assets with their captions, or those that the captions name."""
     if made.get("store") is None:
-        if made.captions is None or made.pictures == "render":
-            raise ValueError(
-                "name a --store; without one, --captions says what to index, and --pictures must "
-                "be `none` or the renders of Cap3D"
-            )
+        if made.captions is None:
+            raise ValueError(_NO_STORE)
         captions = read_captions(made.captions)
         return [Asset(uid, caption) for uid, caption in captions.items()]
     assets: list[Asset] = made.store.assets()
@@ -85,6 +89,8 @@ def _pictures(made: Namespace) -> PictureSource | None:
     if made.pictures == "none":
         return None
     if made.pictures == "render":
+        if made.get("store") is None:
+            raise ValueError(_NO_STORE)
         return RenderedPictures(made.store, made.encoder.image_size, **made.views)
     return Cap3DPictures(made.pictures, made.views.background)
 

@@ -127,7 +127,10 @@ def test_what_changed_between_two_starts(boxes, tmp_path):
     assert len(index) == 11 and index.asset(0).caption == "a crimson box"
     np.testing.assert_allclose(index.text[0], ColorEncoder().encode_texts([""])[0], atol=1e-3)
     store = FolderStore(boxes)
-    render(boxes, tmp_path / "index")
+    started = render(boxes, tmp_path / "index")
+    IndexBuild(store.assets(), ColorEncoder("greys"), tmp_path / "index", None)  # nothing is lost
+    started = render(boxes, tmp_path / "index")
+    started.keep(started.embed([next(iter(started.batches()))[0]]))
     with pytest.raises(ValueError, match="unfinished build with another pictures") as error:
         IndexBuild(store.assets(), ColorEncoder(), tmp_path / "index", None, store.reference())
     assert "remove the folder" in str(error.value)

@@ -86,6 +86,15 @@ def test_an_index_of_captions_and_renders_alone(renders, tmp_path):
     assert index.store is None and index.manifest["pictures"]["made"] == "renders of Cap3D"
 
 
+def test_assets_without_renders_are_counted_in_one_line(renders):
+    pictures = Cap3DPictures(renders)
+    assets = [Asset(uid, "") for uid in ("x", "red", "y", "blue")]
+    with pytest.warns(UserWarning, match="has no renders of 2 assets; left out"):
+        assert [asset.uid for asset in pictures.shown(assets)] == ["red", "blue"]
+    with pytest.raises(ValueError, match="renders of none of the 1 assets"):
+        pictures.shown(assets[:1])
+
+
 def test_a_zip_that_claims_to_be_huge_is_not_read(renders, monkeypatch):
     monkeypatch.setattr("redream.indexing.cap3d._LARGEST", 10)
     with pytest.raises(ValueError, match="cannot be read"):

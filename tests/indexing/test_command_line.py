@@ -149,6 +149,24 @@ def test_bad_input_is_one_line_and_leaves_nothing(boxes, clip, tmp_path, capsys)
         assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_filters_are_a_few_words_of_yaml(boxes, clip, tmp_path):
+    from jsonargparse import ArgumentParser
+
+    from redream.retrieval import AssetFilter, Retriever
+
+    out = tmp_path / "index"
+    assert cli.main(command(boxes, clip, out, "--pictures", "none")) == 0
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Retriever, "retriever")
+    filters = {"licenses": ["cc0", "by"], "max_faces": 50000}
+    config = {"class_path": "redream.retrieval.ExactRetriever", "init_args": {"index": str(out)}}
+    config["init_args"]["filters"] = filters
+    made = parser.instantiate(parser.parse_object({"retriever": config}))
+    assert made.retriever.filters == AssetFilter(["cc0", "by"], max_faces=50000)
+    with pytest.raises(ValueError, match="has 0 that pass the filters"):
+        made.retriever.retrieve("a box", 1)
+
+
 @pytest.mark.slow
 def test_a_killed_command_goes_on_in_two_processes(boxes, clip, tmp_path):
     redream = [sys.executable, "-m", "redream"]
