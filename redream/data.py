@@ -6,6 +6,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
 from redream.assets import AssetRenderer, Orientation, ReferenceRenderer, Store, align_front
+from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
 from redream.types import Asset, Batch, Cameras, References, TriangleMesh, Views
 
@@ -48,6 +49,7 @@ class RetrievalDataModule(LightningDataModule):
         """Fig. 2, left: once a process, whatever the stage."""
         if self.assets:
             return
+        supply_pictures(self.retriever, self.store)
         assets = self.retriever.retrieve(self.prompt, self.num_assets)
         meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
         self.references: References = self.reference_renderer.render(

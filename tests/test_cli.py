@@ -304,9 +304,10 @@ def test_an_error_of_an_unknown_kind_is_only_put_into_one_line():
         (["retrieve", "a dog", "-k", "x"], "invalid int value: 'x'"),
         (["retrieve", "a dog", "--retriever", "ExactRetreiver"], "did you mean"),
         (["retrieve", "a dog", "--index", "/nowhere"], "there is no index at /nowhere"),
-        (["index"], "build|info"),
+        (["index"], "build|import|info|verify"),
         (["index", "info", "/nowhere"], "there is no index at /nowhere"),
-        (["index", "build", "/nowhere", "out"], "there is no asset folder at /nowhere"),
+        (["index", "verify", "/nowhere"], "there is no index at /nowhere"),
+        (["index", "bild"], "invalid choice: 'bild'"),
         (["plugins", "--jsn"], "unrecognized arguments: --jsn"),
     ],
 )

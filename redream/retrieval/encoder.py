@@ -56,6 +56,12 @@ class Encoder:
                 f"encoder {model} is no folder and needs weights: set `pretrained` to a tag"
             )
 
+    def to(self, device: torch.device | str) -> None:
+        """Moves the encoder to a device, before or after its model was loaded."""
+        self.device = torch.device(device)
+        if "_clip" in self.__dict__:
+            self._clip.to(self.device)
+
     @property
     def folder(self) -> Path | None:
         """The model's local folder, or None where open_clip or the hub supplies it."""

@@ -12,7 +12,7 @@ class ExactRetriever(TwoStageRetriever):
         index: The index folder.
         encoder: Encodes the prompt; by default the encoder that the index was built with.
         num_candidates: Assets kept by text (N' in the paper); at least k are.
-        licenses: Licence codes that may be returned, such as ``[cc0, by]``; all by default.
+        filters: What may be returned, such as ``{licenses: [cc0, by]}``; all by default.
     """
 
     def _nearest_captions(self, query: np.ndarray, num: int) -> np.ndarray:

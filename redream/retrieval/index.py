@@ -1,9 +1,10 @@
 """The index folder: a table of assets and two rows of unit vectors (Sec. 4.5, App. B).
 
 ========================  =====================================================================
-``assets.parquet``        uid, caption, license, author and source of each row
+``assets.parquet``        what is known of each row's asset: uid, caption, license, ...
 ``text.npy``              ``rows D`` float16, unit vector of each caption
-``image.npy``             ``rows D`` float16, pooled unit vector of each asset's pictures
+``image.npy``             ``rows D`` float16, pooled unit vector of each asset's pictures; without
+                          it (an index of texts) vectors are made on demand, in ``images/``
 ``manifest.json``         encoder, preprocessing, pooling, counts, sha256 of each file, the store
 ========================  =====================================================================
 
@@ -13,7 +14,6 @@ Nothing in it is a pickle, so an index from a stranger can be opened.
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
 from redream.types import Asset
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no categories, faces or animations, and always an image.npy
+_READABLE = (1, FORMAT_VERSION)
 TABLE, TEXT, IMAGE, MANIFEST = "assets.parquet", "text.npy", "image.npy", "manifest.json"
-COLUMNS = ("uid", "caption", "license", "author", "source")
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("uid", "caption", "license", "author", "source")),
+        ("categories", pa.list_(pa.string())),
+        ("num_faces", pa.int64()),
+        ("num_animations", pa.int64()),
+    ]
+)
+"""The columns of the table, named like the attributes of an :class:`Asset`."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +48,14 @@ class EmbeddingIndex:
         manifest: What ``manifest.json`` says.
         table: The assets, one row each.
         text: Caption vectors, ``rows D`` float16.
-        image: Picture vectors, ``rows D`` float16.
+        image: Picture vectors, ``rows D`` float16; in an index of texts what stands for them.
     """
 
     path: Path
     manifest: dict[str, Any]
     table: pa.Table
     text: np.ndarray
-    image: np.ndarray
+    image: np.ndarray | PictureVectors
 
     @classmethod
     def open(cls, path: str | Path) -> "EmbeddingIndex":
@@ -65,31 +75,38 @@ class EmbeddingIndex:
         if not (path / MANIFEST).is_file():
             raise FileNotFoundError(f"there is no index at {path}: build one with `redream index`")
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            written = (path / MANIFEST).read_bytes()
+            manifest = json.loads(written)
             version, count = manifest["format_version"], manifest["count"]
-            shape, sizes = (count, manifest["dimension"]), manifest["files"]
-            sizes = {name: int(sizes[name]["bytes"]) for name in (TABLE, TEXT, IMAGE)}
+            shape, files = (count, manifest["dimension"]), manifest["files"]
+            names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)
+            sizes = {name: int(files[name]["bytes"]) for name in names}
         except (ValueError, KeyError, TypeError) as error:
-            raise _broken(path, f"{MANIFEST} cannot be read ({error!r})") from error
-        if version != FORMAT_VERSION:
-            raise _broken(path, f"it has format {version}, this version reads {FORMAT_VERSION}")
+            raise broken(path, f"{MANIFEST} cannot be read ({error!r})") from error
+        if version not in _READABLE:
+            raise broken(path, f"it has format {version}, this version reads {FORMAT_VERSION}")
         for name, expected in sizes.items():
             if not (path / name).is_file():
-                raise _broken(path, f"{name} is missing")
+                raise broken(path, f"{name} is missing")
             actual = (path / name).stat().st_size
             if actual != expected:
-                raise _broken(path, f"{name} has {actual} bytes instead of {expected}")
+                raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            table = pq.read_table(path / TABLE)
-            text = np.load(path / TEXT, mmap_mode="r", allow_pickle=False)
-            image = np.load(path / IMAGE, mmap_mode="r", allow_pickle=False)
+            table = _complete(pq.read_table(path / TABLE))
+            vectors = [
+                np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
+            ]
         except (ValueError, OSError, pa.ArrowException) as error:
-            raise _broken(path, str(error).splitlines()[0]) from error
-        if table.num_rows != count or text.shape != shape or image.shape != shape:
-            raise _broken(path, f"its files do not have the {count} rows of its manifest")
-        if not set(COLUMNS) <= set(table.column_names):
-            raise _broken(path, f"{TABLE} lacks a column of {', '.join(COLUMNS)}")
-        return cls(path, manifest, table, text, image)
+            raise broken(path, str(error).splitlines()[0]) from error
+        if table.num_rows != count or any(each.shape != shape for each in vectors):
+            raise broken(path, f"its files do not have the {count} rows of its manifest")
+        if len(vectors) == 2:
+            return cls(path, manifest, table, *vectors)
+        digest = hashlib.sha256(written).hexdigest()
+        image = PictureVectors(
+            path.absolute(), digest, lambda row: str(table["uid"][row].as_py()), shape[1]
+        )
+        return cls(path, manifest, table, vectors[0], image)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -99,14 +116,10 @@ class EmbeddingIndex:
         """Name of the encoder that made the vectors."""
         return str(self.manifest["encoder"]["name"])
 
-    @cached_property
-    def licenses(self) -> np.ndarray:
-        """Licence code of each row."""
-        return np.asarray(self.table["license"].to_pylist())
-
     def asset(self, row: int, scores: dict[str, float] | None = None) -> Asset:
         """The asset of a row."""
-        record = {name: self.table[name][row].as_py() for name in COLUMNS}
+        record = {name: self.table[name][row].as_py() for name in SCHEMA.names}
+        record["categories"] = tuple(record["categories"] or ())
         return Asset(**record, scores=scores or {})
 
     @property
@@ -125,18 +138,22 @@ class EmbeddingIndex:
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
         return arguments
 
-    def verify(self) -> None:
-        """Reads every file and compares its hash with the manifest's.
 
-        Raises:
-            ValueError: If a file was changed, or a vector is not finite.
-        """
-        for name, entry in self.manifest["files"].items():
-            if file_hash(self.path / name) != entry["sha256"]:
-                raise _broken(self.path, f"{name} was changed after it was written")
-        for name, vectors in ((TEXT, self.text), (IMAGE, self.image)):
-            if not np.isfinite(vectors).all():
-                raise _broken(self.path, f"{name} has a vector that is not finite")
+def _complete(table: pa.Table) -> pa.Table:
+    """The table with all columns, those that its version did not have yet being unknown.
+
+    Raises:
+        ValueError: If a column that every version has is missing or of another type.
+    """
+    columns = []
+    for field in SCHEMA:
+        if field.name in table.column_names:
+            columns.append(table[field.name].cast(field.type))
+        elif field.type == pa.string():
+            raise ValueError(f"{TABLE} lacks the column {field.name}")
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    return pa.table(columns, schema=SCHEMA)
 
 
 def file_hash(path: Path) -> str:
@@ -148,5 +165,6 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _broken(path: Path, what: str) -> ValueError:
+def broken(path: Path, what: str) -> ValueError:
+    """The error of a broken index."""
     return ValueError(f"the index at {path} is broken: {what}; build it again")

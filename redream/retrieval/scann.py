@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from redream.retrieval.encoder import Encoder
+from redream.retrieval.filters import AssetFilter
 from redream.retrieval.two_stage import TwoStageRetriever, exact_rows
 
 _EXACT_BELOW = 20_000  # rows under which ScaNN itself advises brute force
@@ -39,7 +40,7 @@ class ScannRetriever(TwoStageRetriever):
         index: The index folder.
         encoder: Encodes the prompt; by default the encoder that the index was built with.
         num_candidates: Assets kept by text (N' in the paper); at least k are.
-        licenses: Licence codes that may be returned, such as ``[cc0, by]``; all by default.
+        filters: What may be returned, such as ``{licenses: [cc0, by]}``; all by default.
         search_fraction: Share of ScaNN's partitions looked into, more is slower and more exact.
 
     Raises:
@@ -51,10 +52,10 @@ class ScannRetriever(TwoStageRetriever):
         index: str | Path,
         encoder: Encoder | None = None,
         num_candidates: int = 30,
-        licenses: list[str] | None = None,
+        filters: AssetFilter | None = None,
         search_fraction: float = 0.1,
     ) -> None:
-        super().__init__(index, encoder, num_candidates, licenses)
+        super().__init__(index, encoder, num_candidates, filters)
         if not 0.0 < search_fraction <= 1.0:
             raise ValueError(f"search_fraction is {search_fraction}, and must be in (0, 1]")
         self.search_fraction = search_fraction

@@ -7,6 +7,7 @@ import numpy as np
 
 from redream.retrieval.base import Retriever
 from redream.retrieval.encoder import Encoder
+from redream.retrieval.filters import AssetFilter
 from redream.retrieval.index import EmbeddingIndex
 from redream.types import Asset
 
@@ -18,7 +19,7 @@ class TwoStageRetriever(Retriever):
         index: The index folder.
         encoder: Encodes the prompt; by default the encoder that the index was built with.
         num_candidates: Assets kept by text (N' in the paper); at least k are.
-        licenses: Licence codes that may be returned, such as ``[cc0, by]``; all by default.
+        filters: What may be returned, such as ``{licenses: [cc0, by]}``; all by default.
 
     Raises:
         FileNotFoundError: If there is no index.
@@ -30,7 +31,7 @@ class TwoStageRetriever(Retriever):
         index: str | Path,
         encoder: Encoder | None = None,
         num_candidates: int = 30,
-        licenses: list[str] | None = None,
+        filters: AssetFilter | None = None,
     ) -> None:
         self.index = EmbeddingIndex.open(index)
         self.encoder = Encoder(**self.index.encoder) if encoder is None else encoder
@@ -42,12 +43,8 @@ class TwoStageRetriever(Retriever):
         if num_candidates < 1:
             raise ValueError(f"num_candidates is {num_candidates}, and must be at least 1")
         self.num_candidates = num_candidates
-        self.licenses = licenses
-        self._allowed = (
-            np.ones(len(self.index), dtype=bool)
-            if licenses is None
-            else np.isin(self.index.licenses, licenses)
-        )
+        self.filters = AssetFilter() if filters is None else filters
+        self._allowed = self.filters.mask(self.index)
 
     def retrieve(self, prompt: str, k: int) -> list[Asset]:
         """Finds ``k`` assets: N' by text similarity, of them ``k`` by image similarity.
@@ -66,8 +63,9 @@ class TwoStageRetriever(Retriever):
             raise ValueError("the prompt is empty: say what to look for")
         num_allowed = int(self._allowed.sum())
         if not 1 <= k <= num_allowed:
-            under = "" if self.licenses is None else f" under {', '.join(self.licenses)}"
-            raise ValueError(f"asked for {k} assets, but the index has {num_allowed}{under}")
+            conditions = self.filters.describe()
+            of_those = f" that pass the filters ({conditions})" if conditions else ""
+            raise ValueError(f"asked for {k} assets, but the index has {num_allowed}{of_those}")
         query = self.encoder.encode_texts([prompt])[0].numpy().astype(np.float32)
         num = min(max(k, self.num_candidates), num_allowed)
         candidates = np.sort(self._nearest_captions(query, num))

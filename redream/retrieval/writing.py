@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from redream.retrieval.index import (
-    COLUMNS,
     FORMAT_VERSION,
     IMAGE,
     MANIFEST,
+    SCHEMA,
     TABLE,
     TEXT,
     EmbeddingIndex,
@@ -30,7 +30,7 @@ def write_index(
     path: str | Path,
     assets: Sequence[Asset],
     text: np.ndarray,
-    image: np.ndarray,
+    image: np.ndarray | None,
     encoder: Reference,
     store: Reference | None = None,
     manifest: dict[str, Any] | None = None,
@@ -40,8 +40,8 @@ def write_index(
     Args:
         path: The folder.
         assets: One record per row.
-        text: Caption vectors, ``rows D``, unit length.
-        image: Picture vectors, ``rows D``, unit length.
+        text: Caption vectors, ``rows D``, unit length; float16 may lie on disk.
+        image: Picture vectors likewise; None makes an index of texts.
         encoder: ``name`` and ``init_args`` of the encoder; paths are absolute.
         store: ``class_path`` and ``init_args`` of the assets' store; paths are absolute.
         manifest: What else should be remembered, such as the pooling.
@@ -57,14 +57,15 @@ def write_index(
     path.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        columns = {name: [getattr(asset, name) for asset in assets] for name in COLUMNS}
-        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
-        pq.write_table(pa.table(columns, schema=schema), building / TABLE)
-        np.save(building / TEXT, text.astype(np.float16), allow_pickle=False)
-        np.save(building / IMAGE, image.astype(np.float16), allow_pickle=False)
+        columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
+        pq.write_table(pa.table(columns, schema=SCHEMA), building / TABLE)
+        for name, vectors in ((TEXT, text), (IMAGE, image)):
+            if vectors is not None:
+                half = vectors.astype(np.float16, copy=False)
+                np.save(building / name, half, allow_pickle=False)
         files = {
-            name: {"bytes": (building / name).stat().st_size, "sha256": file_hash(building / name)}
-            for name in (TABLE, TEXT, IMAGE)
+            file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)}
+            for file in sorted(building.iterdir())
         }
         references = {
             name: make_portable(reference, path)

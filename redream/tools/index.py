@@ -1,20 +1,20 @@
-"""``redream index build | info``: makes an index of assets, or describes one."""
+"""``redream index build | import | info | verify``: makes an index of assets, or looks at one."""
 
 import argparse
 import json
-from collections.abc import Sequence
-from pathlib import Path
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from redream.assets import FolderStore
-from redream.indexing import index_store
 from redream.retrieval import EmbeddingIndex, Encoder
+from redream.retrieval.verifying import verify_index
 from redream.tools.arguments import ToolParser
 from redream.tools.embedded import resolve
-from redream.tools.output import require_writable
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
-    """Builds or describes an index.
+    """Builds, imports, describes or verifies an index.
 
     Args:
         verb: ``index``.
@@ -23,47 +23,72 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: If the assets, the encoder or the index is wrong.
     """
-    options = _parser(verb).parse_args(arguments)
-    if options.action == "build":
-        build(options)
+    making = arguments[:1] in (["build"], ["import"])
+    if making and arguments[0] == "build":
+        from redream.tools.index_build import build  # Lightning, which takes seconds
+
+        with warnings_in_a_line():
+            build(arguments[1:])
+    elif making:
+        from redream.tools.index_import import import_index
+
+        with warnings_in_a_line():
+            import_index(arguments[1:])
     else:
-        describe(options.index, options.verify)
+        options = _parser(verb).parse_args(arguments)
+        index = EmbeddingIndex.open(resolve(options.index))
+        if options.action == "info":
+            print(json.dumps(index.manifest, indent=2))
+        else:
+            verify(index, options)
 
 
-def build(options: argparse.Namespace) -> None:
-    """Renders and embeds every asset of a folder and writes the index."""
-    require_writable(options.out.parent)
-    store = FolderStore(options.assets, options.captions)
-    encoder = Encoder(resolve(options.encoder), options.pretrained)
-    index = index_store(store, encoder, options.out, num_views=options.num_views)
-    print(f"{len(index)} assets in {options.out}")
+def verify(index: EmbeddingIndex, options: argparse.Namespace) -> None:
+    """Checks an index and says that it is whole."""
+    encoder = None
+    if options.encoder is not None:
+        encoder = Encoder(resolve(options.encoder), options.pretrained)
+    verify_index(index, encoder, options.sample)
+    kinds = "texts and pictures" if "image.npy" in index.manifest["files"] else "texts"
+    print(f"{index.path} is whole: {len(index)} assets, {kinds}, of {index.encoder_name}")
 
 
-def describe(path: str, verify: bool) -> None:
-    """Prints an index's manifest as JSON, after checking the files where that is wanted."""
-    index = EmbeddingIndex.open(resolve(path))
-    if verify:
-        index.verify()
-    print(json.dumps(index.manifest, indent=2))
+@contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+    """Shows what was left out, and why, as lines without places in the source."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        text = " ".join(str(message).split())
+        print(f"redream: warning: {text}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _parser(verb: str) -> ToolParser:
     parser = ToolParser(
-        prog=f"redream {verb}", description="Build an index of assets, or describe one."
+        prog=f"redream {verb}", description="Make an index of assets, or look at one."
     )
-    actions = parser.add_subparsers(dest="action", metavar="build|info", required=True)
-    build = actions.add_parser("build", help="embed a folder of .glb, .gltf, .obj or .ply files")
-    build.add_argument("assets", metavar="ASSETS", help="the folder of 3D files")
-    build.add_argument("out", metavar="OUT", type=Path, help="the index folder")
-    build.add_argument("--captions", metavar="CSV", help="uid,caption; default: captions.csv")
-    build.add_argument(
-        "--encoder",
-        default="embedded:retrieval_clip",
-        help="a model of open_clip, by name or folder; default: %(default)s",
+    actions = parser.add_subparsers(
+        dest="action", metavar="build|import|info|verify", required=True
     )
-    build.add_argument("--pretrained", help="open_clip's tag of the weights")
-    build.add_argument("--num-views", type=int, default=8, help="default: %(default)s")
+    actions.add_parser("build", help="embed the assets of a store: `redream index build --help`")
+    actions.add_parser("import", help="take vectors that exist: `redream index import --help`")
     info = actions.add_parser("info", help="print an index's manifest")
-    info.add_argument("index", metavar="INDEX", help="the index folder")
-    info.add_argument("--verify", action="store_true", help="compare every file with its hash")
+    verify = actions.add_parser(
+        "verify", help="check hashes, uids, lengths of vectors and the encoder"
+    )
+    for action in (info, verify):
+        action.add_argument("index", metavar="INDEX", help="the index folder")
+    verify.add_argument("--encoder", metavar="MODEL", help="the encoder it is to be searched with")
+    verify.add_argument("--pretrained", metavar="TAG", help="open_clip's tag of the weights")
+    verify.add_argument(
+        "--sample",
+        metavar="N",
+        type=int,
+        default=0,
+        help="embed N captions again and compare, which loads the encoder; default: %(default)s",
+    )
     return parser

@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from redream.plugins import Component, describe_broken, list_components
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
-from redream.tools.parser_errors import explain
+from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.vocabulary import gather
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
@@ -30,15 +30,23 @@ class Parser(LightningArgumentParser):
     core: dict[str, type] = {}
     """The classes behind the top-level keys ``trainer``, ``model`` and ``data``."""
 
+    command = "redream fit"
+    """What is called, to point to its help."""
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises a ValueError that says in one line what is wrong and what would be right."""
         if not self.exit_on_error:  # a parser inside a parser: the outer one reports
             super().error(message, ex)
-        raise ValueError(explain(message, gather(self.core, self.components))) from ex
+        explained = explain(message, gather(self.core, self.components), self.command)
+        raise ValueError(explained) from ex
 
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
-        instances: Namespace = super().instantiate(resolve(namespace), *args, **kwargs)
+        resolved = resolve(namespace)
+        try:
+            instances: Namespace = super().instantiate(resolved, *args, **kwargs)
+        except ValueError as error:
+            raise ValueError(what_the_class_said(str(error))) from error
         return instances
 
     def instantiate_classes(self, cfg: Namespace, **kwargs: Any) -> Namespace:  # noqa: ANN401
@@ -119,17 +127,7 @@ def run(
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
     """
-    _quiet_lightning()
-    Parser.components = list_components()
-    Parser.core = {"trainer": Trainer, "model": module, "data": data}
-    for component in Parser.components:
-        if component.reason is not None:
-            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
-    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
-    set_parsing_settings(
-        import_path_denylist=["*"],
-        import_path_allowlist=[*IMPORTABLE, *plugins, module.__module__, data.__module__],
-    )
+    prepare_parser({"trainer": Trainer, "model": module, "data": data})
     return ReDreamCLI(
         module,
         data,
@@ -139,6 +137,25 @@ def run(
         save_config_kwargs={"overwrite": True},
         args=list(arguments),
         run=verb,
+    )
+
+
+def prepare_parser(core: dict[str, type]) -> None:
+    """Loads the plugins and lets :class:`Parser` import them, and nothing that is a stranger's.
+
+    Args:
+        core: The classes behind the parser's top-level keys.
+    """
+    _quiet_lightning()
+    Parser.components, Parser.core = list_components(), core
+    for component in Parser.components:
+        if component.reason is not None:
+            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
+    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
+    modules = [each.__module__ for key, each in core.items() if key != "trainer"]
+    set_parsing_settings(
+        import_path_denylist=["*"],
+        import_path_allowlist=[*IMPORTABLE, *plugins, *modules],
     )
 
 

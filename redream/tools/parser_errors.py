@@ -9,12 +9,13 @@ from redream.tools.vocabulary import Vocabulary
 Explanation = Callable[[re.Match[str]], str]
 
 
-def explain(message: str, known: Vocabulary) -> str:
+def explain(message: str, known: Vocabulary, command: str = "redream fit") -> str:
     """Condenses an error message of jsonargparse.
 
     Args:
         message: What jsonargparse says, often in many lines.
         known: What would have been right; asking for a broken component repeats the reason.
+        command: What was called, whose help tells more.
 
     Returns:
         One line.
@@ -33,7 +34,7 @@ def explain(message: str, known: Vocabulary) -> str:
         near, far = ([*known.parameters, *top_level], known.distant)
         if "." in key:
             near, far = list(known.keys), known.parameters
-        help_text = suggest(key, far, "see `redream fit --help`")
+        help_text = suggest(key, far, f"see `{command} --help`")
         return f"unknown key {key!r}; {suggest(key, near, help_text)}"
 
     def denied(match: re.Match[str]) -> str:
@@ -42,13 +43,20 @@ def explain(message: str, known: Vocabulary) -> str:
             "Lightning, torch.optim or an installed plugin (see docs/plugins.md)"
         )
 
+    def missing(match: re.Match[str]) -> str:
+        """Names keys without the verb that jsonargparse puts before them."""
+        keys = re.sub(r"\b(?:fit|validate|test|predict)\.", "", match["keys"])
+        if command == "redream fit":
+            return f"{keys} missing; start from a config, as in --config configs/default.yaml"
+        return f"{keys} missing; see `{command} --help`"
+
     where, said = _split_key(message)
     explanations: list[tuple[str, Explanation]] = [
         (r"Importing '(?P<path>\S+)' is not allowed", denied),
         (r"Expected a dot import path string: (?P<name>\S+)", unknown_class),
         (r"[Oo]ption '(?P<key>[^']+)'", unknown_key),
         (r"unrecognized arguments: (?P<key>\S+)", unknown_key),
-        (r"arguments are required: (?P<keys>.+)", _missing),
+        (r"arguments are required: (?P<keys>.+)", missing),
         (r"Subtypes: \[(?P<types>.*)\]\s+Errors:.*Given value: (?P<value>.*)", _no_subtype),
         (r"Expected an? (?P<types>.*)\. Got value: (?P<value>.*)", _no_subtype),
     ]
@@ -59,16 +67,18 @@ def explain(message: str, known: Vocabulary) -> str:
     return where + " ".join(said.split())
 
 
+def what_the_class_said(message: str) -> str:
+    """The error of a class's constructor, where jsonargparse wraps it as one that may be null."""
+    said = re.search(
+        r"Errors:\s+- (?P<said>.*?)\s+- Expected a <class 'NoneType'>", message, re.DOTALL
+    )
+    return " ".join(said["said"].split()) if said else message
+
+
 def _split_key(message: str) -> tuple[str, str]:
     """Splits off the key that jsonargparse names first, as ``data.retriever: ``."""
     match = re.match(r'Parser key "(?P<key>[^"]+)":', message)
     return (f"{match['key']}: ", message[match.end() :]) if match else ("", message)
-
-
-def _missing(match: re.Match[str]) -> str:
-    """Names keys without the verb that jsonargparse puts before them."""
-    keys = re.sub(r"\b(?:fit|validate|test|predict)\.", "", match["keys"])
-    return f"{keys} missing; start from a config, as in --config configs/default.yaml"
 
 
 def _no_subtype(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from redream.assets import AssetRenderer, Store
 from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
+from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import EmbeddingIndex
 from redream.tools.arguments import ToolParser
@@ -35,13 +36,20 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     require_writable(options.out.parent)
     retriever: Any = find_class("redream.retrievers", options.retriever)
     index = resolve(options.index)
-    assets: list[Asset] = retriever(index=index).retrieve(options.prompt, options.k)
+    ready = retriever(index=index)
     try:
         store = open_store(EmbeddingIndex.open(index))
+    except (ValueError, OSError):  # what is found is shown, whatever became of its store
+        _print(ready.retrieve(options.prompt, options.k), options.json)
+        raise
+    if store is not None:
+        supply_pictures(ready, store)
+    assets: list[Asset] = ready.retrieve(options.prompt, options.k)
+    try:
         if store is not None:
             assets = [store.complete(asset) for asset in assets]
-    finally:  # what was found is shown, whatever became of its store
-        print(as_json(assets) if options.json else as_text(assets))
+    finally:
+        _print(assets, options.json)
     attribution = options.out.with_name("attribution.md")
     write_attribution(options.prompt, assets, attribution)
     print(f"licences: {attribution}", file=sys.stderr)
@@ -52,6 +60,10 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     if rows:
         write_contact_sheet(rows, options.out)
         print(f"pictures: {options.out}", file=sys.stderr)
+
+
+def _print(assets: Sequence[Asset], json_wanted: bool) -> None:
+    print(as_json(assets) if json_wanted else as_text(assets))
 
 
 def picture_rows(

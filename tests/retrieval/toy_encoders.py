@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import open_clip
 import torch
 from safetensors.torch import save_file
-from transformers import CLIPTokenizer
 
 from redream.retrieval import Encoder
 
@@ -54,7 +52,9 @@ class VectorEncoder(ColorEncoder):
         return torch.nn.functional.normalize(torch.stack(rows), dim=-1)
 
 
-def small_tokenizer() -> CLIPTokenizer:
+def small_tokenizer():
+    from transformers import CLIPTokenizer
+
     letters = list("abcdefghijklmnopqrstuvwxyz")
     tokens = [
         *letters,
@@ -67,6 +67,8 @@ def small_tokenizer() -> CLIPTokenizer:
 
 def save_random_clip(folder: Path, own_tokenizer: bool, seed: int = 0, **preprocess) -> Path:
     """A random miniature CLIP as a ``local-dir:`` of open_clip."""
+    import open_clip
+
     folder.mkdir(parents=True)
     text = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
     if own_tokenizer:

@@ -1,0 +1,84 @@
+"""Shards: the finished parts of an unfinished index, each a file that is there whole or not."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float16
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from redream.files import whole_file
+
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Vectors of some assets.
+
+    Attributes:
+        uids: The assets, one a row.
+        captions: What was embedded of each.
+        num_views: Pictures of each.
+        left_out: Assets that could not be shown, with the reason.
+        text: Caption vectors.
+        image: Picture vectors; None in an index of texts.
+    """
+
+    uids: tuple[str, ...]
+    captions: tuple[str, ...]
+    num_views: tuple[int, ...]
+    left_out: dict[str, str]
+    text: Float16[Tensor, "rows D"]
+    image: Float16[Tensor, "rows D"] | None
+
+    def save(self, folder: Path) -> None:
+        """Writes the shard; its name follows from its assets, so that processes do not meet."""
+        tensors = {"text": self.text} | ({} if self.image is None else {"image": self.image})
+        header = {
+            "uids": self.uids,
+            "captions": self.captions,
+            "num_views": self.num_views,
+            "left_out": self.left_out,
+        }
+        key = hashlib.sha256(json.dumps([self.uids, self.captions, [*self.left_out]]).encode())
+        metadata = {name: json.dumps(value) for name, value in header.items()}
+        with whole_file(folder / f"{key.hexdigest()[:24]}{_SUFFIX}") as temporary:
+            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata)
+
+
+def read_shards(folder: Path, vectors: bool = True) -> Iterator[Shard]:
+    """Reads the finished shards of a folder, one at a time; a broken one counts as not made.
+
+    Args:
+        folder: Where they are.
+        vectors: Whether to read the vectors; without them they are empty.
+    """
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        if path.name.startswith("."):
+            continue  # being written, or left by a process that died
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata()
+                header = {name: json.loads(metadata[name]) for name in metadata}
+                tensors = {
+                    name: file.get_tensor(name) if vectors else torch.empty(0, 0).half()
+                    for name in file.keys()  # noqa: SIM118  (it is no dictionary)
+                }
+            yield Shard(
+                tuple(header["uids"]),
+                tuple(header["captions"]),
+                tuple(header["num_views"]),
+                header["left_out"],
+                tensors["text"],
+                tensors.get("image"),
+            )
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(f"{path} is broken ({error}): made again", stacklevel=2)
+            path.unlink(missing_ok=True)

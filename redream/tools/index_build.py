@@ -1,0 +1,139 @@
+"""``redream index build``: a store's assets, embedded in Lightning's predict loop."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import Trainer
+
+from redream.assets import Store
+from redream.indexing import IndexBuild, PictureSource, RenderedPictures
+from redream.indexing.cap3d import Cap3DPictures
+from redream.indexing.captions import read_captions, with_captions
+from redream.indexing.predict import run_build
+from redream.plugins import find_class
+from redream.retrieval import Encoder
+from redream.retrieval.writing import check_replaceable
+from redream.tools.lightning import Parser, prepare_parser
+from redream.tools.output import require_writable
+from redream.types import Asset
+
+_SHARD, _TEXT_SHARD = 32, 1024  # assets of a shard, with pictures and without
+_NO_STORE = (
+    "name a --store; without one, --captions says what to index, and --pictures must be `none` or "
+    "the renders of Cap3D"
+)
+
+
+def build(arguments: Sequence[str]) -> None:
+    """Parses the options, embeds what is not embedded yet, and makes the index.
+
+    Args:
+        arguments: The command line after ``redream index build``.
+
+    Raises:
+        ValueError: If the store, the captions, the encoder or the output is wrong.
+    """
+    parser = _parser()
+    config = parser.parse_args(list(arguments))
+    check_replaceable(config.out.expanduser())
+    require_writable(config.out.expanduser().absolute().parent)
+    _hand_captions_on(config)
+    made = parser.instantiate(config)
+    trainer = Trainer(**made.trainer)
+    pictures = _pictures(made)
+    assets = _assets(made)
+    if isinstance(pictures, Cap3DPictures):
+        assets = pictures.shown(assets)
+    job = IndexBuild(
+        assets,
+        made.encoder,
+        made.out,
+        pictures,
+        None if made.get("store") is None else made.store.reference(),
+        made.shard_size or (_TEXT_SHARD if made.pictures == "none" else _SHARD),
+    )
+    index = run_build(job, trainer, made.num_workers)
+    if index is not None:
+        left_out = len(assets) - len(index)
+        named = f"; {left_out} left out, named in its manifest" if left_out else ""
+        print(f"{len(index)} assets in {made.out}{named}")
+
+
+def _assets(made: Namespace) -> list[Asset]:
+    """The store's assets with their captions, or those that the captions name."""
+    if made.get("store") is None:
+        if made.captions is None:
+            raise ValueError(_NO_STORE)
+        captions = read_captions(made.captions)
+        return [Asset(uid, caption) for uid, caption in captions.items()]
+    assets: list[Asset] = made.store.assets()
+    if made.captions is None:
+        return assets
+    return with_captions(assets, read_captions(made.captions))
+
+
+def _hand_captions_on(config: Namespace) -> None:
+    """Lets a store that can read captions do so itself: they may decide what it lists."""
+    if config.get("store") is None or config.captions is None:
+        return
+    store: Any = find_class("redream.stores", config.store.class_path.rpartition(".")[2])
+    if "captions" in inspect.signature(store).parameters:
+        config.store.init_args.captions = str(config.captions)
+        config.captions = None
+
+
+def _pictures(made: Namespace) -> PictureSource | None:
+    if made.pictures == "none":
+        return None
+    if made.pictures == "render":
+        if made.get("store") is None:
+            raise ValueError(_NO_STORE)
+        return RenderedPictures(made.store, made.encoder.image_size, **made.views)
+    return Cap3DPictures(made.pictures, made.views.background)
+
+
+def _parser() -> Parser:
+    prepare_parser({"trainer": Trainer, "encoder": Encoder, "views": RenderedPictures})
+    parser = Parser(
+        prog="redream index build",
+        description="Embed the captions and pictures of a store's assets; a build that was "
+        "stopped goes on when the same command is given again.",
+    )
+    parser.command = parser.prog
+    parser.add_argument("--config", action="config", help="a YAML file of these options")
+    parser.add_subclass_arguments(Store, "store", required=False)
+    parser.add_argument("--out", type=Path, required=True, help="the index folder")
+    parser.add_argument(
+        "--captions",
+        type=Path | None,
+        help="a CSV without a header of uid,caption, as Cap3D has it; without a store, the assets",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=str,
+        default="render",
+        help="`render` them here, `none` for an index of texts whose pictures are embedded when a "
+        "search needs them, or a folder of Cap3D's zips of renders",
+    )
+    parser.add_class_arguments(Encoder, "encoder")
+    parser.add_class_arguments(RenderedPictures, "views", skip={"store", "size"}, instantiate=False)
+    parser.add_argument(
+        "--shard_size",
+        type=int | None,
+        help=f"assets kept together; {_SHARD} by default, {_TEXT_SHARD} without pictures",
+    )
+    parser.add_argument("--num_workers", type=int, default=0, help="processes that make pictures")
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.set_defaults(
+        {
+            "encoder.model": "embedded:retrieval_clip",
+            "trainer.logger": False,
+            "trainer.enable_checkpointing": False,
+            "trainer.enable_progress_bar": False,  # ours counts assets
+            "trainer.enable_model_summary": False,
+        }
+    )
+    return parser

@@ -1,0 +1,51 @@
+import pytest
+
+from redream.indexing.captions import read_captions, with_captions
+from redream.types import Asset
+
+
+def write(tmp_path, text):
+    (tmp_path / "captions.csv").write_text(text)
+    return tmp_path / "captions.csv"
+
+
+def test_captions_may_have_commas(tmp_path):
+    text = 'a,a dog, striped\nb,"a ""fine"", old vase"\n\n'
+    expected = {"a": "a dog, striped", "b": 'a "fine", old vase'}
+    assert read_captions(write(tmp_path, text)) == expected
+
+
+def test_what_is_wrong_is_one_line_a_kind(tmp_path):
+    path = write(tmp_path, "a,one\na,two\nb,three\nb,four\nc\n,five\n")
+    with pytest.warns(UserWarning) as said:
+        assert read_captions(path) == {"a": "one", "b": "three"}
+    messages = [str(each.message) for each in said]
+    assert messages == [
+        f"{path}: line 5, line 6 not uid,caption; left out",
+        f"{path}: a, b again; the first counts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "has no captions"),
+        (b"\xff\xfe\x00", "is no CSV"),
+        (b"a" * 200_000 + b",b", "is no CSV"),
+    ],
+)
+def test_what_is_no_caption_file(tmp_path, content, what):
+    (tmp_path / "c.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=what):
+        read_captions(tmp_path / "c.csv")
+    with pytest.raises(FileNotFoundError, match="no captions file at"):
+        read_captions(tmp_path / "absent.csv")
+
+
+def test_an_asset_without_a_caption_keeps_the_stores(tmp_path):
+    assets = [Asset(uid, "old") for uid in "abcdef"]
+    with pytest.warns(UserWarning, match="no caption for b, c, d and 2 more; the store's is used"):
+        captioned = with_captions(assets, {"a": "new", "z": "of another"})
+    assert [asset.caption for asset in captioned] == ["new", *["old"] * 5]
+    with pytest.raises(ValueError, match="none of the captions is of an asset: they are of z, and"):
+        with_captions(assets, {"z": "of another"})

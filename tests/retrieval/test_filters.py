@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from toy_encoders import VectorEncoder
+
+from redream.retrieval import AssetFilter, ExactRetriever
+from redream.retrieval.writing import write_index
+from redream.types import Asset
+
+ASSETS = [
+    Asset("a", "", "cc0", categories=("animals", "art"), num_faces=100, num_animations=0),
+    Asset("b", "", "by", categories=("art",), num_faces=50_000, num_animations=2),
+    Asset("c", "", "by-nc", categories=(), num_faces=50_001, num_animations=None),
+    Asset("d", "", "unknown", categories=("animals",), num_faces=None, num_animations=1),
+]
+
+
+@pytest.fixture
+def index(tmp_path):
+    text = np.eye(4)
+    return write_index(tmp_path / "i", ASSETS, text, text, {"name": "vectors-4", "init_args": {}})
+
+
+@pytest.mark.parametrize(
+    ("conditions", "passing", "words"),
+    [
+        ({}, "abcd", ""),
+        ({"licenses": ["cc0", "by"]}, "ab", "licence cc0 or by"),
+        ({"licenses": ["unknown"]}, "", "licence unknown"),
+        ({"licenses": []}, "", "licence of an empty list"),
+        ({"categories": ["animals"]}, "ad", "category animals"),
+        ({"categories": ["animals", "art"]}, "abd", "category animals or art"),
+        ({"max_faces": 50_000}, "ab", "at most 50000 faces"),
+        ({"animated": True}, "bd", "animated"),
+        ({"animated": False}, "a", "not animated"),
+        (
+            {"licenses": ["by"], "categories": ["art"], "max_faces": 60_000, "animated": True},
+            "b",
+            "licence by, category art, at most 60000 faces, animated",
+        ),
+    ],
+)
+def test_what_passes(index, conditions, passing, words):
+    condition = AssetFilter(**conditions)
+    assert condition.mask(index).tolist() == [asset.uid in passing for asset in ASSETS]
+    assert condition.describe() == words
+
+
+def test_a_table_that_is_read_in_chunks(tmp_path, index):
+    import pyarrow as pa
+
+    chunks = pa.concat_tables([index.table.slice(0, 1), index.table.slice(1)])
+    chunked = type(index)(index.path, index.manifest, chunks, index.text, index.image)
+    assert AssetFilter(categories=["animals"]).mask(chunked).tolist() == [True, False, False, True]
+
+
+def test_the_ranking_sees_only_what_passes(index):
+    some = ExactRetriever(index.path, VectorEncoder(4), 1, AssetFilter(max_faces=60_000))
+    assert {asset.uid for asset in some.retrieve("anything", 3)} == {"a", "b", "c"}
+    with pytest.raises(ValueError, match=r"has 3 that pass the filters \(at most 60000 faces\)"):
+        some.retrieve("anything", 4)
+
+
+def test_a_limit_that_nothing_can_meet_is_refused():
+    with pytest.raises(ValueError, match="max_faces is 0"):
+        AssetFilter(max_faces=0)
