@@ -3,25 +3,33 @@
 CLIP compares pictures from all round with "front view", "side view" and "back view" prompts.
 The paper rotates by the view of highest similarity; one view is a noisy witness, so here all of
 them vote: the front-minus-back profile over azimuths is matched with cos(azimuth - yaw) and the
-side profile with |sin(azimuth - yaw)|.
+side profile with |sin(azimuth - yaw)|. Or the asset's own mirror plane says along which axis its
+front and back lie, and CLIP only which of the two is which.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from redream.assets.render import AssetRenderer
+from redream.assets.symmetry import mirror_asymmetry
 from redream.cameras import concatenate, turntable
 from redream.types import TriangleMesh
 
 EncodeImages = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
 EncodeTexts = Callable[[list[str]], Float[Tensor, "B D"]]
 
-VIEW_TEMPLATES = ("{caption}, front view", "{caption}, side view", "{caption}, back view")
+VIEW_TEMPLATES = (
+    "a front view of {caption}",
+    "a side view of {caption}",
+    "a back view of {caption}",
+)
+"""View prefixes, as the paper has them: a long caption is cut at its end, and not the view."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ def align_front(
     fovy_deg: float = 40.0,
     background: float = 1.0,
     templates: tuple[str, str, str] = VIEW_TEMPLATES,
+    axis: Literal["side", "mirror"] = "side",
     side_weight: float = 0.5,
     min_contrast: float = 0.005,
     min_confidence: float = 0.2,
@@ -90,6 +99,8 @@ def align_front(
         fovy_deg: Cameras' vertical field of view.
         background: Grey level behind the asset.
         templates: Front, side and back prompts.
+        axis: What tells sideways from lengthways: ``side`` prompts, or the ``mirror`` symmetry of
+            the asset's depth pictures, which fits assets with a left and an equal right.
         side_weight: Weight of the side profile beside the front-minus-back profile.
         min_contrast: Contrast below which an asset has no front.
         min_confidence: Confidence below which an asset has no front.
@@ -105,7 +116,11 @@ def align_front(
     prompts = encode_texts([template.format(caption=caption) for template in templates])
     similarity = (prompts @ pictures.T).float().cpu()
     scores = similarity.reshape(3, len(elevations_deg), num_views).mean(1)
-    orientation = find_front(scores, side_weight, min_contrast, min_confidence)
+    asymmetry = None
+    if axis == "mirror":
+        depth = views.depth.cpu().reshape(len(elevations_deg), num_views, size, size)
+        asymmetry = mirror_asymmetry(depth)
+    orientation = find_front(scores, side_weight, min_contrast, min_confidence, asymmetry)
     return (
         rotate_yaw(mesh, -orientation.yaw_deg) if orientation.has_front else mesh,
         orientation,
@@ -117,6 +132,7 @@ def find_front(
     side_weight: float = 0.5,
     min_contrast: float = 0.005,
     min_confidence: float = 0.2,
+    asymmetry: Float[Tensor, " M"] | None = None,
 ) -> Orientation:
     """Fits the ideal profile of a fronted object to similarities over the circle.
 
@@ -125,6 +141,8 @@ def find_front(
         side_weight: Weight of the side profile.
         min_contrast: Contrast below which there is no front.
         min_confidence: Confidence below which there is no front.
+        asymmetry: Of the planes at ``M`` azimuths equally spaced over a half circle, 1 on average;
+            takes the place of the side profile.
 
     Returns:
         The orientation, to a degree.
@@ -138,7 +156,11 @@ def find_front(
     ideal_side = _centred(offset.sin().abs())
     contrast = _centred(front - back)
     sides = _centred(side - (front + back) / 2.0)
-    match = ideal @ contrast + side_weight * (ideal_side @ sides)
+    match = ideal @ contrast
+    if asymmetry is None:
+        match += side_weight * (ideal_side @ sides)
+    else:
+        match -= ideal[0].norm() * contrast.norm() * _around(asymmetry, candidates)
     best = int(match.argmax())
     amplitude = float(2.0 / num_views * (ideal[best] @ contrast))
     spread = float(ideal[best].norm() * contrast.norm())
@@ -150,3 +172,14 @@ def find_front(
 
 def _centred(profile: Float[Tensor, "*rows M"]) -> Float[Tensor, "*rows M"]:
     return profile - profile.mean(-1, keepdim=True)
+
+
+def _around(
+    asymmetry: Float[Tensor, " M"], azimuth_deg: Float[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """Interpolates linearly what repeats after 180 degrees."""
+    position = torch.remainder(azimuth_deg, 180.0) * (len(asymmetry) / 180.0)
+    low = position.long()
+    share = position - low
+    around = torch.cat([asymmetry, asymmetry[:1]]).double()
+    return torch.lerp(around[low], around[low + 1], share)
