@@ -19,7 +19,7 @@ from torch import Tensor
 from redream.assets.render import AssetRenderer
 from redream.assets.symmetry import mirror_asymmetry
 from redream.cameras import concatenate, turntable
-from redream.types import TriangleMesh
+from redream.types import TriangleMesh, Views
 
 EncodeImages = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
 EncodeTexts = Callable[[list[str]], Float[Tensor, "B D"]]
@@ -108,23 +108,66 @@ def align_front(
     Returns:
         The turned mesh (the same mesh where it has no front) and what was found.
     """
-    cameras = concatenate(
-        [turntable(num_views, elevation, distance, fovy_deg) for elevation in elevations_deg]
+    views = render_round(mesh, num_views, elevations_deg, size, distance, fovy_deg)
+    scores = view_scores(
+        views, caption, encode_images, encode_texts, num_views, background, templates
     )
-    views = AssetRenderer(mesh).render(cameras, size, size)
-    pictures = encode_images(views.over(torch.full((1, 3, 1, 1), background)))
-    prompts = encode_texts([template.format(caption=caption) for template in templates])
-    similarity = (prompts @ pictures.T).float().cpu()
-    scores = similarity.reshape(3, len(elevations_deg), num_views).mean(1)
     asymmetry = None
     if axis == "mirror":
-        depth = views.depth.cpu().reshape(len(elevations_deg), num_views, size, size)
-        asymmetry = mirror_asymmetry(depth)
+        asymmetry = mirror_asymmetry(views.depth[:, 0].unflatten(0, (-1, num_views)).cpu())
     orientation = find_front(scores, side_weight, min_contrast, min_confidence, asymmetry)
     return (
         rotate_yaw(mesh, -orientation.yaw_deg) if orientation.has_front else mesh,
         orientation,
     )
+
+
+def render_round(
+    mesh: TriangleMesh,
+    num_views: int = 16,
+    elevations_deg: Sequence[float] = (0.0, 20.0),
+    size: int = 64,
+    distance: float = 3.0,
+    fovy_deg: float = 40.0,
+) -> Views:
+    """Renders a mesh from all round; the arguments are those of :func:`align_front`.
+
+    Returns:
+        Views of all azimuths at the first elevation, then at the next.
+    """
+    cameras = concatenate(
+        [turntable(num_views, elevation, distance, fovy_deg) for elevation in elevations_deg]
+    )
+    return AssetRenderer(mesh).render(cameras, size, size)
+
+
+def view_scores(
+    views: Views,
+    caption: str,
+    encode_images: EncodeImages,
+    encode_texts: EncodeTexts,
+    num_views: int = 16,
+    background: float = 1.0,
+    templates: tuple[str, str, str] = VIEW_TEMPLATES,
+) -> Float[Tensor, "3 M"]:
+    """Front, side and back similarity at each azimuth, averaged over elevations.
+
+    Args:
+        views: As :func:`render_round` returns them.
+        caption: Fills ``{caption}`` of the templates.
+        encode_images: Pictures in [0, 1] to unit vectors.
+        encode_texts: Texts to unit vectors of the same space.
+        num_views: Azimuths at each elevation.
+        background: Grey level behind the asset.
+        templates: Front, side and back prompts.
+
+    Returns:
+        The similarities, on the CPU.
+    """
+    pictures = encode_images(views.over(torch.full((1, 3, 1, 1), background)))
+    prompts = encode_texts([template.format(caption=caption) for template in templates])
+    similarity = (prompts @ pictures.T).float().cpu()
+    return similarity.unflatten(1, (-1, num_views)).mean(1)
 
 
 def find_front(
