@@ -167,7 +167,7 @@ def view_scores(
     pictures = encode_images(views.over(torch.full((1, 3, 1, 1), background)))
     prompts = encode_texts([template.format(caption=caption) for template in templates])
     similarity = (prompts @ pictures.T).float().cpu()
-    return similarity.unflatten(1, (-1, num_views)).mean(1)
+    return similarity.reshape(3, -1, num_views).mean(1)
 
 
 def find_front(
