@@ -1,6 +1,7 @@
 """The data of a run, as the paper's Fig. 2 draws it: retrieve, orient, render."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
@@ -21,6 +22,8 @@ class RetrievalDataModule(LightningDataModule):
         encoder: A CLIP that finds the assets' fronts (App. B); None leaves them as they are.
         num_assets: N.
         references: Renders the views of Eq. 5; 100 an asset by default.
+        front_axis: What tells an asset's sides from its front and back: ``side`` prompts, or its
+            ``mirror`` symmetry.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class RetrievalDataModule(LightningDataModule):
         encoder: Encoder | None = None,
         num_assets: int = 3,
         references: ReferenceRenderer | None = None,
+        front_axis: Literal["side", "mirror"] = "side",
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -41,6 +45,7 @@ class RetrievalDataModule(LightningDataModule):
         self.retriever, self.store, self.encoder = retriever, store, encoder
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
+        self.front_axis: Literal["side", "mirror"] = front_axis
         self.assets: list[Asset] = []
         self.orientations: list[Orientation] = []
         self._renderers: list[AssetRenderer] = []
@@ -62,7 +67,11 @@ class RetrievalDataModule(LightningDataModule):
         if self.encoder is None:
             return mesh
         turned, orientation = align_front(
-            mesh, asset.caption, self.encoder.encode_images, self.encoder.encode_texts
+            mesh,
+            asset.caption,
+            self.encoder.encode_images,
+            self.encoder.encode_texts,
+            axis=self.front_axis,
         )
         self.orientations.append(orientation)
         return turned

@@ -15,6 +15,8 @@ class SuccessRate:
         rate: Their ratio.
         low: Lower end of the interval.
         high: Upper end of the interval.
+        num_sideways: Failures whose front ended on a side.
+        num_reversed: Failures whose front ended at the back, within the tolerance of 180 degrees.
     """
 
     num_successes: int
@@ -22,6 +24,8 @@ class SuccessRate:
     rate: float
     low: float
     high: float
+    num_sideways: int
+    num_reversed: int
 
 
 def orientation_success(
@@ -41,9 +45,20 @@ def orientation_success(
         abs((estimate - truth + 180.0) % 360.0 - 180.0)
         for estimate, truth in zip(estimated_deg, true_deg, strict=True)
     ]
-    num_successes = sum(deviation <= tolerance_deg for deviation in deviations)
-    low, high = wilson_interval(num_successes, len(deviations))
-    return SuccessRate(num_successes, len(deviations), num_successes / len(deviations), low, high)
+    num = len(deviations)
+    failures = [deviation for deviation in deviations if deviation > tolerance_deg]
+    num_reversed = sum(deviation >= 180.0 - tolerance_deg for deviation in failures)
+    num_successes = num - len(failures)
+    low, high = wilson_interval(num_successes, num)
+    return SuccessRate(
+        num_successes,
+        num,
+        num_successes / num,
+        low,
+        high,
+        num_sideways=len(failures) - num_reversed,
+        num_reversed=num_reversed,
+    )
 
 
 def wilson_interval(num_successes: int, num_trials: int, z: float = 1.96) -> tuple[float, float]:

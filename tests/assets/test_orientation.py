@@ -12,6 +12,7 @@ from redream.assets import (
     wilson_interval,
 )
 from redream.assets.orientation import find_front
+from redream.assets.symmetry import mirror_asymmetry
 from redream.cameras import turntable
 
 FRONTED = {"+z": RED, "-z": BLUE, "+x": GREEN, "-x": GREEN}
@@ -78,10 +79,63 @@ def test_profile_amplitude_is_measured_in_similarity():
     assert not find_front(scores, min_contrast=0.05).has_front
 
 
+def make_wedge(yaw_deg):
+    """A box whose +Z face is narrower: only the plane through azimuths 0 and 180 mirrors it."""
+    box = make_box(FRONTED)
+    narrow = torch.where(box.vertices[:, 2:] > 0, 0.4, 1.0)
+    vertices = box.vertices * torch.cat([narrow, torch.ones_like(narrow).expand(-1, 2)], 1)
+    return rotate_yaw(box._replace(vertices=vertices), yaw_deg)
+
+
+@pytest.mark.parametrize(("yaw_deg", "plane"), [(0.0, 0), (67.5, 3), (180.0, 0), (-90.0, 4)])
+def test_the_plane_that_mirrors_an_asset_stands_where_it_was_turned(yaw_deg, plane):
+    views = AssetRenderer(make_wedge(yaw_deg)).render(turntable(8, 0.0), 32, 32)
+    asymmetry = mirror_asymmetry(views.depth[None, :, 0])
+    assert asymmetry.mean() == pytest.approx(1.0)
+    assert int(asymmetry.argmin()) == plane
+    assert asymmetry[plane] < 0.05
+    assert asymmetry.sort().values[1] > 0.5
+
+
+def test_what_is_alike_from_all_round_has_no_better_plane():
+    assert mirror_asymmetry(torch.full((2, 8, 4, 4), 0.7)).tolist() == [1.0] * 8
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 101.0, -22.5])
+def test_symmetry_corrects_a_witness_who_is_half_a_right_angle_off(yaw_deg):
+    def squinting(images):
+        return encode_images(images).roll(2, 0)  # 45 degrees of 16 views
+
+    turned = make_wedge(yaw_deg)
+    for axis, least, most in (("side", 35.0, 55.0), ("mirror", 0.0, 12.0)):
+        _, found = align_front(
+            turned, "a box", squinting, encode_texts, elevations_deg=(0.0,), size=32, axis=axis
+        )
+        assert least <= abs((found.yaw_deg - yaw_deg + 180) % 360 - 180) <= most
+
+
+def test_a_long_caption_does_not_cut_off_the_view():
+    asked = []
+    mesh, caption = make_box(FRONTED), "a box " * 50
+
+    def short_sighted(texts):
+        asked.extend(texts)
+        return encode_texts([text[:20] for text in texts])
+
+    assert align_front(mesh, caption, encode_images, short_sighted)[1].has_front
+    assert all(caption in text for text in asked)
+
+
 def test_success_counts_within_45_degrees_round_the_circle():
     rate = orientation_success([0.0, 350.0, 45.0, 46.0, -170.0], [0.0, 10.0, 0.0, 0.0, 170.0])
     assert (rate.num_successes, rate.num_assets, rate.rate) == (4, 5, 0.8)
     assert 0 < rate.low < 0.8 < rate.high < 1
+
+
+def test_failures_lie_sideways_or_back_to_front():
+    estimates = [0.0, -45.0, 46.0, 134.0, -134.0, 135.0, 180.0, -135.0]
+    rate = orientation_success([each + 300.0 for each in estimates], [-60.0] * 8)
+    assert (rate.num_successes, rate.num_sideways, rate.num_reversed) == (2, 3, 3)
 
 
 def test_wilson_interval_matches_published_values():
