@@ -2,16 +2,22 @@
 
 from redream.retrieval.base import Retriever
 from redream.retrieval.build import build_index
+from redream.retrieval.derived import load_or_make
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.exact import ExactRetriever
+from redream.retrieval.faiss import FaissRetriever
 from redream.retrieval.index import EmbeddingIndex
 from redream.retrieval.scann import ScannRetriever
+from redream.retrieval.vectors import exact_rows
 
 __all__ = [
     "EmbeddingIndex",
     "Encoder",
     "ExactRetriever",
+    "FaissRetriever",
     "Retriever",
     "ScannRetriever",
     "build_index",
+    "exact_rows",
+    "load_or_make",
 ]
