@@ -39,7 +39,8 @@ def load_or_make(
         make: Makes the thing.
         save: Writes it into a new folder.
         load: Reads it from such a folder; never anything that executes, and ``OSError``,
-            ``ValueError`` or ``RuntimeError`` where a file is damaged.
+            ``ValueError`` or ``RuntimeError`` where a file is damaged. Files that were cut short
+            do not get there.
 
     Returns:
         What was loaded or made.
@@ -50,10 +51,12 @@ def load_or_make(
     places = (index.path / name, cache / "derived" / digest / name)
     for folder in places:
         try:
-            if json.loads((folder / _KEY).read_text("utf-8")) == key:
+            kept = json.loads((folder / _KEY).read_text("utf-8"))
+            if kept["key"] == key:
+                _check_sizes(folder, kept["bytes"])
                 return load(folder)
             _LOG.info("%s is of another index or other settings: made again", folder)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
             if folder.is_dir():
                 _LOG.info("%s cannot be read (%s): made again", folder, error)
     _LOG.info("making %s of %s; a large index takes minutes, once", name, index.path)
@@ -75,10 +78,23 @@ def _keep(made: T, folder: Path, key: dict[str, Any], save: Callable[[T, Path], 
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         save(made, building)
-        (building / _KEY).write_text(json.dumps(key, indent=2) + "\n", encoding="utf-8")
+        written = {"key": key, "bytes": _sizes(building)}
+        (building / _KEY).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
         building.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(building, folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
+
+
+def _check_sizes(folder: Path, expected: dict[str, int]) -> None:
+    """Notices files that were cut short: compiled readers may crash on them."""
+    actual = _sizes(folder)
+    for name, size in expected.items():
+        if actual.get(name) != size:
+            raise ValueError(f"{name} has {actual.get(name, 0)} bytes instead of {size}")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.name != _KEY}
