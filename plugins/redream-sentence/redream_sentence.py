@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from redream.retrieval import EmbeddingIndex, Retriever, exact_rows, load_or_make
+from redream.retrieval import EmbeddingIndex, Retriever, exact_rows, load_or_make, similarity
 from redream.types import Asset
 
 _DEFAULT = "all-MiniLM-L6-v2"
@@ -68,10 +68,10 @@ class SentenceRetriever(Retriever):
             raise ValueError(f"asked for {k} assets, but {len(self._rows)} may be returned")
         query = self._encode([prompt])[0]
         best = exact_rows(self._captions, self._rows, query, k)
-        similarity = self._captions[best].astype(np.float32) @ query
+        scores = similarity(self._captions[best], query)
         return [
             self.index.asset(int(row), {"sentence": float(score)})
-            for row, score in zip(best, similarity, strict=True)
+            for row, score in zip(best, scores, strict=True)
         ]
 
     @cached_property

@@ -8,7 +8,7 @@ from redream.retrieval.exact import ExactRetriever
 from redream.retrieval.faiss import FaissRetriever
 from redream.retrieval.index import EmbeddingIndex
 from redream.retrieval.scann import ScannRetriever
-from redream.retrieval.vectors import exact_rows
+from redream.retrieval.vectors import exact_rows, similarity
 
 __all__ = [
     "EmbeddingIndex",
@@ -20,4 +20,5 @@ __all__ = [
     "build_index",
     "exact_rows",
     "load_or_make",
+    "similarity",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from redream.retrieval.base import Retriever
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.index import EmbeddingIndex
-from redream.retrieval.vectors import AssetVectors
+from redream.retrieval.vectors import AssetVectors, similarity
 from redream.types import Asset
 
 Ranking = Literal["two_stage", "text", "image", "sum"]
@@ -105,9 +105,9 @@ class RankingRetriever(Retriever):
         """Named similarities of rows; the last one ranks them."""
         scores = {}
         if self.ranking != "image":
-            scores["text"] = self.index.text[candidates].astype(np.float32) @ query
+            scores["text"] = similarity(self.index.text[candidates], query)
         if self.ranking != "text":
-            scores["image"] = self.index.image[candidates].astype(np.float32) @ query
+            scores["image"] = similarity(self.index.image[candidates], query)
         if self.ranking == "sum":
             weight = self.image_weight
             scores["sum"] = (1.0 - weight) * scores["text"] + weight * scores["image"]

@@ -7,6 +7,8 @@ import numpy as np
 
 from redream.retrieval.index import IMAGE, TEXT, EmbeddingIndex
 
+_ROUNDING = 1e-5  # more than two ways of adding up a product of unit vectors differ by
+
 
 class AssetVectors:
     """One vector per asset, read from the index when it is asked for.
@@ -106,9 +108,24 @@ def exact_rows(
             for start in range(0, max(1, len(rows)), chunk)
         ]
     )
-    best = np.sort(np.argpartition(-product, num - 1)[:num])
-    chosen: np.ndarray = rows[best[np.argsort(-product[best], kind="stable")]]
+    least = np.partition(product, len(product) - num)[len(product) - num]
+    near = rows[product >= least - _ROUNDING]  # rounded differently by where in a chunk they are
+    chosen: np.ndarray = near[np.argsort(-similarity(vectors[near], query), kind="stable")[:num]]
     return chosen
+
+
+def similarity(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Inner products that do not depend on which other rows are asked for, as a product's do.
+
+    Args:
+        vectors: ``rows D`` of any float type.
+        query: ``D`` float32.
+
+    Returns:
+        ``rows`` float32.
+    """
+    products: np.ndarray = (vectors.astype(np.float32, copy=False) * query).sum(1)
+    return products
 
 
 def _contiguous(rows: np.ndarray) -> slice | np.ndarray:

@@ -93,6 +93,15 @@ def test_exact_rows_against_sorting_everything():
             np.testing.assert_array_equal(rows, truth[:num])
 
 
+def test_equal_rows_keep_their_order_whatever_is_asked_for():
+    rng = np.random.default_rng(2)
+    row, query = (rng.normal(size=33).astype(np.float32) / 6.0 for _ in range(2))
+    vectors = np.tile(row, (50, 1))
+    for rows in (np.arange(50), np.arange(3, 50, 2)):
+        for num in (1, 2, 7):
+            np.testing.assert_array_equal(exact_rows(vectors, rows, query, num, 7), rows[:num])
+
+
 @pytest.mark.parametrize("retriever", RETRIEVERS)
 def test_licences_filter_before_ranking(tmp_path, retriever):
     index = random_index(tmp_path / "index", 60)
