@@ -52,7 +52,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = clustered_vectors(rows, options.dimension, options.queries)
             results += measure("clustered", Path(folder), data, options)
-    report = {"command": command(), "machine": machine(), "results": results}
+    report = {
+        "command": command(),
+        "machine": machine(),
+        "hnsw_up_to": options.hnsw_up_to,
+        "results": results,
+    }
     if options.page:
         options.page.write_text(as_page(report), encoding="utf-8")
     print(json.dumps(report, indent=2) if options.json else as_page(report))
@@ -111,7 +116,8 @@ def measure(
 def contender(step: str, folder: Path, name: Any = None, begin: float = 0.0) -> dict[str, Any]:  # noqa: ANN401
     """Runs a step of a contender in a fresh process."""
     script = Path(__file__).with_name("retrieval_contenders.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment["OMP_NUM_THREADS"] = "1" if step == "answer" else str(os.cpu_count() or 1)
     arguments = [sys.executable, str(script), step, str(folder), str(name)]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

@@ -42,6 +42,16 @@ class Ours:
         return folder / "index" / name
 
     def _search(self, folder: Path) -> Search:
+        retriever = self.retriever(folder)
+
+        def search(query: np.ndarray, setting: int) -> np.ndarray:
+            retriever.encoder.vector = query
+            return np.array([int(asset.uid) for asset in retriever.retrieve("x", K)])
+
+        return search
+
+    def retriever(self, folder: Path) -> Any:  # noqa: ANN401
+        """The retriever on the index, with an encoder that hands on a vector."""
         import torch
 
         from redream import retrieval
@@ -56,18 +66,26 @@ class Ours:
                 pass
 
             def encode_texts(self, texts: list[str]) -> Any:  # noqa: ANN401
-                return self.vector[None]
+                return torch.from_numpy(self.vector)[None]
 
-        encoder = Given()
-        retriever = getattr(retrieval, self.class_name)(
-            folder / "index", encoder=encoder, ranking="text"
+        return getattr(retrieval, self.class_name)(
+            folder / "index", encoder=Given(), ranking="text"
         )
 
-        def search(query: np.ndarray, setting: int) -> np.ndarray:
-            encoder.vector = torch.from_numpy(query)
-            return np.array([int(asset.uid) for asset in retriever.retrieve("x", K)])
 
-        return search
+class Tuned(Ours):
+    """The same with a peer's task: from a vector to rows, at the smallest setting that does."""
+
+    def open(self, folder: Path) -> tuple[Search, tuple[int, ...]]:
+        """The retriever's search with the ladder of partitions looked into."""
+        retriever = self.retriever(folder)
+        partitions = round(len(retriever.index) ** 0.5)
+
+        def search(query: np.ndarray, setting: int) -> np.ndarray:
+            retriever.search_fraction = min(1.0, setting / partitions)
+            return np.asarray(retriever._nearest(query, K))
+
+        return search, _LADDER
 
 
 class Faiss:
@@ -151,6 +169,8 @@ CONTENDERS: dict[str, Any] = {
     "ExactRetriever": Ours("ExactRetriever"),
     "ScannRetriever": Ours("ScannRetriever"),
     "FaissRetriever": Ours("FaissRetriever"),
+    "ScannRetriever, tuned": Tuned("ScannRetriever"),
+    "FaissRetriever, tuned": Tuned("FaissRetriever"),
     "ScaNN alone": Scann(),
     "faiss flat": Faiss("Flat"),
     "faiss IVF": Faiss("IVF{lists},Flat"),
