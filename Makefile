@@ -30,13 +30,16 @@ notebooks: .venv/.installed-notebooks
 clean:
 	rm -rf docs/_build .pytest_cache .mypy_cache .ruff_cache
 
-# Stamps: the environment is completed again only when pyproject.toml changes.
+# Stamps: the environment is completed again only when a pyproject.toml changes. The tests of the
+# plugins that are installed here need no weights: those that do are skipped without them.
+PLUGINS := plugins/redream-sentence
+
 .venv/.installed: pyproject.toml | .venv
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-.venv/.installed-%: pyproject.toml | .venv
-	$(BIN)/pip install --quiet --editable ".[dev,$*]"
+.venv/.installed-%: pyproject.toml $(PLUGINS:%=%/pyproject.toml) | .venv
+	$(BIN)/pip install --quiet --editable ".[dev,$*]" $(PLUGINS:%=--editable ./%)
 	touch $@ .venv/.installed
 
 .venv:

@@ -41,6 +41,7 @@ CONFINED = {
     "peft": {"priors", "adapters", "mini"},
     "open_clip": {"retrieval/encoder.py", "metrics", "mini"},
     "scann": {"retrieval"},
+    "faiss": {"retrieval"},
     "trimesh": {"assets", "mini"},
     "objaverse": {"assets"},
     "huggingface_hub": {"assets"},

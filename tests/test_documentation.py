@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from redream.plugins import INTERFACES
-from redream.retrieval import EmbeddingIndex, Retriever
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,21 +36,9 @@ def test_the_plugin_page_lists_every_group_with_its_base_class():
     assert rows == {group: path.replace(":", ".") for group, path in INTERFACES.items()}
 
 
-def test_the_plugin_of_the_page_does_what_the_page_says(monkeypatch):
-    class TwoRows:
-        def __len__(self):
-            return 2
-
-        def asset(self, row):
-            from redream.types import Asset
-
-            return Asset(str(row), "a thing", author=["Ada", "Bob"][row])
-
-    monkeypatch.setattr(EmbeddingIndex, "open", lambda path: TwoRows())
-    scope = {"__name__": "redream_by_author"}
-    exec(blocks(ROOT / "docs/plugins.md", "python")[0], scope)
-    retriever = scope["ByAuthor"]("somewhere", author="Bob")
-    assert isinstance(retriever, Retriever)
-    assert [asset.uid for asset in retriever.retrieve("anything", 1)] == ["1"]
-    with pytest.raises(ValueError, match="Bob made 1 assets, not 2"):
-        retriever.retrieve("anything", 2)
+def test_the_plugin_of_the_page_is_the_package_in_the_repository():
+    """And what the package does is tested beside it."""
+    folder, page = ROOT / "plugins" / "redream-by-author", ROOT / "docs/plugins.md"
+    shown = [*blocks(page, "python"), *blocks(page, "toml")]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".toml")]
+    assert sorted(shown) == sorted(path.read_text("utf-8") for path in files)

@@ -17,8 +17,10 @@ class Retriever(ABC):
             k: How many assets (N in the paper).
 
         Returns:
-            ``k`` different assets, best first, with named similarities in ``scores``.
+            ``k`` different assets, best first, with named similarities in ``scores``, the last of
+            which is the one that ranks. The same prompt has the same answer, and a smaller ``k``
+            the beginning of it.
 
         Raises:
-            ValueError: If the prompt is empty or ``k`` assets do not exist.
+            ValueError: If the prompt is empty, ``k`` is below 1 or ``k`` assets do not exist.
         """

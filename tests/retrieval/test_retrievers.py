@@ -1,17 +1,22 @@
-import os
 import sys
 
 import numpy as np
 import pytest
 from toy_encoders import ColorEncoder, VectorEncoder
 
-from redream.retrieval import AssetFilter, ExactRetriever, Retriever, ScannRetriever
-from redream.retrieval.two_stage import exact_rows
+from redream.retrieval import (
+    AssetFilter,
+    ExactRetriever,
+    FaissRetriever,
+    Retriever,
+    ScannRetriever,
+    exact_rows,
+)
 from redream.retrieval.writing import write_index
 from redream.types import Asset
 
 scann_only = pytest.mark.skipif(sys.platform != "linux", reason="ScaNN has wheels for Linux alone")
-RETRIEVERS = [ExactRetriever, pytest.param(ScannRetriever, marks=scann_only)]
+RETRIEVERS = [ExactRetriever, FaissRetriever, pytest.param(ScannRetriever, marks=scann_only)]
 
 
 def unit(vectors):
@@ -56,48 +61,46 @@ def test_text_chooses_then_image_ranks(colors, retriever):
     assert len(retriever(colors, ColorEncoder(), num_candidates=1).retrieve("red", 4)) == 4
 
 
-@scann_only
-@pytest.mark.parametrize("count", [1, 5, 700])
-def test_scann_equals_exact(tmp_path, count):
-    encoder = VectorEncoder(32)
-    index = random_index(tmp_path / "index", count)
-    for licenses in (None, ["cc0"]):
-        exact = ExactRetriever(index, encoder, 20, AssetFilter(licenses))
-        scann = ScannRetriever(index, encoder, 20, AssetFilter(licenses))
-        for length in range(1, 12):
-            k = min(count, 5) if licenses is None else 1
-            assert exact.retrieve("x" * length, k) == scann.retrieve("x" * length, k)
+def test_each_ranking_ranks_by_what_it_says(colors):
+    def ranked(**arguments):
+        found = ExactRetriever(colors, ColorEncoder(), **arguments).retrieve("red", 4)
+        return "".join(asset.uid for asset in found), found[0].scores
+
+    assert ranked(ranking="text") == ("ABCD", {"text": pytest.approx(1.0, abs=1e-3)})
+    order, scores = ranked(ranking="image")
+    assert order == "BCAD" and list(scores) == ["image"]
+    order, scores = ranked(ranking="sum", image_weight=0.25)
+    assert order == "ABCD" and list(scores) == ["text", "image", "sum"]
+    assert scores["sum"] == pytest.approx(0.75 * scores["text"] + 0.25 * scores["image"])
+    assert ranked(ranking="sum", image_weight=0.75)[0] == "BACD"
 
 
-@scann_only
-def test_scanns_tree_finds_nearly_what_exact_finds(tmp_path, monkeypatch):
-    monkeypatch.setattr("redream.retrieval.scann._EXACT_BELOW", 1000)
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(40, 32))
-    vectors = unit(centres[rng.integers(40, size=4000)] + 0.5 * rng.normal(size=(4000, 32)))
-    assets = [Asset(str(i), "") for i in range(4000)]
-    write_index(tmp_path / "i", assets, vectors, vectors, {"name": "vectors-32", "init_args": {}})
-    exact = ExactRetriever(tmp_path / "i", VectorEncoder(32), 10)
-    scann = ScannRetriever(tmp_path / "i", VectorEncoder(32), 10, search_fraction=0.5)
-    recalls = []
-    for length in range(1, 21):
-        truth, found = (
-            {asset.uid for asset in retriever.retrieve("x" * length, 10)}
-            for retriever in (exact, scann)
-        )
-        recalls.append(len(truth & found) / 10)
-    assert np.mean(recalls) > 0.9
+def test_a_ranking_that_does_not_exist_is_one_line(colors):
+    with pytest.raises(ValueError, match="choose from: two_stage, text, image, sum"):
+        ExactRetriever(colors, ColorEncoder(), ranking="picture")
+    with pytest.raises(ValueError, match="set ranking to text or image"):
+        ExactRetriever(colors, ColorEncoder(), ranking="sum", image_weight=1.0)
 
 
 def test_exact_rows_against_sorting_everything():
     rng = np.random.default_rng(1)
     vectors, query = rng.normal(size=(500, 8)).astype(np.float16), rng.normal(size=8)
-    allowed = rng.random(500) < 0.5
-    product = np.where(allowed, vectors.astype(np.float32) @ query.astype(np.float32), -np.inf)
-    truth = np.argsort(-product, kind="stable")
-    for num in (1, 7, int(allowed.sum())):
-        rows = exact_rows(vectors, allowed, query.astype(np.float32), num, chunk=64)
-        np.testing.assert_array_equal(rows, truth[:num])
+    query = query.astype(np.float32)
+    for allowed in (rng.random(500) < 0.5, np.ones(500, dtype=bool)):
+        product = np.where(allowed, vectors.astype(np.float32) @ query, -np.inf)
+        truth = np.argsort(-product, kind="stable")
+        for num in (1, 7, int(allowed.sum())):
+            rows = exact_rows(vectors, np.flatnonzero(allowed), query, num, chunk=64)
+            np.testing.assert_array_equal(rows, truth[:num])
+
+
+def test_equal_rows_keep_their_order_whatever_is_asked_for():
+    rng = np.random.default_rng(2)
+    row, query = (rng.normal(size=33).astype(np.float32) / 6.0 for _ in range(2))
+    vectors = np.tile(row, (50, 1))
+    for rows in (np.arange(50), np.arange(3, 50, 2)):
+        for num in (1, 2, 7):
+            np.testing.assert_array_equal(exact_rows(vectors, rows, query, num, 7), rows[:num])
 
 
 @pytest.mark.parametrize("retriever", RETRIEVERS)
@@ -131,44 +134,3 @@ def test_bad_requests_are_one_line(colors, tmp_path, retriever):
         retriever(tmp_path / "absent", ColorEncoder())
     with pytest.raises(ValueError, match="num_candidates"):
         retriever(colors, ColorEncoder(), num_candidates=0)
-
-
-@scann_only
-def test_scanns_files_are_kept_moved_and_renewed(tmp_path, monkeypatch):
-    encoder = VectorEncoder(32)
-    index = random_index(tmp_path / "index", 50)
-    truth = ScannRetriever(index, encoder).retrieve("x", 5)
-    assert (index / "scann" / "key.json").is_file()
-    moved = tmp_path / "moved"
-    os.rename(index, moved)
-    with monkeypatch.context() as patch:
-        patch.setattr(ScannRetriever, "_build", lambda self: 1 / 0)
-        assert ScannRetriever(moved, encoder).retrieve("x", 5) == truth
-    for damage in ("scann_assets.pbtxt", "key.json", "scann_config.pb"):
-        (moved / "scann" / damage).write_bytes(b"abc")
-        assert ScannRetriever(moved, encoder).retrieve("x", 5) == truth
-    random_index(moved, 50, seed=1)
-    exact = ExactRetriever(moved, encoder).retrieve("x", 5)
-    assert ScannRetriever(moved, encoder).retrieve("x", 5) == exact != truth
-
-
-@scann_only
-def test_no_pickle_is_read(tmp_path):
-    index = random_index(tmp_path / "index", 50)
-    truth = ScannRetriever(index, VectorEncoder(32)).retrieve("x", 5)
-    (index / "scann" / "scann_docids.pkl").write_bytes(b"cposix\nabort\n(tR.")
-    assert ScannRetriever(index, VectorEncoder(32)).retrieve("x", 5) == truth
-
-
-@scann_only
-def test_an_index_that_cannot_be_written_still_answers(tmp_path, monkeypatch):
-    index = random_index(tmp_path / "index", 50)
-    monkeypatch.setattr("os.access", lambda *_: False)
-    assert len(ScannRetriever(index, VectorEncoder(32)).retrieve("x", 5)) == 5
-    assert not (index / "scann").exists()
-
-
-def test_without_scann_the_error_names_the_way_out(colors, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scann.scann_ops.py", None)
-    with pytest.raises(ValueError, match="use ExactRetriever"):
-        ScannRetriever(colors, ColorEncoder())
