@@ -2,11 +2,13 @@
 
 This module imports the standard library only, so that help is instant: Lightning, PyTorch and the
 tools are imported once a verb has been chosen. Whatever a user can cause becomes one line on
-stderr and exit code 2; set ``REDREAM_DEBUG=1`` to see where it came from.
+stderr and exit code 2, and a warning one line; set ``REDREAM_DEBUG=1`` to
+see where they came from.
 """
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         Exception: Anything else, which is a bug; and everything where ``REDREAM_DEBUG`` is set.
     """
+    if not os.environ.get("REDREAM_DEBUG"):
+        warnings.formatwarning = _warning_line
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
@@ -82,6 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"redream: error: {one_line(error)}", file=sys.stderr)
         return USER_ERROR
+
+
+def _warning_line(message: Warning | str, *where: object, **line: object) -> str:
+    """A warning as a line for users, without the place in the code that it came from."""
+    return f"redream: warning: {' '.join(str(message).split())}\n"
 
 
 def usage() -> str:

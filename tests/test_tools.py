@@ -1,4 +1,5 @@
 import json
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -85,6 +86,14 @@ def test_licences_lie_beside_the_pictures_completed_by_the_store(library, tmp_pa
     ):
         assert f"\n{line}\n" in written
     assert "- similarity: text 0.500, image 0.250" in written
+
+
+def test_a_warning_is_one_line(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.delenv("REDREAM_DEBUG", raising=False)
+    assert cli.main(["--version"]) == 0
+    shown = warnings.formatwarning(UserWarning("no caption\nfor a"), UserWarning, "a.py", 3)
+    assert shown == "redream: warning: no caption for a\n"
 
 
 def test_an_asset_that_cannot_be_shown_is_named_and_the_others_are_shown(library, tmp_path, capsys):

@@ -139,11 +139,21 @@ class ObjaverseStore(Store):
         found = asset_record(
             asset.uid, asset.caption, asset.source, annotation, file_facts(file) if file else {}
         )
-        return replace(found, scores=asset.scores)
+        return replace(
+            asset,
+            license=found.license if asset.license == "unknown" else asset.license,
+            author=found.author if asset.author == "unknown" else asset.author,
+            source=found.source,
+            categories=asset.categories or found.categories,
+            num_faces=found.num_faces if asset.num_faces is None else asset.num_faces,
+            num_animations=(
+                found.num_animations if asset.num_animations is None else asset.num_animations
+            ),
+        )
 
     def reference(self) -> dict[str, object]:
         """How to make this store again, with absolute paths."""
-        return {"class_path": "redream.assets.ObjaverseStore", "init_args": self._arguments}
+        return {"class_path": "redream.assets.ObjaverseStore", "init_args": dict(self._arguments)}
 
     def _captions(self, paths: Mapping[str, str]) -> dict[str, str]:
         if not self._has_captions:

@@ -5,14 +5,17 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 
 import objaverse as package
 import pytest
 import torch
+from fabricated import make_box
 from loopback import UIDS, make_dataset, serve, write_json
 
-from redream.assets import FolderStore, ObjaverseStore
+from redream.assets import FolderStore, ObjaverseStore, write_glb
 from redream.plugins import find_class
+from redream.types import Asset
 
 PATHS, SHARDS = "/object-paths.json.gz", [f"/metadata/000-00{i}.json.gz" for i in range(2)]
 
@@ -71,6 +74,8 @@ def test_a_record_is_completed_from_one_shard_when_it_is_used(server, tmp_path, 
     assert (found.license, found.author, found.source) == ("cc0", "Ann", f"sketchfab/{UIDS[1]}")
     assert (found.categories, found.num_faces, found.num_animations) == (("furniture-home",), 12, 1)
     assert found.caption == "a crate"
+    known = replace(found, license="unknown", categories=("a",), num_faces=0, scores={"text": 0.5})
+    assert opened.complete(known) == replace(known, license="cc0")
     assert [server.asked[shard] for shard in SHARDS] == [0, 1]
     at_hand = {a.uid: a.license for a in store(server, tmp_path, captions=captions).assets()}
     assert at_hand == {UIDS[0]: "unknown", UIDS[1]: "cc0", UIDS[2]: "unknown"}
@@ -132,11 +137,23 @@ def test_a_cold_cache_says_what_is_missing_and_what_to_do(server, tmp_path, capt
     with pytest.raises(OSError, match=rf"{UIDS[0]}.glb is not in the cache.*refused") as error:
         away.load(UIDS[0])
     assert "\n" not in str(error.value)
+    listed = replace(away.assets()[0], categories=("crates",), scores={"text": 0.5})
     with pytest.warns(UserWarning, match=f"no annotation of {UIDS[0]}"):
-        assert away.complete(away.assets()[0]).license == "unknown"
+        assert away.complete(listed) == listed
     with pytest.raises(OSError, match="HF_HUB_OFFLINE forbids"):  # set for all tests
         ObjaverseStore(tmp_path / "cold").load(UIDS[0])
     assert not (tmp_path / "cold").exists()
+
+
+def test_offline_the_glb_itself_says_whose_it_is(tmp_path):
+    folder = tmp_path / "cache" / "hf-objaverse-v1"
+    write_json(folder / "object-paths.json.gz", {UIDS[0]: f"glbs/000-000/{UIDS[0]}.glb"})
+    extras = {"author": "Bob", "license": "CC-BY-4.0 (http://...)", "source": "his page"}
+    write_glb(folder / "glbs" / "000-000" / f"{UIDS[0]}.glb", make_box({}), extras)
+    with pytest.warns(UserWarning, match="no annotation"):
+        found = store("http://127.0.0.1:9", tmp_path).complete(Asset(UIDS[0], "a box"))
+    assert (found.license, found.author, found.source) == ("by", "Bob", "his page")
+    assert found.num_faces == 12
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "text", "list"])

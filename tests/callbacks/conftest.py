@@ -95,8 +95,8 @@ class ToyData(L.LightningDataModule):
         self.num_steps = num_steps
         self.prompt = 'a <striped> dog & a "cat"'
         self.assets = [
-            Asset("uid-0", "a dog", "by", "Ann", "https://example.org/dog", {"text": 0.31}),
-            Asset("uid-1", "a <b>cat</b>", "cc0", "Bob", "", {"text": 0.3, "image": 0.2}),
+            Asset("uid-0", "a dog", "by", "Ann", "https://example.org/dog", scores={"text": 0.31}),
+            Asset("uid-1", "a <b>cat</b>", "cc0", "Bob", "", scores={"text": 0.3, "image": 0.2}),
         ]
         views = cameras.turntable(4)
         rgba = torch.zeros(8, 4, 16, 16)

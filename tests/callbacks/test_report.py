@@ -60,7 +60,10 @@ def report(sphere):
             ParticlePage(1 - views, azimuth, None, b"film-1", {}, note="no <surface>"),
         ],
         assets=[
-            (Asset("a", "a <b>dog</b>", "by", "Ann", "https://x.org/a", {"text": 0.3}), views[0]),
+            (
+                Asset("a", "a <b>dog</b>", "by", "Ann", "https://x.org/a", scores={"text": 0.3}),
+                views[0],
+            ),
             (Asset("b", "a cat", "cc0", "Bob", "javascript:alert(1)"), None),
         ],
         losses={"vsd": [(1, 2.0), (2, 1.0)], "empty": []},
