@@ -73,7 +73,7 @@ class Adaptation:
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
-        rgba, device = self.references.rgba, self.prior.alphas_cumprod.device
+        rgba, device = self.references.rgba, self.prior.device
         backgrounds = random_backgrounds(len(rgba), key_generator(self.seed, _KEY))
         images = rgba[:, :3] + (1.0 - rgba[:, 3:]) * backgrounds
         return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])

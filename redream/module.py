@@ -222,7 +222,7 @@ class ReDream(LightningModule):
         num = len(names)
         rows = NoisyRows(noisy, timesteps, self._view_prompts(names), (hat,) * num)
         prior = Guided(rows, self.guidance_scale, self._negative)
-        weight = score_weight(self.weighting, self.prior.alphas_cumprod, timesteps)
+        weight = score_weight(self.weighting, *self.prior.signal_and_noise(timesteps))
         if self.variational is None:
             (eps_prior,) = self.prior.predict_guided(prior)
             gradient = sds_gradient(eps_prior, noise, weight)
