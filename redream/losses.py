@@ -106,33 +106,39 @@ def asset_loss(
 
 
 def variational_loss(
-    eps_variational: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+    eps_variational: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"] | float = 1.0,
 ) -> Float[Tensor, ""]:
     """Eq. 4: E ||eps_zeta(x_t, t, c, psi) - eps||^2 over detached views of the particles.
 
     Args:
         eps_variational: Noise predicted by the variational adapter zeta, unguided.
         noise: The noise that was added.
+        weight: Of each row; 1 as printed, ``Prior.denoising_weight`` for networks that predict v.
 
     Returns:
         The loss, a mean over all elements.
     """
-    return (eps_variational - noise).square().mean()
+    return (weight * (eps_variational - noise).square()).mean()
 
 
 def adapter_loss(
-    eps_adapted: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+    eps_adapted: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"] | float = 1.0,
 ) -> Float[Tensor, ""]:
     """Eq. 5: E ||eps_omega(x_t, t, cat(e_psi, c_ret)) - eps||^2 over views of the assets.
 
     Args:
         eps_adapted: Noise predicted by the light adapter omega, unguided.
         noise: The noise that was added.
+        weight: Of each row; 1 as printed, ``Prior.denoising_weight`` for networks that predict v.
 
     Returns:
         The loss, a mean over all elements.
     """
-    return (eps_adapted - noise).square().mean()
+    return (weight * (eps_adapted - noise).square()).mean()
 
 
 def guide(

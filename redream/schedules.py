@@ -43,6 +43,11 @@ class Ramp:
         return self.start + progress * (self.end - self.start)
 
 
+def value_at(value: float | Ramp, step: int) -> float:
+    """The value of a constant or a ramp at a step."""
+    return value.at(step) if isinstance(value, Ramp) else value
+
+
 @dataclass(frozen=True)
 class TimestepRange:
     """The diffusion times that are sampled, as fractions of all training timesteps.

@@ -164,6 +164,17 @@ class Prior(nn.Module, ABC):
         alpha, sigma = self.signal_and_noise(timesteps)
         return alpha * latents + sigma * noise
 
+    def denoising_weight(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
+        """What turns a squared error of the noise into one of what the network predicts.
+
+        1 for epsilon, 1 / alpha_t^2 for v and flow: training on Eqs. 4 and 5 with it is training
+        as the network itself was trained.
+        """
+        alpha, _ = self.signal_and_noise(timesteps)
+        if self.predicts == "epsilon":
+            return torch.ones_like(alpha)
+        return alpha.clamp_min(1e-3).square().reciprocal()
+
     def predict_guided(self, *requests: Guided) -> tuple[Float[Tensor, "B C h w"], ...]:
         """Scores several requests, each with its own guidance, in one forward pass.
 
