@@ -315,13 +315,12 @@ def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
     """Eq. 4 in the network's own terms is the error of v, as ProlificDreamer trains it."""
     other = StableDiffusionPrior(str(sd_folders["v_prediction"]))
     module = make(str(sd_folders["epsilon"]), num_particles=1, variational_prior=other)
-    drawn = module._draw(0, 1)
-    rows, noise = module._variational_batch([drawn])
+    rows, noise = module._variational_batch([module._draw(0, 1)])
     alpha, sigma = other.signal_and_noise(rows.timesteps)
     clean = (rows.latents - sigma * noise) / alpha
     v = (other.predict_noise(rows) - sigma * rows.latents) / alpha
     expected = (v - (alpha * noise - sigma * clean)).square().mean()
-    loss = module._adapter_losses([drawn], 1)["variational"]
+    loss = module._adapter_losses([module._draw(0, 1)], 1)["variational"]
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     assert torch.isfinite(torch.tensor(train(module, 2))).all()
 
