@@ -77,7 +77,7 @@ def test_the_papers_configuration_is_complete(capsys, overlay):
 def test_each_method_runs_on_the_embedded_world(tmp_path, method):
     (tmp_path / "short.yaml").write_text(
         "trainer:\n  callbacks:\n    - class_path: redream.callbacks.Export\n      init_args: "
-        "{num_frames: 4, frame_size: 32, surface_resolution: 16, texture_size: 32}\n"
+        "{num_frames: 8, frame_size: 32, surface_resolution: 16, texture_size: 32}\n"
     )
     configs = [DEFAULT, method, tmp_path / "short.yaml"]
     tool.main(
