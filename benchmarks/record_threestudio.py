@@ -1,14 +1,13 @@
-"""Records the VSD gradients that threestudio's own guidance code computes, for the parity test.
+r"""Records the VSD gradients that threestudio's own guidance code computes, for the parity test.
 
 It runs ``stable_diffusion_vsd_guidance.py`` of a threestudio checkout as it is, on a miniature of
 random weights, and writes inputs and gradients to a safetensors file. threestudio needs
 diffusers 0.19, so it runs in an environment of its own, from which nothing of ReDream is imported::
 
-    PYTHONPATH=tests/priors python -c "from redream.priors.miniature import save_miniature; from \\
-        parity import UNET; [save_miniature(f'/tmp/{p}', p, **UNET) for p in ('epsilon', 'v_prediction')]"
-    pip install --target /tmp/peer --no-deps diffusers==0.19.3 transformers==4.30.2 \\
+    python tests/priors/parity.py /tmp
+    pip install --target /tmp/peer --no-deps diffusers==0.19.3 transformers==4.30.2 \
         tokenizers==0.13.3 huggingface_hub==0.16.4 accelerate==0.21.0 importlib_metadata zipp
-    PYTHONPATH=/tmp/peer python benchmarks/record_threestudio.py /path/to/threestudio /tmp \\
+    PYTHONPATH=/tmp/peer python benchmarks/record_threestudio.py /path/to/threestudio /tmp \
         tests/priors/recorded/threestudio_vsd.safetensors
 """
 

@@ -72,9 +72,16 @@ def test_the_papers_configuration_is_complete(capsys, overlay):
     assert_holds(config, expected)
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache of its own: the library and the index are made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.stem)
-def test_each_method_runs_on_the_embedded_world(tmp_path, method):
+def test_each_method_runs_on_the_embedded_world(tmp_path, cache, monkeypatch, method):
+    monkeypatch.setenv("REDREAM_CACHE", str(cache))
     (tmp_path / "short.yaml").write_text(
         "trainer:\n  callbacks:\n    - class_path: redream.callbacks.Export\n      init_args: "
         "{num_frames: 8, frame_size: 32, surface_resolution: 16, texture_size: 32}\n"

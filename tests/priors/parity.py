@@ -1,5 +1,9 @@
-"""Weights and inputs of the parity test: the same in both environments, from torch alone."""
+"""Weights and inputs of the parity test: the same in both environments, from torch alone.
 
+``python tests/priors/parity.py FOLDER`` writes the two models that threestudio's code loads.
+"""
+
+import sys
 import zlib
 
 import torch
@@ -53,3 +57,10 @@ def inputs():
         "text": random("text", (4, 16, 16)),
         "c2w": random("c2w", (2, 4, 4)),
     }
+
+
+if __name__ == "__main__":
+    from redream.priors.miniature import save_miniature
+
+    for prediction_type in ("epsilon", "v_prediction"):
+        save_miniature(f"{sys.argv[1]}/{prediction_type}", prediction_type, **UNET)

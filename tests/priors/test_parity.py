@@ -1,7 +1,7 @@
-"""Our VSD gradient against those that threestudio's own code gave (benchmarks/record_threestudio.py).
+"""Our VSD gradient against those that threestudio's own code gave.
 
-The same weights, texts, cameras, times and noise; zeta on the prior's network, and on a second one
-that predicts v.
+``benchmarks/record_threestudio.py`` recorded them: the same weights, texts, cameras, times and
+noise; zeta on the prior's network, and on a second one that predicts v.
 """
 
 from pathlib import Path
