@@ -56,6 +56,7 @@ def test_the_vsd_gradient_is_threestudios(arrangement, tmp_path):
     scoring._variational_text = plain
     some = torch.zeros(2)
 
+    @torch.no_grad()
     def gradient_at(c2w):
         return scoring.gradient(
             given["latents"],
