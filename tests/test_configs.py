@@ -37,7 +37,8 @@ def assert_holds(config, overlay):
     for path, value in leaves(overlay):
         found = config
         for key in path:
-            found = found[key]
+            short = key not in found and "init_args" in found  # a class by its arguments alone
+            found = found["init_args"][key] if short else found[key]
         if path[-1] == "class_path":
             found, value = found.split(".")[-1], value.split(".")[-1]
         assert found == value, path
