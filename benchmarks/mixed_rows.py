@@ -56,7 +56,7 @@ def main() -> None:
         prior.encode_prompts(["a dog"] * 3),
         ("__base__",) * 3,
     )
-    parameters = sum(parameter.numel() for parameter in prior.unet.parameters())
+    parameters = sum(parameter.numel() for parameter in prior.family.denoiser.parameters())
     print(f"UNet of {parameters / 1e6:.1f}M parameters, one thread")
 
     adapted = copy.deepcopy(prior)

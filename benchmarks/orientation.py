@@ -151,9 +151,9 @@ def page(result: dict[str, Any], command: str) -> str:
         "An asset counts as aligned where its front ends within 45 degrees of +Z (Table 3 of the",
         "paper, with Wilson's 95% interval). Failures end sideways or back to front. *Left alone*",
         "counts assets in which no front was found; they keep the yaw that they had, which is",
-        "right for about one in four by chance. *Yaw* is drawn uniformly for each asset, once, from seed",
-        f"{result['seed']}; *as authored* is the success without it. *Highest front view* is the",
-        "paper's rule, with the default's prompts.",
+        "right for about one in four by chance. *Yaw* is drawn uniformly for each asset, once,",
+        f"from seed {result['seed']}; *as authored* is the success without it. *Highest front",
+        "view* is the paper's rule, with the default's prompts.",
     ]
     for title, part in result["sets"].items():
         lines += ["", f"## {title}", "", part["about"], ""]

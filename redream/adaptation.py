@@ -5,9 +5,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.adapters import LightAdapter
-from redream.cameras import view_names
 from redream.losses import adapter_loss
 from redream.priors import Prior
+from redream.priors.prompting import Prompting, ViewWords
 from redream.types import NoisyRows, References, key_generator
 
 _KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
@@ -25,6 +25,7 @@ class Adaptation:
         references: The assets' views and captions.
         batch_size: Views in each step.
         seed: Keys every random number, together with the step.
+        prompting: Names the views, by the same angles as in the distillation.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Adaptation:
         references: References,
         batch_size: int = 4,
         seed: int = 0,
+        prompting: Prompting | None = None,
     ) -> None:
         self.prior, self.adapter, self.references = prior, adapter, references
+        self.prompting = prompting or ViewWords()
         self.batch_size, self.seed = batch_size, seed
         self.latents = self._encode()
         self._training, self._held_out = adapter.split(len(self.latents))
@@ -57,14 +60,15 @@ class Adaptation:
     def held_out_loss(self) -> float:
         """Eq. 5 on the held-out views, with the same noise each time."""
         rows, noise = self._rows(self._held_out, key_generator(self.seed, _KEY))
-        return float(adapter_loss(self.prior.predict_noise(rows), noise))
+        weight = self.prior.denoising_weight(rows.timesteps)
+        return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator
     ) -> tuple[NoisyRows, Tensor]:
         latents = self.latents[chosen]
         timesteps, noise = draw_noise(latents, self.prior.num_train_timesteps, generator)
-        names = view_names(self.references.cameras.azimuth_deg[chosen])
+        names = self.prompting.view_names(self.references.cameras.select(chosen))
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
@@ -73,7 +77,7 @@ class Adaptation:
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
-        rgba, device = self.references.rgba, self.prior.alphas_cumprod.device
+        rgba, device = self.references.rgba, self.prior.device
         backgrounds = random_backgrounds(len(rgba), key_generator(self.seed, _KEY))
         images = rgba[:, :3] + (1.0 - rgba[:, 3:]) * backgrounds
         return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])

@@ -4,6 +4,8 @@ Score differences carry ``+w(t)``: the sign printed in Eqs. 1, 2 and 7 is that o
 not of the loss's gradient. Eqs. 3-5 keep their printed sign.
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -104,33 +106,39 @@ def asset_loss(
 
 
 def variational_loss(
-    eps_variational: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+    eps_variational: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"] | float = 1.0,
 ) -> Float[Tensor, ""]:
     """Eq. 4: E ||eps_zeta(x_t, t, c, psi) - eps||^2 over detached views of the particles.
 
     Args:
         eps_variational: Noise predicted by the variational adapter zeta, unguided.
         noise: The noise that was added.
+        weight: Of each row; 1 as printed, ``Prior.denoising_weight`` for networks that predict v.
 
     Returns:
         The loss, a mean over all elements.
     """
-    return (eps_variational - noise).square().mean()
+    return (weight * (eps_variational - noise).square()).mean()
 
 
 def adapter_loss(
-    eps_adapted: Float[Tensor, "B C h w"], noise: Float[Tensor, "B C h w"]
+    eps_adapted: Float[Tensor, "B C h w"],
+    noise: Float[Tensor, "B C h w"],
+    weight: Float[Tensor, "B 1 1 1"] | float = 1.0,
 ) -> Float[Tensor, ""]:
     """Eq. 5: E ||eps_omega(x_t, t, cat(e_psi, c_ret)) - eps||^2 over views of the assets.
 
     Args:
         eps_adapted: Noise predicted by the light adapter omega, unguided.
         noise: The noise that was added.
+        weight: Of each row; 1 as printed, ``Prior.denoising_weight`` for networks that predict v.
 
     Returns:
         The loss, a mean over all elements.
     """
-    return (eps_adapted - noise).square().mean()
+    return (weight * (eps_adapted - noise).square()).mean()
 
 
 def guide(
@@ -149,3 +157,32 @@ def guide(
         The guided noise.
     """
     return eps_uncond + guidance_scale * (eps_cond - eps_uncond)
+
+
+def repel(
+    eps_uncond: Float[Tensor, "B C h w"],
+    eps_cond: Float[Tensor, "B C h w"],
+    repelled: Sequence[tuple[Float[Tensor, "B C h w"], Float[Tensor, " B"]]],
+) -> Float[Tensor, "B C h w"]:
+    """Perp-Neg (Armandpour et al., 2023): turns a prompt away from others, keeping what they share.
+
+    Of each other prompt only the part perpendicular to the wanted one is subtracted, so that what
+    both have in common (the object) stays and what tells them apart (the view) goes.
+
+    Args:
+        eps_uncond: Noise predicted without a prompt.
+        eps_cond: Noise predicted with the wanted prompt.
+        repelled: Noise predicted with each other prompt, and how strongly it repels.
+
+    Returns:
+        The noise to guide towards in the place of ``eps_cond``.
+    """
+    wanted = eps_cond - eps_uncond
+    axes = tuple(range(1, wanted.ndim))
+    length = wanted.square().sum(axes, keepdim=True).clamp_min(1e-6)
+    for eps, weight in repelled:
+        other = eps - eps_uncond
+        parallel = (other * wanted).sum(axes, keepdim=True) / length * wanted
+        strength = weight.view(-1, *[1] * len(axes))
+        eps_cond = eps_cond - strength * (other - parallel)
+    return eps_cond

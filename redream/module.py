@@ -11,19 +11,20 @@ from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
-from redream.cameras import concatenate, sample_cameras, turntable, view_names
+from redream.cameras import concatenate, sample_cameras, turntable
 from redream.losses import (
     adapter_loss,
     asset_loss,
     delta_correction,
     guidance_loss,
-    sds_gradient,
     variational_loss,
-    vsd_gradient,
 )
-from redream.priors import BASE, Guided, Prior, join_rows
+from redream.priors import Prior
+from redream.priors.prompting import Prompting, ViewWords
+from redream.prompt_table import PromptTable
 from redream.representations import Representation
-from redream.schedules import Ramp, TimestepRange, Weighting, score_weight
+from redream.schedules import Ramp, TimestepRange, Weighting, value_at
+from redream.scoring import Scoring, require_same_diffusion
 from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
 
 
@@ -67,16 +68,20 @@ class ReDream(LightningModule):
         adapter: The light adapter omega with the view prefixes e_psi; None leaves the prior as
             it is.
         variational: The variational adapter zeta of VSD; None distils by SDS.
+        variational_prior: The model that hosts zeta where it is not phi itself, such as the
+            v-predicting Stable Diffusion 2.1 beside 2.1-base in ProlificDreamer.
         num_particles: K.
         particles_per_step: Particles updated in each step, in turn; None updates all.
         num_views: Views of each particle in a step.
-        render_size: Height and width of the particles' views in pixels.
-        guidance_scale: Classifier-free guidance of the prior, diffusers' form.
+        render_size: Height and width of the particles' views in pixels, or a ramp of them by step.
+        guidance_scale: Classifier-free guidance of the prior, diffusers' form, or a ramp by step.
         negative_prompt: Prompt of the unconditional rows.
-        view_dependent: Whether the prompt names the view in words where no adapter gives
-            prefixes.
+        prompting: How the prompt is put for each view; None says the view in words where no
+            adapter gives prefixes.
         timesteps: The range of diffusion times.
         weighting: w(t).
+        score_clip: Bound on each element of the score difference, a ramp by step (score debiasing
+            of Debiased-SDS); None for no bound.
         guidance_weight: Weight of Eq. 2 in the sum, a ramp by step.
         warmup_steps: tau, the last step of warm-up.
         sigma: Width of the kernel around an asset in Eq. 3.
@@ -106,15 +111,17 @@ class ReDream(LightningModule):
         representation: Callable[[int], Representation],
         adapter: LightAdapter | None = None,
         variational: VariationalAdapter | None = None,
+        variational_prior: Prior | None = None,
         num_particles: int = 2,
         particles_per_step: int | None = None,
         num_views: int = 1,
-        render_size: int = 64,
-        guidance_scale: float = 7.5,
+        render_size: int | Ramp = 64,
+        guidance_scale: float | Ramp = 7.5,
         negative_prompt: str = "",
-        view_dependent: bool = True,
+        prompting: Prompting | None = None,
         timesteps: TimestepRange = TimestepRange(),  # noqa: B008  (frozen)
         weighting: Weighting = "sigma_squared",
+        score_clip: Ramp | None = None,
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
@@ -138,17 +145,20 @@ class ReDream(LightningModule):
                 f"num_particles ({num_particles}) and particles_per_step ({active}) must be at "
                 "least 1, and no more particles can step than there are"
             )
-        self.prior = prior
+        self.prior, self.variational_prior = prior, variational_prior
         self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
             adapter.attach(require_host(prior))
+        if variational_prior is not None:
+            require_same_diffusion(prior, variational_prior)
         if variational is not None:
-            variational.attach(require_host(prior))
+            variational.attach(require_host(variational_prior or prior))
         self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size
         self.guidance_scale, self.negative_prompt = guidance_scale, negative_prompt
-        self.view_dependent = view_dependent
+        self.prompting = prompting or ViewWords()
         self.timesteps, self.weighting, self.guidance_weight = timesteps, weighting, guidance_weight
+        self.score_clip = score_clip
         self.warmup_steps, self.sigma = warmup_steps, sigma
         self.adapter_batch_size, self.held_out_period = adapter_batch_size, held_out_period
         self.correction_period, self.correction_weight = correction_period, correction_weight
@@ -184,12 +194,16 @@ class ReDream(LightningModule):
         start = step * self.particles_per_step
         return [(start + i) % len(self.particles) for i in range(self.particles_per_step)]
 
+    def size_at(self, step: int) -> int:
+        """Height and width of the views at a step, in pixels."""
+        return round(value_at(self.render_size, step))
+
     def _draw(self, index: int, step: int) -> Drawn:
         """Renders a particle from random cameras and draws its noise, keyed by step and index."""
         generator = key_generator(self.seed, step, index)
         particle: Representation = self.particles[index]  # type: ignore[assignment]
         particle.update(step)
-        size = self.render_size
+        size = self.size_at(step)
         cameras = sample_cameras(self.num_views, generator, *self.camera_ranges).to(self.device)
         views = particle.render(cameras, size, size)
         if torch.rand((), generator=generator) < self.random_background:
@@ -213,23 +227,18 @@ class ReDream(LightningModule):
         if corrected:
             latents += [self.prior.encode_images(self._asset_image(d)) for d in drawn]
         sources = [*drawn, *drawn] if corrected else list(drawn)
-        timesteps = torch.cat([d.timesteps for d in sources])
-        noise = torch.cat([d.noise for d in sources])
-        noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
         cameras = concatenate([d.cameras for d in sources])
-        names = view_names(cameras.azimuth_deg)
-        hat = BASE if self.adapter is None else self.adapter.name
-        num = len(names)
-        rows = NoisyRows(noisy, timesteps, self._view_prompts(names), (hat,) * num)
-        prior = Guided(rows, self.guidance_scale, self._negative)
-        weight = score_weight(self.weighting, self.prior.alphas_cumprod, timesteps)
-        if self.variational is None:
-            (eps_prior,) = self.prior.predict_guided(prior)
-            gradient = sds_gradient(eps_prior, noise, weight)
-        else:
-            variational = Guided(self._variational_rows(noisy, timesteps, cameras))
-            eps_prior, eps_variational = self.prior.predict_guided(prior, variational)
-            gradient = vsd_gradient(eps_prior, eps_variational, weight)
+        gradient = self._scoring.gradient(
+            torch.cat(latents),
+            torch.cat([d.noise for d in sources]),
+            torch.cat([d.timesteps for d in sources]),
+            cameras,
+            self._prompts.condition(cameras, step),
+            value_at(self.guidance_scale, step),
+        )
+        if self.score_clip is not None:
+            bound = self.score_clip.at(step)
+            gradient = gradient.clamp(-bound, bound)
         parts = gradient.split(self.num_views)
         if not corrected:
             return list(parts)
@@ -242,17 +251,6 @@ class ReDream(LightningModule):
     def _corrects(self, step: int) -> bool:
         due = self.correction_period > 0 and step % self.correction_period == 0
         return due and self.correction_weight.at(step) != 0.0
-
-    def _view_prompts(self, names: Sequence[str]) -> Float[Tensor, "B L D"]:
-        """The prompt as seen from each view: cat(e_psi, c), or the view in words."""
-        unique = list(dict.fromkeys(names))
-        if self.adapter is not None:
-            prompts, prefixes = [self._prompt] * len(unique), self.adapter.prefixes(unique)
-        else:
-            worded = ", {} view" if self.view_dependent else ""
-            prompts, prefixes = [self._prompt + worded.format(name) for name in unique], None
-        table = self.prior.encode_prompts(prompts, prefixes)
-        return table[[unique.index(name) for name in names]]
 
     def _warmup_loss(self, drawn: Drawn) -> Tensor:
         return asset_loss(drawn.image, self._asset_image(drawn), self.sigma)
@@ -272,26 +270,14 @@ class ReDream(LightningModule):
             parts["adapter"] = self._adaptation.rows(step)
         if not parts:
             return {}
-        rows = join_rows([rows for rows, _ in parts.values()])
-        predicted = self.prior.predict_noise(rows).split([len(n) for _, n in parts.values()])
+        predicted = self._scoring.predict([rows for rows, _ in parts.values()])
         equations = {"variational": variational_loss, "adapter": adapter_loss}
         return {
-            name: equations[name](eps, noise)
-            for (name, (_, noise)), eps in zip(parts.items(), predicted, strict=True)
+            name: equations[name](
+                eps, noise, self._scoring.host_of(rows).denoising_weight(rows.timesteps)
+            )
+            for (name, (rows, noise)), eps in zip(parts.items(), predicted, strict=True)
         }
-
-    def _variational_rows(
-        self,
-        noisy: Float[Tensor, "B C h w"],
-        timesteps: Int[Tensor, " B"],
-        cameras: Cameras,
-    ) -> NoisyRows:
-        """Rows of zeta, conditioned on the prompt and the camera psi."""
-        assert self.variational is not None
-        num = len(noisy)
-        text = self._text.expand(num, -1, -1)
-        embedding = self.variational.embed_cameras(cameras)
-        return NoisyRows(noisy, timesteps, text, (self.variational.name,) * num, embedding)
 
     def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
         """Eq. 4's rows: the particles' views with fresh noise, over all diffusion times."""
@@ -302,7 +288,7 @@ class ReDream(LightningModule):
         noise = torch.cat([n for _, n in pairs])
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
         cameras = concatenate([d.cameras for d in drawn])
-        return self._variational_rows(noisy, timesteps, cameras), noise
+        return self._scoring.variational_rows(noisy, timesteps, cameras), noise
 
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
@@ -319,9 +305,18 @@ class ReDream(LightningModule):
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""
-        with torch.no_grad():
-            prompts = [self._prompt, self.negative_prompt]
-            self._text, self._negative = self.prior.encode_prompts(prompts).split(1)
+        self._prompts = PromptTable(
+            self.prior, self.prompting, self.adapter, self._prompt, self.negative_prompt
+        )
+        self._scoring = Scoring(
+            self.prior,
+            self.variational_prior,
+            self.adapter,
+            self.variational,
+            self.weighting,
+            self._prompts,
+            self._prompt,
+        )
         if self.adapter is not None:
             self._adaptation = Adaptation(
                 self.prior,
@@ -329,6 +324,7 @@ class ReDream(LightningModule):
                 self._assets.references,
                 self.adapter_batch_size,
                 self.seed,
+                self.prompting,
             )
 
         if self.global_step == 0:
@@ -341,7 +337,7 @@ class ReDream(LightningModule):
         if self.assignment == "best_first":
             return torch.arange(len(self.particles)) % num_assets
         cameras = turntable(8).to(self.device)
-        size = self.render_size
+        size = self.size_at(0)
         assets = [self._assets.render_asset(i, cameras, size, size) for i in range(num_assets)]
         white = torch.ones(1, 3, 1, 1, device=self.device)
         nearest = []
@@ -391,7 +387,7 @@ class ReDream(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith("prior.")]:
+        for key in [key for key in state if key.startswith(("prior.", "variational_prior."))]:
             del state[key]
 
 

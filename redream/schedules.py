@@ -43,6 +43,11 @@ class Ramp:
         return self.start + progress * (self.end - self.start)
 
 
+def value_at(value: float | Ramp, step: int) -> float:
+    """The value of a constant or a ramp at a step."""
+    return value.at(step) if isinstance(value, Ramp) else value
+
+
 @dataclass(frozen=True)
 class TimestepRange:
     """The diffusion times that are sampled, as fractions of all training timesteps.
@@ -105,16 +110,20 @@ class TimestepRange:
 
 def score_weight(
     weighting: Weighting,
-    alphas_cumprod: Float[Tensor, " T"],
-    timesteps: Int[Tensor, " B"],
+    alpha: Float[Tensor, "B 1 1 1"],
+    sigma: Float[Tensor, "B 1 1 1"],
 ) -> Float[Tensor, "B 1 1 1"]:
     """The weight w(t) of Eqs. 1 and 2.
 
+    It depends on the ratio of picture to noise alone, so that priors with another scale of x_t,
+    such as rectified flows, are weighted alike.
+
     Args:
-        weighting: ``sigma_squared``: 1 - alpha_bar, DreamFusion's and ProlificDreamer's;
-            ``uniform``: 1; ``fantasia3d``: sqrt(alpha_bar) (1 - alpha_bar).
-        alphas_cumprod: alpha_bar of every training timestep.
-        timesteps: The timestep of each row.
+        weighting: With alpha_bar = alpha^2 / (alpha^2 + sigma^2): ``sigma_squared`` is
+            1 - alpha_bar, DreamFusion's and ProlificDreamer's; ``uniform`` is 1, Score Jacobian
+            Chaining's; ``fantasia3d`` is sqrt(alpha_bar) (1 - alpha_bar).
+        alpha: alpha_t of each row, in x_t = alpha_t x_0 + sigma_t eps.
+        sigma: sigma_t of each row.
 
     Returns:
         The weights, shaped to multiply latents.
@@ -122,7 +131,7 @@ def score_weight(
     Raises:
         ValueError: If the weighting is unknown.
     """
-    alpha_bar = alphas_cumprod[timesteps][:, None, None, None]
+    alpha_bar = alpha.square() / (alpha.square() + sigma.square())
     if weighting == "sigma_squared":
         return 1.0 - alpha_bar
     if weighting == "uniform":

@@ -29,6 +29,18 @@ def sd_folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def family_folders(sd_folders, tmp_path_factory):
+    """A folder of each family of models."""
+    from redream.priors.miniature import save_miniature_3, save_miniature_xl
+
+    root = tmp_path_factory.mktemp("families")
+    save_miniature_xl(root / "xl")
+    save_miniature_3(root / "3")
+    save_miniature_3(root / "3 without T5", t5=False)
+    return sd_folders | {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture(scope="session")
 def loaded_prior(sd_folders):
     from redream.priors import StableDiffusionPrior
 

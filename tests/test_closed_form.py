@@ -31,7 +31,7 @@ def predict(prior, noisy, timesteps):
 
 def exact_eps(prior, noisy, timesteps, mean, variance):
     """The optimal denoiser of N(mean, variance), written from the schedule alone."""
-    alpha_bar = prior.alphas_cumprod[timesteps][:, None, None, None]
+    alpha_bar = prior.signal_and_noise(timesteps)[0].square()
     marginal = alpha_bar * variance + 1.0 - alpha_bar
     return (1.0 - alpha_bar).sqrt() * (noisy - alpha_bar.sqrt() * mean) / marginal
 
@@ -53,7 +53,7 @@ def noised(prior, latents, seed=0):
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(latents.shape, generator=generator, dtype=torch.float64)
     timesteps = TimestepRange().sample(len(latents), 0, prior.num_train_timesteps, generator)
-    weight = score_weight("sigma_squared", prior.alphas_cumprod, timesteps)
+    weight = score_weight("sigma_squared", *prior.signal_and_noise(timesteps))
     return prior.add_noise(latents, noise, timesteps), noise, timesteps, weight
 
 
@@ -72,7 +72,7 @@ def test_sds_gradient_is_analytic(prior):
     latents = scene()
     noisy, noise, timesteps, weight = noised(prior, latents.detach())
     gradient = sds_gradient(predict(prior, noisy, timesteps), noise, weight)
-    alpha_bar = prior.alphas_cumprod[timesteps][:, None, None, None]
+    alpha_bar = prior.signal_and_noise(timesteps)[0].square()
     sigma_squared = 1.0 - alpha_bar
     eps = exact_eps(prior, noisy, timesteps, prior.mean, STD**2)
     expected = through_jacobian(scene, sigma_squared * (eps - noise))
@@ -86,7 +86,7 @@ def test_vsd_gradient_is_analytic(prior):
     noisy, _, timesteps, weight = noised(prior, latents.detach())
     zeta = exact_eps(prior, noisy, timesteps, mean=0.2, variance=0.09)
     gradient = vsd_gradient(predict(prior, noisy, timesteps), zeta, weight)
-    alpha_bar = prior.alphas_cumprod[timesteps][:, None, None, None]
+    alpha_bar = prior.signal_and_noise(timesteps)[0].square()
     alpha, sigma = alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
     prior_score = -(noisy - alpha * prior.mean) / (alpha_bar * STD**2 + sigma**2)
     particle_score = -(noisy - alpha * 0.2) / (alpha_bar * 0.09 + sigma**2)
@@ -122,7 +122,7 @@ def test_correction_leaves_the_difference_to_the_asset(prior):
         sds_gradient(predict(prior, noisy, timesteps), noise, weight),
         sds_gradient(predict(prior, noisy_asset, timesteps), noise, weight),
     )
-    alpha_bar = prior.alphas_cumprod[timesteps][:, None, None, None]
+    alpha_bar = prior.signal_and_noise(timesteps)[0].square()
     sigma = (1.0 - alpha_bar).sqrt()
     slope = sigma**3 * alpha_bar.sqrt() / (alpha_bar * STD**2 + sigma**2)
     torch.testing.assert_close(corrected, slope * (particle - asset))

@@ -9,11 +9,12 @@ from torch import nn
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.cameras import concatenate, sample_cameras
 from redream.module import ReDream
-from redream.priors import GaussianPrior, StableDiffusionPrior
+from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
+from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
 from redream.schedules import Ramp
-from redream.types import Batch, References, Views, key_generator
+from redream.types import Batch, NoisyRows, References, Views, key_generator
 
 
 class Painting(Representation):
@@ -242,3 +243,135 @@ def test_a_step_minimises_one_finite_sum(folder):
 def test_a_prior_that_hosts_no_adapters_says_so():
     with pytest.raises(ValueError, match="GaussianPrior hosts no adapters"):
         ReDream(prior=GaussianPrior(), representation=Painting, adapter=LightAdapter())
+
+
+def train(module, num_steps):
+    """Real steps of the optimiser; the sum of all losses at each."""
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    optimizer = module.configure_optimizers()["optimizer"]
+    losses = []
+    for step in range(num_steps):
+        module._trainer.global_step = step
+        optimizer.zero_grad()
+        loss = module.training_step(Batch(step, "a dog"), step)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("name", ["v_prediction", "xl", "3", "3 without T5"])
+def test_every_family_distils_and_adapts(family_folders, name):
+    module = make(str(family_folders[name]), num_particles=1, adapter=LightAdapter(max_steps=3))
+    own = {n: p.detach().clone() for n, p in module.named_parameters() if "prior." not in n}
+    losses = train(module, 5)
+    assert torch.tensor(losses).isfinite().all()
+    now = dict(module.named_parameters())
+    assert all(not torch.equal(value, now[n]) for n, value in own.items())
+
+
+def test_text_encoders_leave_once_the_prefixes_are_frozen(folder):
+    module = make(folder, num_particles=1, adapter=LightAdapter(max_steps=2))
+    train(module, 2)
+    assert module.prior.family.encoders
+    cameras = sample_cameras(2, key_generator(0))
+    expected = module._prompts.condition(cameras, 1).text
+    frozen = module._prompts.condition(cameras, 2).text
+    assert not module.prior.family.encoders
+    assert torch.equal(frozen, expected)
+    assert torch.equal(module._prompts.condition(cameras, 3).text, expected)
+
+
+def test_without_an_adapter_each_text_is_encoded_once(folder, monkeypatch):
+    said = []
+    plain = StableDiffusionPrior.encode_prompts
+    monkeypatch.setattr(
+        StableDiffusionPrior,
+        "encode_prompts",
+        lambda self, prompts, *rest: (said.extend(prompts), plain(self, prompts, *rest))[1],
+    )
+    module = make(folder, adapter=None)
+    train(module, 3)
+    views = [f"a dog, {view} view" for view in ("front", "side", "back")]
+    assert said == ["a dog", "", *views]
+
+
+def test_a_second_prior_hosts_zeta(sd_folders):
+    """Equal networks under two names give the gradient of one shared network."""
+    folder = str(sd_folders["epsilon"])
+    shared = make(folder, num_particles=1)
+    apart = make(folder, num_particles=1, variational_prior=StableDiffusionPrior(folder))
+    apart.variational.load_state_dict(shared.variational.state_dict())
+    apart.adapter.load_state_dict(shared.adapter.state_dict())
+    assert not apart.variational_prior.family.encoders
+    for step in (0, 1):
+        one, two = (m._score([m._draw(0, step)], step)[0] for m in (shared, apart))
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+    one, two = (m._adapter_losses([m._draw(0, 1)], 1) for m in (shared, apart))
+    torch.testing.assert_close(one, two)
+
+
+def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
+    """Eq. 4 in the network's own terms is the error of v, as ProlificDreamer trains it."""
+    other = StableDiffusionPrior(str(sd_folders["v_prediction"]))
+    module = make(str(sd_folders["epsilon"]), num_particles=1, variational_prior=other)
+    rows, noise = module._variational_batch([module._draw(0, 1)])
+    alpha, sigma = other.signal_and_noise(rows.timesteps)
+    clean = (rows.latents - sigma * noise) / alpha
+    v = (other.predict_noise(rows) - sigma * rows.latents) / alpha
+    expected = (v - (alpha * noise - sigma * clean)).square().mean()
+    loss = module._adapter_losses([module._draw(0, 1)], 1)["variational"]
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(torch.tensor(train(module, 2))).all()
+
+
+def test_priors_that_see_different_noise_cannot_be_mixed(sd_folders, family_folders):
+    flow = StableDiffusionPrior(str(family_folders["3"]))
+    with pytest.raises(ValueError, match="different noise schedules") as error:
+        make(str(sd_folders["epsilon"]), variational_prior=flow)
+    assert "\n" not in str(error.value)
+
+
+def test_scores_are_clipped_by_a_ramp(folder):
+    module = make(folder, num_particles=1, score_clip=Ramp(0.0, 0.2, 1, 2), correction_period=0)
+    free = make(folder, num_particles=1, correction_period=0)
+    drawn = module._draw(0, 2)
+    clipped, full = (m._score([drawn], 2)[0] for m in (module, free))
+    assert torch.equal(clipped, full.clamp(-0.2, 0.2)) and full.abs().max() > 0.2
+    assert module._score([module._draw(0, 1)], 1)[0].abs().max() == 0
+
+
+def test_resolution_and_guidance_are_ramps(folder):
+    ramps = dict(render_size=Ramp(8, 16, 2, 2), guidance_scale=Ramp(1.0, 7.5, 2, 2))
+    module = make(folder, num_particles=1, correction_period=0, **ramps)
+    assert [module.size_at(step) for step in (0, 1, 2)] == [8, 8, 16]
+    drawn = module._draw(0, 2)
+    constant = make(folder, num_particles=1, correction_period=0, guidance_scale=1.0)
+    assert torch.equal(module._score([drawn], 0)[0], constant._score([drawn], 0)[0])
+    assert not torch.equal(module._score([drawn], 2)[0], constant._score([drawn], 2)[0])
+
+
+@pytest.mark.parametrize("prompting", [PerpNeg(), DebiasedPrompt()])
+def test_promptings_work_under_vsd(folder, prompting):
+    module = make(folder, num_particles=1, prompting=prompting)
+    assert torch.tensor(train(module, 2)).isfinite().all()
+
+
+def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
+    """SJC in its own variables: z = x + s n, the gradient -(D(z) - x) / s with s = sigma/alpha."""
+    module = make(
+        folder, num_particles=1, adapter=None, variational=None, weighting="uniform",
+        correction_period=0,
+    )  # fmt: skip
+    drawn = module._draw(0, 1)
+    prior, latents = module.prior, drawn.latents.detach()
+    alpha, sigma = prior.signal_and_noise(drawn.timesteps)
+    s = sigma / alpha
+    z = latents + s * drawn.noise
+    conditioning = module._prompts.condition(drawn.cameras, 1)
+    rows = NoisyRows(z / (1 + s.square()).sqrt(), drawn.timesteps, conditioning.text, (BASE,))
+    (eps,) = prior.predict_guided(Guided(rows, 7.5, module._prompts.negative))
+    denoised = z - s * eps
+    torch.testing.assert_close(
+        module._score([drawn], 1)[0], -(denoised - latents) / s, atol=1e-4, rtol=1e-4
+    )

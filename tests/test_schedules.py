@@ -47,7 +47,7 @@ def test_weights_against_the_noise_schedule():
     alpha, sigma = prior.signal_and_noise(timesteps)
 
     def weight(name):
-        return score_weight(name, prior.alphas_cumprod, timesteps)
+        return score_weight(name, alpha, sigma)
 
     torch.testing.assert_close(weight("sigma_squared"), sigma.square())
     torch.testing.assert_close(weight("fantasia3d"), alpha * sigma.square())

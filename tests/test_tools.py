@@ -141,3 +141,16 @@ def test_a_sheet_shows_its_pictures_in_order(tmp_path):
         assert sheet.size == (80, 2 * (40 + 14))
         assert sheet.getpixel((20, 30)) == sheet.getpixel((60, 84)) == (255, 0, 0)
         assert sheet.getpixel((60, 30)) == sheet.getpixel((20, 84)) == (0, 0, 255)
+
+
+def test_a_gpu_that_is_too_small_is_one_line(monkeypatch, capsys):
+    from redream.tools import lightning
+
+    def run_out(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines.")
+
+    monkeypatch.setattr(lightning, "ReDreamCLI", run_out)
+    assert cli.main(["fit", "--config", "configs/default.yaml"]) == 2
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
+    for option in ("--model.variational_prior null", "dtype bfloat16", "--model.render_size"):
+        assert option in line

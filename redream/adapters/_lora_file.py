@@ -13,26 +13,30 @@ LORA_FILE = "pytorch_lora_weights.safetensors"
 PREFIX_FILE = "view_prefixes.safetensors"
 
 
-def save_lora(directory: Path, lora: nn.ModuleDict, rank: int, lora_alpha: float) -> None:
+def save_lora(
+    directory: Path, lora: nn.ModuleDict, component: str, rank: int, lora_alpha: float
+) -> None:
     """Writes LoRA layers so that ``load_lora_weights`` of a diffusers pipeline reads them.
 
     Args:
         directory: An existing folder.
-        lora: The layers, keyed by their path in the UNet with ``/`` for ``.``.
+        lora: The layers, keyed by their path in the denoiser with ``/`` for ``.``.
+        component: The denoiser's name in diffusers' pipelines.
         rank: Their rank.
         lora_alpha: Their scale times the rank.
     """
-    tensors = {f"unet.{key.replace('/', '.')}": tensor for key, tensor in lora.state_dict().items()}
+    state = lora.state_dict()
+    tensors = {f"{component}.{key.replace('/', '.')}": value for key, value in state.items()}
     config = {
-        "unet.r": rank,
-        "unet.lora_alpha": lora_alpha,
-        "unet.target_modules": [path.replace("/", ".") for path in lora],
+        f"{component}.r": rank,
+        f"{component}.lora_alpha": lora_alpha,
+        f"{component}.target_modules": [path.replace("/", ".") for path in lora],
     }
     metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(config)}
     save_tensors(directory / LORA_FILE, tensors, metadata)
 
 
-def load_lora(directory: Path, lora: nn.ModuleDict) -> None:
+def load_lora(directory: Path, lora: nn.ModuleDict, component: str) -> None:
     """Reads what :func:`save_lora` wrote into layers of the same shape.
 
     Raises:
@@ -41,7 +45,7 @@ def load_lora(directory: Path, lora: nn.ModuleDict) -> None:
     """
     path = directory / LORA_FILE
     tensors = load_tensors(path)
-    state = {f"unet.{key.replace('/', '.')}": key for key in lora.state_dict()}
+    state = {f"{component}.{key.replace('/', '.')}": key for key in lora.state_dict()}
     if state.keys() != tensors.keys():
         raise ValueError(f"{path} adapts other layers: use the target_modules it was made with")
     try:

@@ -17,6 +17,10 @@ class LoraHost(Protocol):
     def time_embedding_dim(self) -> int:
         """Width of the time embedding, to which a row's camera embedding is added."""
 
+    @property
+    def component(self) -> str:
+        """The denoiser's name in diffusers' pipelines and LoRA files."""
+
     def add_lora(
         self, name: str, rank: int, lora_alpha: float, target_modules: Sequence[str]
     ) -> nn.ModuleDict:

@@ -76,6 +76,7 @@ class LightAdapter(Adapter):
 
     def attach(self, prior: LoraHost) -> None:
         """Creates the LoRA and the prefixes; see :meth:`Adapter.attach`."""
+        self._component = prior.component
         self.lora = prior.add_lora(self.name, self.rank, self.lora_alpha, self.target_modules)
         words = [prior.embed_words(self.prefix_words.format(view=view)) for view in VIEW_NAMES]
         longest = max(len(tokens) for tokens in words)
@@ -128,7 +129,7 @@ class LightAdapter(Adapter):
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        save_lora(folder, self.lora, self.rank, self.lora_alpha)
+        save_lora(folder, self.lora, self._component, self.rank, self.lora_alpha)
         prefixes = dict(zip(VIEW_NAMES, self.view_prefixes, strict=True))
         save_tensors(folder / PREFIX_FILE, prefixes, {"words": self.prefix_words})
 
@@ -147,6 +148,6 @@ class LightAdapter(Adapter):
                 f"{folder / PREFIX_FILE} has other prefixes: use the prefix_words and the prior "
                 "it was made with"
             )
-        load_lora(folder, self.lora)
+        load_lora(folder, self.lora, self._component)
         with torch.no_grad():
             self.view_prefixes.copy_(torch.stack([tensors[view] for view in VIEW_NAMES]))

@@ -1,7 +1,15 @@
 """2D diffusion priors phi: what a picture of the prompt looks like."""
 
-from redream.priors.base import BASE, Guided, Prior, join_rows
+from redream.priors.base import BASE, Guided, Prior, Repelled, join_rows
 from redream.priors.gaussian import GaussianPrior
 from redream.priors.stable_diffusion import StableDiffusionPrior
 
-__all__ = ["BASE", "GaussianPrior", "Guided", "Prior", "StableDiffusionPrior", "join_rows"]
+__all__ = [
+    "BASE",
+    "GaussianPrior",
+    "Guided",
+    "Prior",
+    "Repelled",
+    "StableDiffusionPrior",
+    "join_rows",
+]

@@ -9,10 +9,23 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from redream.losses import guide
+from redream.losses import guide, repel
+from redream.priors.diffusion import Diffusion
 from redream.types import NoisyRows
 
 BASE = "__base__"
+
+
+class Repelled(NamedTuple):
+    """A text that rows are pushed away from, as Perp-Neg does.
+
+    Attributes:
+        text: Its embedding, one a row.
+        weight: How strongly, one a row; 0 where the row has nothing to do with it.
+    """
+
+    text: Float[Tensor, "B L D"]
+    weight: Float[Tensor, " B"]
 
 
 class Guided(NamedTuple):
@@ -21,14 +34,16 @@ class Guided(NamedTuple):
     Attributes:
         rows: The rows with their prompts.
         guidance_scale: s in eps_uncond + s (eps_cond - eps_uncond). At 1 the unconditional rows
-            cancel and are never computed.
-        negative: Text embedding of the unconditional rows, one or one a row; needed unless the
-            scale is 1.
+            cancel and are never computed, unless texts repel.
+        negative: Text embedding of the unconditional rows, one or one a row; needed unless they
+            cancel.
+        repelled: Texts whose part perpendicular to the prompt is subtracted (Perp-Neg).
     """
 
     rows: NoisyRows
     guidance_scale: float = 1.0
     negative: Float[Tensor, "#B L D"] | None = None
+    repelled: tuple[Repelled, ...] = ()
 
 
 class Prior(nn.Module, ABC):
@@ -38,21 +53,35 @@ class Prior(nn.Module, ABC):
     inputs and to the adapters attached to it. Constructor arguments are the configuration.
 
     Attributes:
-        alphas_cumprod: alpha_bar of every training timestep.
-        image_size: Side of the square pictures it was trained on, in pixels.
+        alphas: alpha_t of every training timestep, in x_t = alpha_t x_0 + sigma_t eps.
+        sigmas: sigma_t of every training timestep.
+        times: What the network is told of each timestep.
+        predicts: What the network was trained to predict; :meth:`predict_noise` answers with the
+            noise whatever it is.
+        image_size: Side of the square pictures that are scored, in pixels.
     """
 
-    alphas_cumprod: Float[Tensor, " T"]
+    alphas: Float[Tensor, " T"]
+    sigmas: Float[Tensor, " T"]
+    times: Float[Tensor, " T"]
 
-    def __init__(self, alphas_cumprod: Float[Tensor, " T"], image_size: int) -> None:
+    def __init__(self, diffusion: Diffusion, image_size: int) -> None:
         super().__init__()
-        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
+        self.register_buffer("alphas", diffusion.alphas, persistent=False)
+        self.register_buffer("sigmas", diffusion.sigmas, persistent=False)
+        self.register_buffer("times", diffusion.times, persistent=False)
+        self.predicts = diffusion.predicts
         self.image_size = image_size
 
     @property
     def num_train_timesteps(self) -> int:
         """How many timesteps the prior was trained with."""
-        return self.alphas_cumprod.shape[0]
+        return self.alphas.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the prior lives."""
+        return self.alphas.device
 
     @property
     @abstractmethod
@@ -89,7 +118,8 @@ class Prior(nn.Module, ABC):
                 flows through the frozen text encoder.
 
         Returns:
-            The text embeddings, all of one length.
+            The text embeddings, all of one length. What the rows of an embedding mean is the
+            prior's own affair; embeddings may be gathered, joined and interpolated.
         """
 
     @abstractmethod
@@ -110,6 +140,9 @@ class Prior(nn.Module, ABC):
             ValueError: If a row names an adapter that is not attached.
         """
 
+    def free_text_encoders(self) -> None:  # noqa: B027  (most priors have none to free)
+        """Lets the text encoders go: nobody will ask for another prompt."""
+
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: the prior is frozen, and adapters are mixed only there."""
         return super().train(False)
@@ -118,8 +151,8 @@ class Prior(nn.Module, ABC):
         self, timesteps: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B 1 1 1"], Float[Tensor, "B 1 1 1"]]:
         """alpha_t and sigma_t of x_t = alpha_t x_0 + sigma_t eps."""
-        alpha_bar = self.alphas_cumprod[timesteps][:, None, None, None]
-        return alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()
+        shape = (-1, 1, 1, 1)
+        return self.alphas[timesteps].view(shape), self.sigmas[timesteps].view(shape)
 
     def add_noise(
         self,
@@ -130,6 +163,17 @@ class Prior(nn.Module, ABC):
         """Diffuses latents: x_t = alpha_t x_0 + sigma_t eps."""
         alpha, sigma = self.signal_and_noise(timesteps)
         return alpha * latents + sigma * noise
+
+    def denoising_weight(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
+        """What turns a squared error of the noise into one of what the network predicts.
+
+        1 for epsilon, 1 / alpha_t^2 for v and flow: training on Eqs. 4 and 5 with it is training
+        as the network itself was trained.
+        """
+        alpha, _ = self.signal_and_noise(timesteps)
+        if self.predicts == "epsilon":
+            return torch.ones_like(alpha)
+        return alpha.clamp_min(1e-3).square().reciprocal()
 
     def predict_guided(self, *requests: Guided) -> tuple[Float[Tensor, "B C h w"], ...]:
         """Scores several requests, each with its own guidance, in one forward pass.
@@ -146,21 +190,24 @@ class Prior(nn.Module, ABC):
         parts: list[NoisyRows] = []
         for request in requests:
             parts.append(request.rows)
-            if request.guidance_scale != 1.0:
+            texts = [repelled.text for repelled in request.repelled]
+            if request.guidance_scale != 1.0 or texts:
                 if request.negative is None:
                     raise ValueError(
                         f"guidance_scale {request.guidance_scale} needs a negative prompt's "
                         "embedding: pass one, or set the scale to 1"
                     )
-                text = request.negative.expand_as(request.rows.text)
-                parts.append(request.rows._replace(text=text))
+                texts.insert(0, request.negative.expand_as(request.rows.text))
+            parts += [request.rows._replace(text=text) for text in texts]
         eps = self.predict_noise(join_rows(parts))
         noise = iter(torch.split(eps, [len(part.latents) for part in parts]))
         guided = []
         for request in requests:
             eps = next(noise)
-            if request.guidance_scale != 1.0:
-                eps = guide(next(noise), eps, request.guidance_scale)
+            if request.guidance_scale != 1.0 or request.repelled:
+                uncond = next(noise)
+                repelled = [(next(noise), each.weight) for each in request.repelled]
+                eps = guide(uncond, repel(uncond, eps, repelled), request.guidance_scale)
             guided.append(eps)
         return tuple(guided)
 
@@ -176,6 +223,8 @@ class Prior(nn.Module, ABC):
     ) -> Float[Tensor, "B 3 H W"]:
         """Samples pictures with deterministic DDIM (Song et al., 2020a).
 
+        On a rectified flow this is Euler's method.
+
         Args:
             text: Text embeddings, one picture each.
             guidance_scale: Classifier-free guidance.
@@ -187,25 +236,27 @@ class Prior(nn.Module, ABC):
         Returns:
             Pictures in [0, 1].
         """
-        device, dtype = self.alphas_cumprod.device, self.alphas_cumprod.dtype
         num = text.shape[0]
         if negative is None and guidance_scale != 1.0:
             negative = self.encode_prompts([""])
         latents = torch.randn(
             (num, *self.latent_shape),
             generator=generator,
-            device=generator.device if generator is not None else device,
-            dtype=dtype,
-        ).to(device)
+            device=generator.device if generator is not None else self.device,
+            dtype=self.alphas.dtype,
+        ).to(self.device)
         # Index -1, one step below timestep 0, is the clean picture.
-        alpha_bars = torch.cat([self.alphas_cumprod, self.alphas_cumprod.new_ones(1)])
-        times = torch.linspace(self.num_train_timesteps - 1, -1, num_steps + 1).round().long()
+        alphas = torch.cat([self.alphas, self.alphas.new_ones(1)])
+        sigmas = torch.cat([self.sigmas, self.sigmas.new_zeros(1)])
+        # Where nothing of the picture is left the noise says nothing of it: start just below.
+        first = int(self.alphas.nonzero()[-1])
+        times = torch.linspace(first, -1, num_steps + 1).round().long()
         for now, after in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
-            timesteps = torch.full((num,), now, device=device)
+            timesteps = torch.full((num,), now, device=self.device)
             rows = NoisyRows(latents, timesteps, text, (adapter,) * num)
             (eps,) = self.predict_guided(Guided(rows, guidance_scale, negative))
-            clean = (latents - (1.0 - alpha_bars[now]).sqrt() * eps) / alpha_bars[now].sqrt()
-            latents = alpha_bars[after].sqrt() * clean + (1.0 - alpha_bars[after]).sqrt() * eps
+            clean = (latents - sigmas[now] * eps) / alphas[now]
+            latents = alphas[after] * clean + sigmas[after] * eps
         return self.decode_latents(latents)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from redream.priors.base import Prior
+from redream.priors.diffusion import from_alphas_cumprod
 from redream.types import NoisyRows
 
 
@@ -37,7 +38,8 @@ class GaussianPrior(Prior):
     ) -> None:
         dtype = torch.float64 if double else torch.float32
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, num_train_timesteps, dtype=torch.float64)
-        super().__init__((1.0 - betas.square()).cumprod(0).to(dtype), image_size)
+        alphas_cumprod = (1.0 - betas.square()).cumprod(0).to(dtype)
+        super().__init__(from_alphas_cumprod(alphas_cumprod, "epsilon"), image_size)
         picture = torch.full((3, image_size, image_size), mean, dtype=dtype)
         self.register_buffer("mean", picture, persistent=False)
         self.std = std

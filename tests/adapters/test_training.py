@@ -52,7 +52,7 @@ class Stage:
                     self.rows("zeta", self.latents, prompt, self.zeta.embed_cameras(self.cameras))
                 ),
             )
-        weight = score_weight("sigma_squared", self.prior.alphas_cumprod, self.timesteps)
+        weight = score_weight("sigma_squared", *self.prior.signal_and_noise(self.timesteps))
         return guidance_loss(self.latents, vsd_gradient(eps, eps_zeta, weight))
 
     def variational(self):

@@ -73,11 +73,11 @@ def test_each_hat_equals_peft_with_that_adapter_alone(adapted):
     rows = rows_of(prior, ("omega", "zeta", "__base__"))
     mixed = prior.predict_noise(rows)
     for index, name in enumerate(("omega", "zeta")):
-        prior.unet.set_adapter(name)
-        alone = prior.unet(rows.latents, rows.timesteps, rows.text).sample[index]
+        prior.family.denoiser.set_adapter(name)
+        alone = prior.family.denoiser(rows.latents, rows.timesteps, rows.text).sample[index]
         assert torch.allclose(mixed[index], alone, atol=1e-5)
-    prior.unet.disable_adapters()
-    alone = prior.unet(rows.latents, rows.timesteps, rows.text).sample[2]
+    prior.family.denoiser.disable_adapters()
+    alone = prior.family.denoiser(rows.latents, rows.timesteps, rows.text).sample[2]
     assert torch.allclose(mixed[2], alone, atol=1e-5)
 
 
@@ -130,7 +130,7 @@ def test_noise_agrees_with_the_schedulers_conversion(sd_folders, prediction_type
     noise = prior.predict_noise(rows)
     alpha, sigma = prior.signal_and_noise(rows.timesteps)
     clean = (rows.latents - sigma * noise) / alpha
-    raw = prior.unet(rows.latents, rows.timesteps, rows.text).sample
+    raw = prior.family.denoiser(rows.latents, rows.timesteps, rows.text).sample
     for index, timestep in enumerate(rows.timesteps):
         step = scheduler.step(raw[index], timestep, rows.latents[index])
         assert torch.allclose(clean[index], step.pred_original_sample, atol=2e-4, rtol=1e-4)
@@ -168,9 +168,11 @@ def test_guidance_and_the_rows_it_spares(prior, monkeypatch):
     uncond = prior.predict_noise(rows._replace(text=negative.expand(2, -1, -1)))
     cond = prior.predict_noise(rows)
     counts = []
-    plain = prior.unet.forward
+    plain = prior.family.denoiser.forward
     monkeypatch.setattr(
-        prior.unet, "forward", lambda x, *a, **k: (counts.append(len(x)), plain(x, *a, **k))[1]
+        prior.family.denoiser,
+        "forward",
+        lambda x, *a, **k: (counts.append(len(x)), plain(x, *a, **k))[1],
     )
     guided, unguided = prior.predict_guided(Guided(rows, 4.0, negative), Guided(rows, 1.0))
     assert counts == [6]
@@ -186,9 +188,9 @@ def test_images_and_latents(prior):
     assert latents.shape == (2, *prior.latent_shape)
     latents.square().sum().backward()
     assert images.grad.abs().sum() > 0
-    posterior = prior.vae.encode(torch.zeros(1, 3, 16, 16)).latent_dist
+    posterior = prior.family.vae.encode(torch.zeros(1, 3, 16, 16)).latent_dist
     grey = torch.full((1, 3, 16, 16), 0.5)
-    scale = prior.vae.config.scaling_factor
+    scale = prior.family.vae.config.scaling_factor
     assert torch.allclose(prior.encode_images(grey), posterior.mean * scale)
     noisy = prior.encode_images(grey, torch.Generator().manual_seed(0))
     expected = posterior.sample(torch.Generator().manual_seed(0)) * scale
@@ -198,7 +200,7 @@ def test_images_and_latents(prior):
 
 
 def test_prompts_agree_with_the_text_encoder(prior):
-    encoder = prior.prompt_encoder
+    encoder = prior.family.encoders[0]
     prompts = ["a striped dog", "corgi"]
     ids = encoder.tokenizer(
         prompts, padding="max_length", max_length=16, truncation=True, return_tensors="pt"

@@ -8,6 +8,7 @@ import pytest
 import redream_sentence
 from redream_sentence import SentenceRetriever
 
+from redream.retrieval import AssetFilter
 from redream.testing import ASSETS, RetrieverContract, index_captions
 
 CAPTIONS = Path(__file__).parents[4] / "shared" / "objaverse" / "captions.csv"

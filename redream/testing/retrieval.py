@@ -1,14 +1,4 @@
-"""Contracts that plugin authors inherit in their tests, each check a documented promise.
-
-    from redream.testing import RetrieverContract
-
-    class TestMyRetriever(RetrieverContract):
-        @pytest.fixture
-        def retriever(self, index):
-            return MyRetriever(index)
-
-Needs pytest. Nothing is downloaded and nothing rendered.
-"""
+"""Contracts of retrievers and stores, and a small index to hold retrievers to them."""
 
 import importlib
 import json

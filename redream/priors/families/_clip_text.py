@@ -1,20 +1,34 @@
-"""Prompts to text embeddings, with learned tokens before the prompt."""
+"""Prompts to CLIP's embeddings, with learned tokens before the prompt."""
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class PromptEncoder(nn.Module):
+class Encoded(NamedTuple):
+    """What the families read of CLIP.
+
+    Attributes:
+        last: The last hidden state, normalised.
+        penultimate: The last hidden state but one.
+        pooled: The hidden state at the end of the prompt, projected where CLIP does so.
+    """
+
+    last: Float[Tensor, "B L D"]
+    penultimate: Float[Tensor, "B L D"]
+    pooled: Float[Tensor, "B P"]
+
+
+class ClipText(nn.Module):
     """A frozen CLIP text encoder that accepts token embeddings before a prompt's tokens.
 
     Args:
         tokenizer: A ``CLIPTokenizer``.
-        text_encoder: A ``CLIPTextModel``.
+        text_encoder: A ``CLIPTextModel`` or ``CLIPTextModelWithProjection``.
     """
 
     def __init__(self, tokenizer: Any, text_encoder: Any) -> None:  # noqa: ANN401
@@ -27,9 +41,14 @@ class PromptEncoder(nn.Module):
         self._embedding = text_encoder.get_input_embeddings()
         self._embedding.register_forward_hook(self._put_prefixes)
 
+    @property
+    def width(self) -> int:
+        """Width of a token's embedding."""
+        return int(self._embedding.weight.shape[1])
+
     def forward(
         self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None = None
-    ) -> Float[Tensor, "B L D"]:
+    ) -> Encoded:
         """Encodes prompts as ``[BOS, prefix, prompt, EOS, padding]``.
 
         Args:
@@ -37,7 +56,7 @@ class PromptEncoder(nn.Module):
             prefixes: Token embeddings put before each prompt.
 
         Returns:
-            The last hidden state.
+            The embeddings.
 
         Raises:
             ValueError: If the prefixes are not one a prompt, or leave no room for it.
@@ -55,10 +74,12 @@ class PromptEncoder(nn.Module):
         ids = torch.tensor([self._token_ids(prompt, num_prefix) for prompt in prompts])
         self._prefixes = prefixes
         try:
-            hidden: Tensor = self.text_encoder(ids.to(self._embedding.weight.device))[0]
+            ids = ids.to(self._embedding.weight.device)
+            output = self.text_encoder(ids, output_hidden_states=True)
         finally:
             self._prefixes = None
-        return hidden
+        pooled = output.text_embeds if "text_embeds" in output else output.pooler_output
+        return Encoded(output.last_hidden_state, output.hidden_states[-2], pooled)
 
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
         """The token embeddings of some words, without those that begin and end a prompt."""

@@ -1,0 +1,89 @@
+"""How a prior's noise grows, and what its network was trained to predict."""
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Predicts = Literal["epsilon", "v_prediction", "flow"]
+
+
+class Diffusion(NamedTuple):
+    """The forward process x_t = alpha_t x_0 + sigma_t eps, and how the network answers.
+
+    Attributes:
+        alphas: alpha_t of every training timestep, the share of the picture.
+        sigmas: sigma_t of every training timestep, the share of the noise.
+        times: What the network is told of each timestep.
+        predicts: ``epsilon``: the noise; ``v_prediction``: alpha_t eps - sigma_t x_0 (Salimans
+            and Ho, 2022); ``flow``: eps - x_0 along the straight path alpha_t = 1 - sigma_t
+            (rectified flow, Liu et al., 2022).
+    """
+
+    alphas: Float[Tensor, " T"]
+    sigmas: Float[Tensor, " T"]
+    times: Float[Tensor, " T"]
+    predicts: Predicts
+
+
+def noise_of(
+    predicts: Predicts,
+    output: Float[Tensor, "B C h w"],
+    noisy: Float[Tensor, "B C h w"],
+    alpha: Float[Tensor, "B 1 1 1"],
+    sigma: Float[Tensor, "B 1 1 1"],
+) -> Float[Tensor, "B C h w"]:
+    """The noise that a network's answer amounts to.
+
+    Args:
+        predicts: What the network was trained to predict.
+        output: Its answer.
+        noisy: x_t.
+        alpha: alpha_t of each row.
+        sigma: sigma_t of each row.
+
+    Returns:
+        eps, the same for every kind of network that knows the same pictures.
+    """
+    if predicts == "epsilon":
+        return output
+    if predicts == "v_prediction":  # from x_t = a x_0 + s eps, where a^2 + s^2 = 1
+        return alpha * output + sigma * noisy
+    return noisy + alpha * output  # from the same, where a + s = 1
+
+
+def from_alphas_cumprod(alphas_cumprod: Float[Tensor, " T"], predicts: Predicts) -> Diffusion:
+    """The variance-preserving process of DDPM (Ho et al., 2020).
+
+    Args:
+        alphas_cumprod: alpha_bar = alpha_t^2 of every training timestep.
+        predicts: What the network was trained to predict.
+
+    Returns:
+        The process, its timesteps told as they are counted.
+    """
+    times = torch.arange(len(alphas_cumprod))
+    return Diffusion(alphas_cumprod.sqrt(), (1.0 - alphas_cumprod).sqrt(), times, predicts)
+
+
+def from_ddpm_scheduler(scheduler: Any) -> Diffusion:  # noqa: ANN401  (diffusers')
+    """The process that a ``DDPMScheduler`` describes.
+
+    Raises:
+        ValueError: If its network predicts neither the noise nor v.
+    """
+    predicts = scheduler.config.prediction_type
+    if predicts not in ("epsilon", "v_prediction"):
+        raise ValueError(f"it predicts {predicts!r}: only epsilon and v_prediction are supported")
+    return from_alphas_cumprod(scheduler.alphas_cumprod, predicts)
+
+
+def from_flow_scheduler(scheduler: Any) -> Diffusion:  # noqa: ANN401  (diffusers')
+    """The straight path that a ``FlowMatchEulerDiscreteScheduler`` describes, its shift included.
+
+    The path is kept as it is, alpha_t + sigma_t = 1: rescaling it to preserve variance would
+    change neither eps nor, as :func:`redream.schedules.score_weight` reads it, w(t).
+    """
+    sigmas = scheduler.sigmas.flip(0)  # it counts from noise to picture
+    return Diffusion(1.0 - sigmas, sigmas, scheduler.timesteps.flip(0), "flow")

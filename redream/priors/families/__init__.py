@@ -1,0 +1,6 @@
+"""Families of latent diffusion models in diffusers' format, one file each."""
+
+from redream.priors.families.base import Family
+from redream.priors.families.loading import load_family
+
+__all__ = ["Family", "load_family"]

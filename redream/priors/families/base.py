@@ -1,0 +1,115 @@
+"""What differs between the families of latent diffusion models."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from redream.priors.diffusion import Diffusion
+
+Loader = Callable[..., Any]
+"""``load(Class, "subfolder")`` reads a part of a model with its own library."""
+
+
+class Family(nn.Module, ABC):
+    """The parts of a model, and how its denoiser is asked.
+
+    Attributes:
+        component: The denoiser's name in a pipeline and in LoRA files.
+        parts: The folders that a model of this family must have.
+        optional_parts: Those that it may have.
+        vae: The autoencoder of pictures.
+        denoiser: The network that all adapters share.
+        diffusion: Its forward process and what it predicts.
+    """
+
+    component: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]
+    optional_parts: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, vae: nn.Module, denoiser: nn.Module, diffusion: Diffusion) -> None:
+        super().__init__()
+        self.vae: Any = vae
+        self.denoiser: Any = denoiser
+        self.diffusion = diffusion
+        self.encoders = nn.ModuleList()
+
+    @classmethod
+    @abstractmethod
+    def load(cls, load: Loader, index: dict[str, Any]) -> Self:
+        """Reads the parts.
+
+        Args:
+            load: Reads one part.
+            index: The model's ``model_index.json``.
+        """
+
+    @abstractmethod
+    def pipeline(self) -> Any:  # noqa: ANN401  (diffusers')
+        """The parts in diffusers' own pipeline, which reads its users' LoRAs."""
+
+    @property
+    @abstractmethod
+    def time_embedding(self) -> nn.Module:
+        """The layer whose output conditions the denoiser on time, one vector a row."""
+
+    @property
+    @abstractmethod
+    def time_embedding_dim(self) -> int:
+        """Width of that vector."""
+
+    @abstractmethod
+    def encode_prompts(
+        self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None
+    ) -> Float[Tensor, "B L D"]:
+        """Encodes prompts, each text encoder with its own part of the prefixes."""
+
+    @abstractmethod
+    def denoise(
+        self,
+        noisy: Float[Tensor, "B C h w"],
+        times: Float[Tensor, " B"],
+        text: Float[Tensor, "B L D"],
+        image_size: int,
+    ) -> Float[Tensor, "B C h w"]:
+        """The denoiser's raw answer, one row each."""
+
+    def embed_words(self, text: str) -> Float[Tensor, "P D"]:
+        """The token embeddings of some words, those of all text encoders side by side.
+
+        Where the encoders cut the words into tokens of different number, the shorter lists
+        repeat their last one.
+        """
+        words = [encoder.embed_words(text).float() for encoder in self.encoders]  # type: ignore[operator]
+        longest = max(len(tokens) for tokens in words)
+        padded = [torch.cat([w, w[-1:].expand(longest - len(w), -1)]) for w in words]
+        return torch.cat(padded, dim=-1)
+
+    def prefixes_of_encoders(
+        self, prefixes: Float[Tensor, "B P D"] | None
+    ) -> list[Float[Tensor, "B P D"] | None]:
+        """Each text encoder's own part of the prefixes."""
+        if prefixes is None:
+            return [None] * len(self.encoders)
+        return list(prefixes.split([int(e.width) for e in self.encoders], dim=-1))  # type: ignore[arg-type]
+
+
+def append_pooled(
+    tokens: Float[Tensor, "B L D"], pooled: Float[Tensor, "B P"]
+) -> Float[Tensor, "B M D"]:
+    """Puts a pooled embedding behind the tokens, in as many rows of their width as it needs."""
+    num = -(-pooled.shape[1] // tokens.shape[2])
+    rows = nn.functional.pad(pooled, (0, num * tokens.shape[2] - pooled.shape[1]))
+    return torch.cat([tokens, rows.view(len(rows), num, -1).to(tokens)], dim=1)
+
+
+def split_pooled(
+    text: Float[Tensor, "B M D"], pooled_dim: int
+) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B P"]]:
+    """Takes apart what :func:`append_pooled` joined."""
+    num = -(-pooled_dim // text.shape[2])
+    return text[:, :-num], text[:, -num:].flatten(1)[:, :pooled_dim]
