@@ -1,0 +1,1 @@
+"""DMTet for ReDream: signed distances on a tetrahedral grid, through kaolin where it is there."""
