@@ -165,7 +165,7 @@ def _shown(
     nearest = candidates.depth * in_camera.norm(dim=-1) * (1.0 - _HIDDEN)
     seen = depth.reshape(-1)
     crossings = candidates.crossings
-    shown = seen[crossings.near].isfinite() & (seen[crossings.far] > nearest)
+    shown: Tensor = seen[crossings.near].isfinite() & (seen[crossings.far] > nearest)
     rows = shown.nonzero()[:, 0]
     c2w = cameras.c2w[candidates.view[rows]]
     directions = torch.einsum("nij,nj->ni", c2w[:, :3, :3], in_camera[rows])
