@@ -1,8 +1,8 @@
 """Signed distance from points to a triangle mesh, on CPU and CUDA from one source.
 
-The sign is that of the generalised winding number (Jacobson et al., 2013; approximated in Warp as by
-Barill et al., 2018), so that meshes with holes, with parts inside one another or of single faces have
-an inside, too.
+The sign is that of the generalised winding number (Jacobson et al., 2013; approximated in Warp as
+by Barill et al., 2018), so that meshes with holes, with parts inside one another or of single faces
+have an inside, too.
 """
 
 import math

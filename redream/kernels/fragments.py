@@ -4,7 +4,6 @@ Which triangle is seen has no gradient. Where on it the ray lands has: the ray s
 triangle moves, so that points, depths and barycentric weights are functions of the vertices.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,11 +13,6 @@ from torch import Tensor
 from redream.cameras import rays
 from redream.kernels.raycast import RayCaster
 from redream.types import Cameras
-
-Visibility = Callable[
-    [Float[Tensor, "V 3"], Int[Tensor, "F 3"], Cameras, int, int], Int[Tensor, "B H W"]
-]
-"""Finds the triangle that each pixel's centre sees, -1 for none."""
 
 
 class Fragments(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from redream.cameras import rays
-from redream.kernels.fragments import Fragments, Visibility, cast_visibility, fragments
+from redream.kernels.fragments import Fragments, cast_visibility, fragments
 from redream.kernels.hash_grid import HashGrid
 from redream.kernels.outlines import Edges, find_edges
 from redream.kernels.raycast import RayCaster
@@ -47,9 +47,6 @@ class SurfaceRepresentation(Representation):
         mlp_lr: Learning rate of the perceptron.
         background_lr: Learning rate of the background.
     """
-
-    visibility: Visibility = staticmethod(cast_visibility)
-    """What finds the triangle that each pixel sees."""
 
     def __init__(
         self,
@@ -115,6 +112,17 @@ class SurfaceRepresentation(Representation):
             normal=opacity * normalize(normals, dim=1, eps=1e-8),
             penalties=self.penalties(vertices, faces, edges) if self.training else {},
         )
+
+    def visibility(
+        self,
+        vertices: Float[Tensor, "V 3"],
+        faces: Int[Tensor, "F 3"],
+        cameras: Cameras,
+        height: int,
+        width: int,
+    ) -> Int[Tensor, "B H W"]:
+        """The triangle that each pixel's centre sees, -1 for none; by ray casting here."""
+        return cast_visibility(vertices, faces, cameras, height, width)
 
     def penalties(
         self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], edges: Edges

@@ -136,7 +136,7 @@ class RepresentationContract:
         views = scene.render(turntable(1), _HEIGHT, _WIDTH)
         views.rgb.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        return scene, Views(*(part.detach() for part in views[:4]), penalties={})
+        return scene, views
 
 
 def _parameters(group: dict[str, object]) -> list[Tensor]:

@@ -47,13 +47,20 @@ class TetrahedralGrid:
         Returns:
             Indices into :meth:`vertices`, six rows a cell.
         """
-        x, y, z = (
-            cells.div(self.resolution**power, rounding_mode="floor") % self.resolution
-            for power in (2, 1, 0)
-        )
-        lowest = (x * self.side + y) * self.side + z
         paths = torch.tensor(_paths(self.side), device=cells.device)
-        return (lowest[:, None, None] + paths).view(-1, 4)
+        return (self._lowest(cells)[:, None, None] + paths).view(-1, 4)
+
+    def corners(self, cells: Int[Tensor, " M"]) -> Int[Tensor, "M 2 2 2"]:
+        """The vertices of some cells, indexed ``[cell, x, y, z]``."""
+        step = torch.arange(2, device=cells.device)
+        x, y, z = torch.meshgrid(step, step, step, indexing="ij")
+        return self._lowest(cells)[:, None, None, None] + (x * self.side + y) * self.side + z
+
+    def border(self, device: torch.device | str = "cpu") -> Bool[Tensor, " N"]:
+        """Which vertices lie on the faces of the box."""
+        outer = torch.ones((self.side,) * 3, dtype=torch.bool, device=device)
+        outer[1:-1, 1:-1, 1:-1] = False
+        return outer.view(-1)
 
     def all_cells(self, device: torch.device | str = "cpu") -> Int[Tensor, " M"]:
         """The numbers of all cells."""
@@ -78,6 +85,14 @@ class TetrahedralGrid:
             low, high = (every.narrow(axis, start, self.resolution) for start in (0, 1))
             every = low & high
         return (some & ~every).view(-1).nonzero()[:, 0]
+
+    def _lowest(self, cells: Int[Tensor, " M"]) -> Int[Tensor, " M"]:
+        """The vertex of each cell where x, y and z are lowest."""
+        x, y, z = (
+            cells.div(self.resolution**power, rounding_mode="floor") % self.resolution
+            for power in (2, 1, 0)
+        )
+        return (x * self.side + y) * self.side + z
 
 
 def _paths(side: int) -> list[list[int]]:
