@@ -78,7 +78,8 @@ def _surface(
     except ValueError as error:
         if not isinstance(scene, NeRF) or scene.surface_density is None:
             raise ValueError(f"cannot start from {path}: {error}") from error
-        warnings.warn(f"{path}: {error}; going on with half of what is seen", stacklevel=2)
+        going_on = "going on with half of the density at which rays stop"
+        warnings.warn(f"{path}: {error}; {going_on}", RuntimeWarning, stacklevel=2)
         scene.surface_density = None
         return _surface(scene, path, resolution)
     return vertices.detach().cpu(), faces.cpu()

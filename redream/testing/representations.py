@@ -62,7 +62,7 @@ class RepresentationContract:
             assert penalty.isfinite(), name
         picture = views.over(scene.background(cameras, _HEIGHT, _WIDTH))
         slope = torch.linspace(0.5, 1.0, _WIDTH)
-        (picture * slope).sum().backward()  # type: ignore[no-untyped-call]
+        (picture * slope).sum().backward()
         for group in scene.parameter_groups():
             gradients = [p.grad for p in _parameters(group) if p.grad is not None]
             assert gradients, f"nothing reaches the group {group['name']}"
@@ -134,7 +134,7 @@ class RepresentationContract:
         optimizer = torch.optim.SGD(scene.parameter_groups(), lr=1e-4)
         scene.update(0)
         views = scene.render(turntable(1), _HEIGHT, _WIDTH)
-        views.rgb.sum().backward()  # type: ignore[no-untyped-call]
+        views.rgb.sum().backward()
         optimizer.step()
         return scene, views
 
