@@ -110,6 +110,19 @@ class AssetRenderer:
             active = active[total[active, 3] < _OPAQUE]
         return total
 
+    def albedo(
+        self, face: Int[Tensor, " N"], barycentric: Float[Tensor, "N 3"]
+    ) -> Float[Tensor, "N 4"]:
+        """The surface's own RGBA colour at points on triangles, without light."""
+        material = self._face_materials[face]
+        color = torch.einsum("nk,nkc->nc", barycentric, self._colors[face])
+        color = color * self._factors[material]
+        for index, texture in enumerate(self._textures):
+            if texture is not None:
+                shown = material == index
+                color[shown] *= self._texels(texture, self._corner_uvs_at(face, barycentric, shown))
+        return color.clamp(0.0, 1.0)
+
     def _shade(
         self,
         face: Int[Tensor, " N"],
@@ -117,26 +130,18 @@ class AssetRenderer:
         directions: Float[Tensor, "N 3"],
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 1"], Float[Tensor, "N 3"]]:
         """Colour, alpha and unit normal of the surface at hits."""
-
-        def at_hit(corners: Float[Tensor, "F 3 C"]) -> Float[Tensor, "N C"]:
-            return torch.einsum("nk,nkc->nc", barycentric, corners[face])
-
-        material = self._face_materials[face]
-        color = at_hit(self._colors) * self._factors[material]
-        for index, texture in enumerate(self._textures):
-            if texture is not None:
-                shown = material == index
-                color[shown] *= self._texels(texture, self._corner_uvs_at(face, barycentric, shown))
+        color = self.albedo(face, barycentric)
         flat = self._face_normals[face]
-        normal = functional.normalize(at_hit(self._normals), dim=-1)
+        smooth = torch.einsum("nk,nkc->nc", barycentric, self._normals[face])
+        normal = functional.normalize(smooth, dim=-1)
         normal = torch.where(normal.norm(dim=-1, keepdim=True) > 0.5, normal, flat)
         normal = normal * torch.where((normal * flat).sum(-1, keepdim=True) < 0, -1.0, 1.0)
         normal = normal * torch.where((flat * directions).sum(-1, keepdim=True) > 0, -1.0, 1.0)
         above = torch.tensor([0.0, 0.6, 0.0], device=self.device)
         light = functional.normalize(above - directions, dim=-1)
         lit = self.ambient + self.diffuse * (normal * light).sum(-1, keepdim=True).clamp_min(0.0)
-        shade = torch.where(self._unlit[material][:, None], 1.0, lit)
-        return (color[:, :3] * shade).clamp(0.0, 1.0), color[:, 3:].clamp(0.0, 1.0), normal
+        shade = torch.where(self._unlit[self._face_materials[face]][:, None], 1.0, lit)
+        return (color[:, :3] * shade).clamp(0.0, 1.0), color[:, 3:], normal
 
     def _corner_uvs_at(
         self, face: Int[Tensor, " N"], barycentric: Float[Tensor, "N 3"], shown: Bool[Tensor, " N"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from redream.callbacks.turntable import device_of
 from redream.kernels.raycast import RayCaster
 from redream.representations.base import Representation
+from redream.representations.triangles import vertex_normals
 from redream.types import Material, TriangleMesh
 
 _PADDING = 4  # texels between charts, so that filtering and two mip levels never mix them
@@ -125,7 +126,7 @@ def textured_mesh(
     return TriangleMesh(
         vertices=vertices,
         faces=faces,
-        corner_normals=_vertex_normals(vertices, faces)[faces],
+        corner_normals=vertex_normals(vertices, faces)[faces],
         corner_uvs=atlas.uvs[atlas.faces],
         corner_colors=torch.ones(num_faces, 3, 4),
         face_materials=torch.zeros(num_faces, dtype=torch.long),
@@ -141,16 +142,3 @@ def _fill_gaps(
         ~covered.numpy(), return_distances=False, return_indices=True
     )
     return texture[torch.from_numpy(row).long(), torch.from_numpy(column).long()]
-
-
-def _vertex_normals(
-    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
-) -> Float[Tensor, "V 3"]:
-    """Unit normals, each the area-weighted mean over the faces around a vertex."""
-    a, b, c = vertices[faces].unbind(1)
-    area_normals = torch.linalg.cross(b - a, c - a)
-    summed = torch.zeros_like(vertices)
-    summed.index_add_(0, faces.reshape(-1), area_normals.repeat_interleave(3, dim=0))
-    up = torch.tensor([0.0, 1.0, 0.0])
-    length = summed.norm(dim=-1, keepdim=True)
-    return torch.where(length > 0, summed / length.clamp_min(1e-20), up)

@@ -13,6 +13,13 @@ Inherit one, say how to make yours, and run pytest::
 ``redream.testing.priors`` has those of priors and adapters. Nothing is downloaded.
 """
 
+from redream.testing.representations import RepresentationContract
 from redream.testing.retrieval import ASSETS, RetrieverContract, StoreContract, index_captions
 
-__all__ = ["ASSETS", "RetrieverContract", "StoreContract", "index_captions"]
+__all__ = [
+    "ASSETS",
+    "RepresentationContract",
+    "RetrieverContract",
+    "StoreContract",
+    "index_captions",
+]

@@ -1,0 +1,73 @@
+"""Takes one particle out of a run's checkpoint, without the rest of the run."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from redream.representations.base import Representation
+
+
+def load_particle(path: Path, number: int) -> Representation:
+    """Makes a particle again from a checkpoint and the ``config.yaml`` of its run.
+
+    Only classes that are already imported are made: those of ReDream and of installed plugins.
+
+    Args:
+        path: The ``.ckpt`` file, in its run's folder or a folder below it.
+        number: Which particle; taken modulo the number of particles.
+
+    Returns:
+        The particle, in evaluation mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: If the checkpoint or the config is missing.
+        ValueError: If they hold no particle; one line that names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+        numbers = {int(key.split(".")[1]) for key in state if key.startswith("particles.")}
+    except Exception as error:  # pickles fail in any way
+        raise ValueError(f"cannot read {path}: it is not a checkpoint of a run") from error
+    if not numbers:
+        raise ValueError(f"cannot start from {path}: it holds no particles")
+    prefix = f"particles.{number % (max(numbers) + 1)}."
+    particle = _make(path)
+    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    try:
+        particle.load_state_dict(own)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(
+            f"cannot start from {path}: its config.yaml is another's: {reason}"
+        ) from error
+    return particle.eval()
+
+
+def _make(path: Path) -> Representation:
+    """The representation that a checkpoint's run was configured with, untrained."""
+    places = [folder / "config.yaml" for folder in (path.parent, path.parent.parent)]
+    config = next((place for place in places if place.is_file()), None)
+    if config is None:
+        raise FileNotFoundError(f"{path} needs its run's config.yaml beside it or one folder above")
+    try:
+        made: dict[str, Any] = yaml.safe_load(config.read_text("utf-8"))["model"]["representation"]
+        name = str(made["class_path"]).rpartition(".")[2]
+        arguments = dict(made.get("init_args") or {})
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{config} says of no model.representation what it is") from error
+    known = {each.__name__: each for each in _subclasses(Representation)}
+    if name not in known:
+        raise ValueError(f"{config} wants the representation {name}, which is not installed")
+    arguments = {key: value for key, value in arguments.items() if key not in ("seed", "init_from")}
+    particle: Representation = known[name](**arguments)
+    return particle
+
+
+def _subclasses(parent: type[Any]) -> list[type[Any]]:
+    """All classes below one, itself excluded."""
+    children = parent.__subclasses__()
+    return children + [each for child in children for each in _subclasses(child)]

@@ -1,0 +1,118 @@
+"""A mesh of fixed topology with a learned texture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from redream.representations.start import read_start
+from redream.representations.surface import Shading, SurfaceRepresentation
+from redream.representations.triangles import sphere, weld
+from redream.types import key_generator
+
+
+class Mesh(SurfaceRepresentation):
+    """Triangles that stay what they are, with a colour field on them: the texture stage.
+
+    The vertices stay, too, unless ``vertex_lr`` lets them move. While ``training``, views carry the
+    penalties ``normal_consistency`` and ``laplacian``.
+
+    Args:
+        seed: Seed of the initial weights.
+        init_from: What to start from: another run's ``.ckpt`` file, or a ``.glb``, ``.gltf``,
+            ``.obj`` or ``.ply`` file. None starts from a sphere of radius 0.5.
+        init_particle: Which particle of a checkpoint; None takes ``seed`` modulo their number, so
+            that K particles start from K others.
+        init_resolution: Cells along each axis of the grid on which a particle's surface is found.
+        init_steps: Steps by which the colours are learned that the start has; 0 starts without.
+        num_levels: Levels of the colour field's hash grid.
+        log2_table_size: log2 of the most rows of a level.
+        base_resolution: Cells along each axis of the coarsest level.
+        max_resolution: Cells along each axis of the finest level.
+        hidden: Width of the hidden layers.
+        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or
+            ``normal``.
+        learn_background: Whether to learn a background by direction; white otherwise.
+        grid_lr: Learning rate of the hash grid.
+        mlp_lr: Learning rate of the perceptron.
+        background_lr: Learning rate of the background.
+        vertex_lr: Learning rate of the vertices; 0 keeps the geometry.
+
+    Raises:
+        FileNotFoundError: If there is no file to start from.
+        ValueError: If it cannot be read or has no surface.
+    """
+
+    faces: Tensor
+
+    def __init__(
+        self,
+        seed: int = 0,
+        init_from: str | None = None,
+        init_particle: int | None = None,
+        init_resolution: int = 96,
+        init_steps: int = 200,
+        num_levels: int = 8,
+        log2_table_size: int = 16,
+        base_resolution: int = 8,
+        max_resolution: int = 256,
+        hidden: int = 32,
+        shading: Shading = "color",
+        learn_background: bool = True,
+        grid_lr: float = 1e-2,
+        mlp_lr: float = 1e-3,
+        background_lr: float = 1e-3,
+        vertex_lr: float = 0.0,
+    ) -> None:
+        super().__init__(
+            key_generator(seed),
+            num_levels,
+            log2_table_size,
+            base_resolution,
+            max_resolution,
+            hidden,
+            shading,
+            learn_background,
+            grid_lr,
+            mlp_lr,
+            background_lr,
+        )
+        if init_from is None:
+            vertices, faces = sphere(0.5)
+        else:
+            chosen = seed if init_particle is None else init_particle
+            start = read_start(init_from, chosen, init_resolution, seed)
+            vertices, faces = weld(start.vertices, start.faces)
+            self.color_field.fit(start.points, start.colors, init_steps, key_generator(seed, 1))
+        self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
+        self.register_buffer("faces", faces)
+        self.vertex_lr = vertex_lr
+
+    def surface(self) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        """The triangles."""
+        return self.vertices, self.faces
+
+    def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        """The triangles; they need no grid, so ``resolution`` does not matter."""
+        return self.vertices.detach().clone(), self.faces.clone()
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Those of the colours and the background and, where they move, ``vertices``."""
+        groups = super().parameter_groups()
+        if self.vertex_lr > 0.0:
+            groups.append({"name": "vertices", "params": [self.vertices], "lr": self.vertex_lr})
+        return groups
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        """Takes over the number of vertices and faces: a checkpoint holds its own geometry."""
+        for name, own in (("vertices", self.vertices.data), ("faces", self.faces)):
+            loaded = state_dict.get(prefix + name)
+            if isinstance(loaded, Tensor) and loaded.shape != own.shape:
+                empty = torch.empty_like(loaded, dtype=own.dtype, device=own.device)
+                if name == "vertices":
+                    self.vertices.data = empty
+                else:
+                    self.faces = empty
+        super()._load_from_state_dict(state_dict, prefix, *args)

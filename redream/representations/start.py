@@ -1,0 +1,85 @@
+"""Where a surface can start from: another run's particle, or a 3D file."""
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from redream.assets import AssetRenderer, load_mesh
+from redream.representations.base import Representation
+from redream.representations.checkpoint import load_particle
+from redream.representations.nerf import NeRF
+from redream.representations.triangles import at_barycentric, sample_surface
+from redream.types import key_generator
+
+_NUM_SAMPLES = 2**16
+_RADIUS = 0.9  # of what is read from a file, as of every asset
+
+
+class Start(NamedTuple):
+    """A coloured surface inside the box [-1, 1]^3, on the CPU.
+
+    Attributes:
+        vertices: Positions.
+        faces: Corner indices, counter-clockwise seen from outside.
+        points: Points on the surface, uniform by area.
+        colors: Their colours in [0, 1].
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    points: Float[Tensor, "N 3"]
+    colors: Float[Tensor, "N 3"]
+
+
+def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> Start:
+    """Reads the surface that a representation starts from.
+
+    Args:
+        source: A ``.ckpt`` file, of which a particle's surface is taken, or a ``.glb``, ``.gltf``,
+            ``.obj`` or ``.ply`` file, normalised as every asset is.
+        particle: Which particle of a checkpoint, modulo their number.
+        resolution: Cells along each axis of the grid on which a particle's surface is found.
+        seed: Seed of the points.
+
+    Returns:
+        The surface.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read or has no surface.
+
+    Warns:
+        RuntimeWarning: If a NeRF has no surface at its ``surface_density``, naming a density that
+            has one; half of the density at which rays stop is taken instead.
+    """
+    path, generator = Path(source), key_generator(seed)
+    if path.suffix.lower() == ".ckpt":
+        scene = load_particle(path, particle)
+        vertices, faces = _surface(scene, path, resolution)
+        face, barycentric = sample_surface(vertices, faces, _NUM_SAMPLES, generator)
+        points = at_barycentric(vertices, faces, face, barycentric)
+        return Start(vertices, faces, points, scene.colors(points))
+    mesh = load_mesh(path, _RADIUS)
+    faces = mesh.faces.long()
+    face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, generator)
+    points = at_barycentric(mesh.vertices, faces, face, barycentric)
+    return Start(mesh.vertices, faces, points, AssetRenderer(mesh).albedo(face, barycentric)[:, :3])
+
+
+def _surface(
+    scene: Representation, path: Path, resolution: int
+) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+    """A particle's surface, at another density where there is none at its own."""
+    try:
+        vertices, faces = scene.extract_surface(resolution)
+    except ValueError as error:
+        if not isinstance(scene, NeRF) or scene.surface_density is None:
+            raise ValueError(f"cannot start from {path}: {error}") from error
+        going_on = "going on with half of the density at which rays stop"
+        warnings.warn(f"{path}: {error}; {going_on}", RuntimeWarning, stacklevel=2)
+        scene.surface_density = None
+        return _surface(scene, path, resolution)
+    return vertices.detach().cpu(), faces.cpu()
