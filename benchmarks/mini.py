@@ -1,8 +1,9 @@
 """Measures the embedded world and the default run on it, and writes docs/mini.md.
 
-``python benchmarks/mini.py floors`` measures the prior, orientation and adaptation;
+``python benchmarks/mini.py prior`` measures the prior, its judges and orientation;
+``python benchmarks/mini.py adaptation`` measures what adaptation teaches, for 12 prompts;
 ``python benchmarks/mini.py objects`` makes 12 objects (finished ones are kept, so it resumes);
-``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all three.
+``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all of it.
 """
 
 import argparse
@@ -34,8 +35,11 @@ PROMPTS = (
 """None is in the library, which is of clay; the first eight were held out of all training."""
 
 
-def floors(work: Path, guidance_scale: float = 4.0) -> None:
-    """Measures what the prior, the CLIPs and the adapter can do."""
+GUIDANCE_SCALE = 4.0
+
+
+def measure_prior(work: Path, guidance_scale: float = GUIDANCE_SCALE) -> None:
+    """Measures what the prior and the CLIPs can do."""
     from redream.mini.floors import describe, obeys_back, recognise, sample_pictures
     from redream.mini.prepare import embedded_world
     from redream.mini.view_classifier import ViewClassifier
@@ -59,8 +63,18 @@ def floors(work: Path, guidance_scale: float = 4.0) -> None:
     )
     result["raw_back"] = {"obeys": obeys_back(judge, pictures), "num": len(pairs)}
     result["orientation"] = _orientation(Encoder(str(world.retrieval_clip)))
-    result["adapted"] = _adaptation(evaluator, judge, guidance_scale)
-    _write(work / "floors.json", result)
+    _write(work / "prior.json", result)
+
+
+def measure_adaptation(work: Path) -> None:
+    """Measures what adapters of 12 prompts can do."""
+    from redream.mini.prepare import embedded_world
+    from redream.mini.view_classifier import ViewClassifier
+    from redream.retrieval import Encoder
+
+    judge = ViewClassifier.load(_judge_weights(work))
+    evaluator = Encoder(str(embedded_world().evaluation_clip))
+    _write(work / "adaptation.json", _adaptation(evaluator, judge, GUIDANCE_SCALE))
 
 
 def _judge_weights(work: Path) -> Path:
@@ -200,18 +214,21 @@ def objects(work: Path, extra: list[str]) -> None:
 def table(work: Path, out: Path) -> None:
     """Writes the Markdown page of what was measured."""
     lines = ["# The embedded world, measured", "", "Made by `python benchmarks/mini.py`.", ""]
-    if (work / "floors.json").is_file():
-        lines += _floor_lines(json.loads((work / "floors.json").read_text()))
+    if (work / "prior.json").is_file():
+        lines += _prior_lines(json.loads((work / "prior.json").read_text()))
+    if (work / "adaptation.json").is_file():
+        lines += _adaptation_lines(json.loads((work / "adaptation.json").read_text()))
     lines += _object_lines(work)
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _floor_lines(floor: dict[str, Any]) -> list[str]:
-    def percent(share: float) -> str:
-        return f"{100 * share:.0f}%"
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
 
+
+def _prior_lines(floor: dict[str, Any]) -> list[str]:
+    percent = _percent
     seen, held, found = floor["seen"], floor["held_out"], floor["orientation"]
-    raw, adapted = floor["adapted"]["raw"], floor["adapted"]["adapted"]
     ceilings = {name: floor["ceilings"][name] for name in ("renders", "restored")}
     rows = [
         *(
@@ -231,6 +248,16 @@ def _floor_lines(floor: dict[str, Any]) -> list[str]:
             f"{percent(found['rate'])} [{percent(found['low'])}, {percent(found['high'])}]",
             "90%",
         ),
+    ]
+    head = [f"## The prior (guidance scale {floor['guidance_scale']:g})", ""]
+    head += ["| measure | value | floor |", "|---|---|---|"]
+    return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _adaptation_lines(floor: dict[str, Any]) -> list[str]:
+    percent = _percent
+    raw, adapted = floor["raw"], floor["adapted"]
+    rows = [
         ('adapted prior obeys "back view"', percent(adapted["back"]), "80%"),
         (
             "category, adapted against raw",
@@ -243,7 +270,7 @@ def _floor_lines(floor: dict[str, Any]) -> list[str]:
             "within 5 points",
         ),
     ]
-    head = [f"## The prior (guidance scale {floor['guidance_scale']:g})", ""]
+    head = ["## Adaptation (Eq. 5 alone, one adapter for each of 12 prompts)", ""]
     head += ["| measure | value | floor |", "|---|---|---|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -327,12 +354,14 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["floors", "objects", "table"])
+    parser.add_argument("part", nargs="?", choices=["prior", "adaptation", "objects", "table"])
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"))
     parser.add_argument("--out", type=Path, default=Path("docs/mini.md"))
     arguments, extra = parser.parse_known_args()
-    if arguments.part in (None, "floors"):
-        floors(arguments.work)
+    if arguments.part in (None, "prior"):
+        measure_prior(arguments.work)
+    if arguments.part in (None, "adaptation"):
+        measure_adaptation(arguments.work)
     if arguments.part in (None, "objects"):
         objects(arguments.work, extra)
     table(arguments.work, arguments.out)

@@ -36,7 +36,8 @@ def main() -> None:
         command = [sys.executable, "-m", f"redream.mini.{recipe}", *options]
         subprocess.run([*command, "--out", str(out / name), "--work", str(folder)], check=True)
     if out == WEIGHTS and _MEASURE.is_file():
-        subprocess.run([sys.executable, str(_MEASURE), "floors"], check=True)
+        for part in ("prior", "adaptation"):
+            subprocess.run([sys.executable, str(_MEASURE), part], check=True)
 
 
 if __name__ == "__main__":
