@@ -50,10 +50,10 @@ def run(tmp_path, *more):
 def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys):
     status, out = run(tmp_path, "--json", "-k", "2")
     assert status == 0
-    known = {"scores": {"text": 0.5, "image": 0.25}, "license": "cc0", "author": "unknown"}
+    known = {"scores": {"text": 0.5, "image": 0.25}, "license": "cc0"}
     assert json.loads(capsys.readouterr().out) == [
-        {"uid": "ball", "caption": "a ball", "source": "", **known},
-        {"uid": "box", "caption": "a box", "source": "", **known},
+        {"uid": "ball", "caption": "a ball", **known},
+        {"uid": "box", "caption": "a box", **known},
     ]
     with Image.open(out) as sheet:
         assert sheet.size[0] == 8 * 128

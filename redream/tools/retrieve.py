@@ -78,8 +78,8 @@ def picture_rows(
 
 
 def as_json(assets: Sequence[Asset]) -> str:
-    """The assets as a JSON list of objects, best first."""
-    keys = ("uid", "caption", "scores", "license", "author", "source")
+    """The assets as a JSON list of objects with uid, caption, scores and license, best first."""
+    keys = ("uid", "caption", "scores", "license")
     return json.dumps([{key: getattr(asset, key) for key in keys} for asset in assets], indent=2)
 
 
