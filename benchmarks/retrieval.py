@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--quick", action="store_true", help="25,000 rows of 128 dimensions")
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
+    parser.add_argument("--report", type=Path, help="what --json printed, instead of measuring")
     parser.add_argument("--page", type=Path, help="write a page of Markdown, docs/retrieval.md")
     parser.add_argument(
         "--hnsw-up-to", type=int, default=100_000, help="rows up to which HNSW is built"
@@ -44,6 +45,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rows, options.dimension, options.queries = [25_000], 128, 50
+    report = json.loads(options.report.read_text()) if options.report else run(options)
+    if options.page:
+        options.page.write_text(as_page(report), encoding="utf-8")
+    print(json.dumps(report, indent=2) if options.json else as_page(report))
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures everything that the command line asks for."""
     results: list[dict[str, Any]] = []
     if CAPTIONS.is_file():
         with tempfile.TemporaryDirectory() as folder:
@@ -52,15 +61,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             data = clustered_vectors(rows, options.dimension, options.queries)
             results += measure("clustered", Path(folder), data, options)
-    report = {
+    return {
         "command": command(),
         "machine": machine(),
         "hnsw_up_to": options.hnsw_up_to,
         "results": results,
     }
-    if options.page:
-        options.page.write_text(as_page(report), encoding="utf-8")
-    print(json.dumps(report, indent=2) if options.json else as_page(report))
 
 
 def measure(
