@@ -14,7 +14,7 @@ from redream.representations.nerf import NeRF
 from redream.representations.triangles import at_barycentric, sample_surface
 from redream.types import key_generator
 
-_NUM_SAMPLES = 2**16
+_NUM_SAMPLES = 2**17
 _RADIUS = 0.9  # of what is read from a file, as of every asset
 
 
@@ -66,7 +66,8 @@ def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> St
     faces = mesh.faces.long()
     face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, generator)
     points = at_barycentric(mesh.vertices, faces, face, barycentric)
-    return Start(mesh.vertices, faces, points, AssetRenderer(mesh).albedo(face, barycentric)[:, :3])
+    colors = AssetRenderer(mesh).albedo(face, barycentric)[:, :3]
+    return Start(mesh.vertices, faces, points, colors)
 
 
 def _surface(

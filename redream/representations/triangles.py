@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from redream.kernels.outlines import find_edges
+
 
 def area_normals(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "F 3"]:
     """Normals of faces, twice as long as the face is large."""
@@ -46,6 +48,21 @@ def weld(
     joined = joined[(a != b) & (b != c) & (c != a)]
     used, compact = torch.unique(joined, return_inverse=True)
     return unique[used], compact.view(-1, 3)
+
+
+def is_closed(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], min_share: float = 0.99
+) -> bool:
+    """Whether a surface bounds a volume: nearly all edges, once welded, have two faces.
+
+    Args:
+        vertices: Positions.
+        faces: Corner indices.
+        min_share: Share of the edges that must have two faces.
+    """
+    edges = find_edges(weld(vertices, faces)[1])
+    num_faces = torch.bincount(edges.edge, minlength=len(edges.corners))
+    return bool((num_faces == 2).double().mean() >= min_share)
 
 
 def sample_surface(

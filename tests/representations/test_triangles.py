@@ -10,6 +10,7 @@ from redream.representations.surface_regularizers import laplacian, normal_consi
 from redream.representations.triangles import (
     area_normals,
     at_barycentric,
+    is_closed,
     sample_surface,
     sphere,
     vertex_normals,
@@ -35,6 +36,14 @@ def test_welding_undoes_splitting_and_drops_what_has_no_area():
     found, found_faces = weld(split, split_faces)
     assert len(found) == len(vertices)
     torch.testing.assert_close(found[found_faces], vertices[faces])
+
+
+def test_a_surface_is_closed_where_its_edges_have_two_faces():
+    vertices, faces = sphere(0.5, 2)
+    split, split_faces = vertices[faces].view(-1, 3), torch.arange(3 * len(faces)).view(-1, 3)
+    assert is_closed(split, split_faces)
+    assert not is_closed(vertices, faces[: len(faces) // 2])
+    assert is_closed(vertices, faces[1:], min_share=0.98)
 
 
 def test_samples_are_uniform_by_area():

@@ -13,10 +13,12 @@ from redream.representations import SurfaceRepresentation
 from redream.representations.isosurface import keep_large_components
 from redream.representations.start import read_start
 from redream.representations.surface import Shading
+from redream.representations.triangles import is_closed
 from redream.types import Cameras, key_generator
 from redream_kaolin.door import install_line, kaolin_surface, kaolin_visibility, open_door
 from redream_kaolin.grid import TetrahedralGrid
 from redream_kaolin.marching import marching_tetrahedra
+from redream_kaolin.sheets import sheet_distance
 
 _SEEN_SHARE = 1e-3  # of the vertices is inside where nothing is at a signed distance of 0
 
@@ -33,7 +35,8 @@ class DMTet(SurfaceRepresentation):
         seed: Seed of the initial weights.
         resolution: Cells along each axis of the grid, 32 to 256 as a rule.
         init_from: What to start from: another run's ``.ckpt`` file, or a ``.glb``, ``.gltf``,
-            ``.obj`` or ``.ply`` file. None starts from a sphere.
+            ``.obj`` or ``.ply`` file. None starts from a sphere. Sheets without a volume become
+            1.7 cells thick.
         init_particle: Which particle of a checkpoint; None takes ``seed`` modulo their number, so
             that K particles start from K others.
         init_radius: Radius of the sphere that it starts from otherwise.
@@ -117,6 +120,10 @@ class DMTet(SurfaceRepresentation):
             chosen = seed if init_particle is None else init_particle
             start = read_start(init_from, chosen, resolution, seed)
             sdf = signed_distance(start.vertices, start.faces, self.points)
+            if not is_closed(start.vertices, start.faces):
+                cell, generator = 2.0 / resolution, key_generator(seed, 2)
+                sheets = sheet_distance(start.vertices, start.faces, self.points, cell, generator)
+                sdf = torch.maximum(sdf, sheets)
             self.color_field.fit(start.points, start.colors, init_steps, key_generator(seed, 1))
         self.sdf = nn.Parameter(sdf)
         self.offsets = nn.Parameter(torch.zeros_like(self.points), requires_grad=offset_lr > 0.0)

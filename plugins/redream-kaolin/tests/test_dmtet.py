@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from redream_kaolin import DMTet
+from redream_kaolin.grid import TetrahedralGrid
+from redream_kaolin.sheets import sheet_distance
 
 from redream.cameras import sample_cameras, turntable
 from redream.representations import Mesh
@@ -49,6 +51,24 @@ def test_it_starts_from_a_file_with_its_shape_and_colours(tmp_path):
     assert (scene.colors(found) - expected).abs().mean() < 0.05
     with pytest.raises(FileNotFoundError, match="nothing.glb"):
         DMTet(resolution=4, init_from=str(tmp_path / "nothing.glb"))
+
+
+def test_sheets_become_as_thick_as_the_grid_can_see_and_solids_stay():
+    ball, faces = sphere(0.5, 4)
+    size = torch.tensor([0.8, 0.7, 0.703])
+    sheet = size * torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    both = torch.cat([ball, sheet])
+    both_faces = torch.cat([faces, torch.tensor([[0, 1, 2], [0, 2, 3]]) + len(ball)])
+    grid = TetrahedralGrid(24)
+    points, cell = grid.vertices(), 2.0 / 24
+    assert (sheet_distance(ball, faces, points, cell, key_generator(0)) == -torch.inf).all()
+    sdf = sheet_distance(both, both_faces, points, cell, key_generator(0))
+    assert (sdf[(points[:, 2] - 0.703).abs() > 0.9 * cell] <= 0).all()
+    on_sheet = size * (torch.rand(500, 3) * 1.9 - 0.95)
+    on_sheet[:, 2] = 0.703
+    cells = ((on_sheet + 1.0) * 12).long()
+    number = (cells[:, 0] * 24 + cells[:, 1]) * 24 + cells[:, 2]
+    assert (sdf[grid.corners(number)].amax((1, 2, 3)) > 0).all()  # no holes
 
 
 def test_it_learns_a_shape_from_silhouettes():
