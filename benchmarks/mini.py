@@ -1,7 +1,8 @@
 """Measures the embedded world and the default run on it, and writes docs/mini.md.
 
 ``python benchmarks/mini.py prior`` measures the prior, its judges and orientation;
-``python benchmarks/mini.py adaptation`` measures what adaptation teaches, for 12 prompts;
+``python benchmarks/mini.py adaptation`` measures what adaptation teaches, for 12
+prompts (finished ones are kept, so it resumes);
 ``python benchmarks/mini.py objects`` makes 12 objects (finished ones are kept, so it resumes);
 ``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all of it.
 """
@@ -35,20 +36,18 @@ PROMPTS = (
 """None is in the library, which is of clay; the first eight were held out of all training."""
 
 
-GUIDANCE_SCALE = 4.0
-
-
-def measure_prior(work: Path, guidance_scale: float = GUIDANCE_SCALE) -> None:
-    """Measures what the prior and the CLIPs can do."""
+def measure_prior(work: Path) -> None:
+    """Measures what the prior and the CLIPs can do, at the default run's guidance."""
     from redream.mini.floors import describe, obeys_back, recognise, sample_pictures
     from redream.mini.prepare import embedded_world
     from redream.mini.view_classifier import ViewClassifier
     from redream.mini.world import HELD_OUT, seen_pairs
-    from redream.priors import StableDiffusionPrior
     from redream.retrieval import Encoder
+    from redream.tools.lightning import configured
 
     world = embedded_world()
-    prior = StableDiffusionPrior(str(world.prior))
+    model = configured("configs/default.yaml").model
+    prior, guidance_scale = model.prior, model.guidance_scale
     judge = ViewClassifier.load(_judge_weights(work))
     evaluator = Encoder(str(world.evaluation_clip))
     result: dict[str, Any] = {"guidance_scale": guidance_scale, "judge": _judge_accuracy(work)}
@@ -74,7 +73,7 @@ def measure_adaptation(work: Path) -> None:
 
     judge = ViewClassifier.load(_judge_weights(work))
     evaluator = Encoder(str(embedded_world().evaluation_clip))
-    _write(work / "adaptation.json", _adaptation(evaluator, judge, GUIDANCE_SCALE))
+    _adaptation(evaluator, judge, work / "adaptation.json")
 
 
 def _judge_weights(work: Path) -> Path:
@@ -160,40 +159,35 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
     return vars(orientation_success(found, truth))
 
 
-def _adaptation(evaluator: Any, judge: Any, guidance_scale: float) -> dict[str, Any]:  # noqa: ANN401
+def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
     from redream.mini.floors import adapt, obeys_back, recognise, sample_pictures
     from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
     prompts += ["a marble bus", "a wooden knight", "a striped television"]
-    rows = []
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    finished = {row["prompt"] for row in rows}
     for prompt in prompts[:12]:
+        if prompt in finished:
+            continue
         made = configured("configs/default.yaml", f"--prompt={prompt}")
         model, data = made.model, made.datamodule
+        scale = model.guidance_scale
         data.setup("fit")
         steps = adapt(model.prior, model.adapter, data.references, model.adapter_batch_size)
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}
         for name, hat in (("raw", None), ("adapted", model.adapter)):
             views = {
-                view: sample_pictures(model.prior, [prompt] * 16, guidance_scale, 2, hat, view)
+                view: sample_pictures(model.prior, [prompt] * 16, scale, 2, hat, view)
                 for view in ("back", "front", "side")
             }
             seen = recognise(evaluator, [pair] * 48, torch.cat(list(views.values())))
             row[name] = {"back": obeys_back(judge, views["back"]), **vars(seen)}
         rows.append(row)
+        _write(path, rows)
         print(row, flush=True)
-    return {
-        "prompts": rows,
-        **{
-            name: {
-                key: sum(row[name][key] for row in rows) / len(rows)
-                for key in ("back", "category", "material")
-            }
-            for name in ("raw", "adapted")
-        },
-    }
 
 
 def objects(work: Path, extra: list[str]) -> None:
@@ -254,9 +248,15 @@ def _prior_lines(floor: dict[str, Any]) -> list[str]:
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def _adaptation_lines(floor: dict[str, Any]) -> list[str]:
+def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
     percent = _percent
-    raw, adapted = floor["raw"], floor["adapted"]
+    raw, adapted = (
+        {
+            key: sum(row[name][key] for row in prompts) / len(prompts)
+            for key in ("back", "category", "material")
+        }
+        for name in ("raw", "adapted")
+    )
     rows = [
         ('adapted prior obeys "back view"', percent(adapted["back"]), "80%"),
         (
@@ -270,7 +270,7 @@ def _adaptation_lines(floor: dict[str, Any]) -> list[str]:
             "within 5 points",
         ),
     ]
-    head = ["## Adaptation (Eq. 5 alone, one adapter for each of 12 prompts)", ""]
+    head = [f"## Adaptation (Eq. 5 alone, one adapter for each of {len(prompts)} prompts)", ""]
     head += ["| measure | value | floor |", "|---|---|---|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -344,7 +344,7 @@ def _named_category(frames: torch.Tensor) -> str:
     return names[int((encoder.encode_texts([f"a {name}" for name in names]) @ pictures).argmax())]
 
 
-def _write(path: Path, value: dict[str, Any]) -> None:
+def _write(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=2), encoding="utf-8")

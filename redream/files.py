@@ -1,4 +1,4 @@
-"""Files that are whole or absent, never half-written."""
+"""Files that are whole or absent, never half-written, and the folder for those made again."""
 
 import os
 import secrets
@@ -29,3 +29,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Where lies what can be made again: ``$REDREAM_CACHE``, or ``~/.cache/redream``."""
+    return Path(os.environ.get("REDREAM_CACHE", "~/.cache/redream")).expanduser()

@@ -70,8 +70,8 @@ def _take(
     return None
 
 
-def name_some(uids: Collection[str]) -> str:
-    """The first few of many uids, and how many more there are."""
-    shown = ", ".join(list(uids)[:_NUM_NAMED])
-    more = len(uids) - _NUM_NAMED
+def name_some(uids: Collection[str], num: int = _NUM_NAMED) -> str:
+    """The first ``num`` of many uids or other names, and how many more there are."""
+    shown = ", ".join(list(uids)[:num])
+    more = len(uids) - num
     return f"{shown} and {more} more" if more > 0 else shown

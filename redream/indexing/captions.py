@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from redream.assets.captions import name_some
 from redream.types import Asset
 
 
@@ -59,7 +60,6 @@ def with_captions(assets: Sequence[Asset], captions: dict[str, str]) -> list[Ass
     return [replace(asset, caption=captions.get(asset.uid, asset.caption)) for asset in assets]
 
 
-def some(names: Sequence[str], num: int = 3) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - num} more" if len(names) > num else ""
-    return ", ".join(names[:num]) + more
+def some(names: Sequence[str]) -> str:
+    """The first three of many names."""
+    return name_some(names, 3)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from redream.files import cache_folder
 from redream.mini.world import all_pairs
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -50,7 +51,7 @@ def embedded_world() -> EmbeddedWorld:
             f"the embedded prior is missing from {WEIGHTS}: install redream again, or train it "
             "with `python -m redream.mini.train_all`"
         )
-    cache = Path(os.environ.get("REDREAM_CACHE", "~/.cache/redream")).expanduser()
+    cache = cache_folder()
     library = cache / f"library-{_digest(_source_files())}"
     _make_once(library, _write_library)
     clip = WEIGHTS / "retrieval_clip"

@@ -27,9 +27,12 @@ def main() -> None:
 
     out, work = arguments.out, arguments.work
     recipes: dict[str, list[str]] = {
-        "prior": ["train_prior", "--vae_steps", steps(3_000), "--unet_steps", steps(4_000)],
+        "prior": ["train_prior", "--vae_steps", steps(2_600), "--unet_steps", steps(4_000)],
         "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(3_500)],
-        "evaluation_clip": ["train_clip", "--role", "evaluation", "--num_steps", steps(2_000)],
+        "evaluation_clip": [
+            *("train_clip", "--role", "evaluation"),
+            *("--num_pictures", "10000", "--num_steps", steps(1_500)),
+        ],
     }
     for name, (recipe, *options) in recipes.items():
         folder = work / name

@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--role", choices=list(ARCHITECTURES), required=True)
     parser.add_argument("--out", type=Path, required=True, help="open_clip folder to write")
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
-    parser.add_argument("--num_pictures", type=int, default=10_000)
+    parser.add_argument("--num_pictures", type=int, default=24_000)
     parser.add_argument("--num_steps", type=int, default=4_000)
     arguments = parser.parse_args()
     seed = 1 + list(ARCHITECTURES).index(arguments.role)

@@ -120,8 +120,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
-    parser.add_argument("--num_pictures", type=int, default=12_000)
-    parser.add_argument("--num_steps", type=int, default=3_000)
+    parser.add_argument("--num_pictures", type=int, default=8_000)
+    parser.add_argument("--num_steps", type=int, default=2_000)
     arguments = parser.parse_args()
     pairs = [pair for pair in all_pairs() if CATEGORIES[pair[1]].has_front]
     data = load_dataset(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from redream.files import cache_folder
 from redream.retrieval.index import EmbeddingIndex
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def load_or_make(
     """
     key = json.loads(json.dumps(key))
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("REDREAM_CACHE", "~/.cache/redream")).expanduser()
+    cache = cache_folder()
     places = (index.path / name, cache / "derived" / digest / name)
     for folder in places:
         try:

@@ -1,14 +1,13 @@
 """Picture vectors of an index that has none: made for the assets that a search asks about."""
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from redream.files import whole_file
+from redream.files import cache_folder, whole_file
 
 
 class PictureVectors:
@@ -30,7 +29,7 @@ class PictureVectors:
         self, index: Path, manifest_hash: str, uids: Callable[[int], str], dimension: int
     ) -> None:
         self.index, self.uids, self.dimension = index, uids, dimension
-        cache = Path(os.environ.get("REDREAM_CACHE", "~/.cache/redream")).expanduser()
+        cache = cache_folder()
         self.folders = (index / "images", cache / f"images-{manifest_hash[:12]}")
         self.embed: Callable[[str], np.ndarray] | None = None
         """From a uid to its unit vector, ``D``; set by whoever knows the store."""
