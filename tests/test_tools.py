@@ -61,6 +61,12 @@ def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys)
     assert {each.name for each in out.parent.iterdir()} == {"attribution.md", "sheet.png"}
 
 
+def test_conditions_for_a_retriever_that_has_none_are_refused(library, tmp_path, capsys):
+    status, out = run(tmp_path, "--licenses", "cc0", "by")
+    assert status == 2 and not out.exists()
+    assert "Fixed has no filters: leave out licenses" in capsys.readouterr().err
+
+
 def test_retrieve_prints_a_line_for_each_asset(library, tmp_path, capsys):
     status, _ = run(tmp_path)
     assert status == 0

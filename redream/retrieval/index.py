@@ -19,24 +19,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
+from redream.retrieval.table import AssetTable
 from redream.types import Asset
 
 FORMAT_VERSION = 2  # 1 had no categories, faces or animations, and always an image.npy
 _READABLE = (1, FORMAT_VERSION)
 TABLE, TEXT, IMAGE, MANIFEST = "assets.parquet", "text.npy", "image.npy", "manifest.json"
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("uid", "caption", "license", "author", "source")),
-        ("categories", pa.list_(pa.string())),
-        ("num_faces", pa.int64()),
-        ("num_animations", pa.int64()),
-    ]
-)
-"""The columns of the table, named like the attributes of an :class:`Asset`."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +37,14 @@ class EmbeddingIndex:
     Attributes:
         path: The folder.
         manifest: What ``manifest.json`` says.
-        table: The assets, one row each.
+        table: The assets, one row each; they stay on disk, too.
         text: Caption vectors, ``rows D`` float16.
         image: Picture vectors, ``rows D`` float16; in an index of texts what stands for them.
     """
 
     path: Path
     manifest: dict[str, Any]
-    table: pa.Table
+    table: AssetTable
     text: np.ndarray
     image: np.ndarray | PictureVectors
 
@@ -92,24 +83,24 @@ class EmbeddingIndex:
             if actual != expected:
                 raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            table = _complete(pq.read_table(path / TABLE))
+            table = AssetTable(path / TABLE)
             vectors = [
                 np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
             ]
         except (ValueError, OSError, pa.ArrowException) as error:
             raise broken(path, str(error).splitlines()[0]) from error
-        if table.num_rows != count or any(each.shape != shape for each in vectors):
+        if len(table) != count or any(each.shape != shape for each in vectors):
             raise broken(path, f"its files do not have the {count} rows of its manifest")
         if len(vectors) == 2:
             return cls(path, manifest, table, *vectors)
         digest = hashlib.sha256(written).hexdigest()
         image = PictureVectors(
-            path.absolute(), digest, lambda row: str(table["uid"][row].as_py()), shape[1]
+            path.absolute(), digest, lambda row: str(table.row(row)["uid"]), shape[1]
         )
         return cls(path, manifest, table, vectors[0], image)
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return len(self.table)
 
     @property
     def encoder_name(self) -> str:
@@ -117,8 +108,15 @@ class EmbeddingIndex:
         return str(self.manifest["encoder"]["name"])
 
     def asset(self, row: int, scores: dict[str, float] | None = None) -> Asset:
-        """The asset of a row."""
-        record = {name: self.table[name][row].as_py() for name in SCHEMA.names}
+        """The asset of a row.
+
+        Raises:
+            ValueError: If the table is damaged there.
+        """
+        try:
+            record = self.table.row(row)
+        except (OSError, pa.ArrowException) as error:
+            raise broken(self.path, str(error).splitlines()[0]) from error
         record["categories"] = tuple(record["categories"] or ())
         return Asset(**record, scores=scores or {})
 
@@ -137,23 +135,6 @@ class EmbeddingIndex:
         """Constructor arguments of the encoder that made the vectors; paths are absolute."""
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
         return arguments
-
-
-def _complete(table: pa.Table) -> pa.Table:
-    """The table with all columns, those that its version did not have yet being unknown.
-
-    Raises:
-        ValueError: If a column that every version has is missing or of another type.
-    """
-    columns = []
-    for field in SCHEMA:
-        if field.name in table.column_names:
-            columns.append(table[field.name].cast(field.type))
-        elif field.type == pa.string():
-            raise ValueError(f"{TABLE} lacks the column {field.name}")
-        else:
-            columns.append(pa.nulls(table.num_rows, field.type))
-    return pa.table(columns, schema=SCHEMA)
 
 
 def file_hash(path: Path) -> str:

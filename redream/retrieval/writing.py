@@ -16,13 +16,13 @@ from redream.retrieval.index import (
     FORMAT_VERSION,
     IMAGE,
     MANIFEST,
-    SCHEMA,
     TABLE,
     TEXT,
     EmbeddingIndex,
     file_hash,
 )
 from redream.retrieval.portable import Reference, make_portable
+from redream.retrieval.table import ROW_GROUP, SCHEMA
 from redream.types import Asset
 
 
@@ -58,7 +58,8 @@ def write_index(
     building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
-        pq.write_table(pa.table(columns, schema=SCHEMA), building / TABLE)
+        table = pa.table(columns, schema=SCHEMA)
+        pq.write_table(table, building / TABLE, row_group_size=ROW_GROUP)
         for name, vectors in ((TEXT, text), (IMAGE, image)):
             if vectors is not None:
                 half = vectors.astype(np.float16, copy=False)

@@ -1,5 +1,7 @@
 """``redream retrieve PROMPT``: the assets nearest to a prompt, as text, JSON and pictures."""
 
+import argparse
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
-from redream.retrieval import EmbeddingIndex
+from redream.retrieval import AssetFilter, EmbeddingIndex
 from redream.tools.arguments import ToolParser
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable, write_contact_sheet
@@ -36,7 +38,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     require_writable(options.out.parent)
     retriever: Any = find_class("redream.retrievers", options.retriever)
     index = resolve(options.index)
-    ready = retriever(index=index)
+    ready = retriever(index=index, **_filters(options, retriever))
     try:
         store = open_store(EmbeddingIndex.open(index))
     except (ValueError, OSError):  # what is found is shown, whatever became of its store
@@ -60,6 +62,20 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     if rows:
         write_contact_sheet(rows, options.out)
         print(f"pictures: {options.out}", file=sys.stderr)
+
+
+def _filters(options: argparse.Namespace, retriever: type) -> dict[str, AssetFilter]:
+    """The ``filters`` argument of a retriever, where any condition was given."""
+    conditions = {
+        name: value
+        for name in ("licenses", "categories", "max_faces", "animated")
+        if (value := getattr(options, name)) is not None
+    }
+    if not conditions:
+        return {}
+    if "filters" not in inspect.signature(retriever).parameters:
+        raise ValueError(f"{retriever.__name__} has no filters: leave out {', '.join(conditions)}")
+    return {"filters": AssetFilter(**conditions)}
 
 
 def _print(assets: Sequence[Asset], json_wanted: bool) -> None:
@@ -123,6 +139,15 @@ def _parser(verb: str) -> ToolParser:
         "--retriever", metavar="NAME", default="ExactRetriever", help="default: %(default)s"
     )
     parser.add_argument("-k", type=int, default=3, help="how many assets; default: %(default)s")
+    conditions = parser.add_argument_group("conditions that an asset must meet to be ranked")
+    conditions.add_argument(
+        "--licenses", nargs="+", metavar="CODE", help="one of these, such as cc0 by"
+    )
+    conditions.add_argument("--categories", nargs="+", metavar="NAME", help="one of these")
+    conditions.add_argument("--max-faces", type=int, metavar="N", help="at most so many triangles")
+    conditions.add_argument(
+        "--animated", action=argparse.BooleanOptionalAction, help="with animation clips, or without"
+    )
     parser.add_argument("--json", action="store_true", help="print a list of objects")
     parser.add_argument(
         "--out",

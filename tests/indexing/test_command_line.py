@@ -60,6 +60,10 @@ def test_build_info_verify_retrieve(boxes, clip, tmp_path, capsys):
     sheet = str(tmp_path / "sheet.png")
     assert cli.main(["retrieve", "a box", "--index", str(out), "-k", "2", "--out", sheet]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+    question = ["retrieve", "a box", "--index", out, "--max-faces", "12", "--no-animated"]
+    assert "has 0 that pass the filters (licence by, at most 12 faces, not animated)" in fails(
+        capsys, *question, "--licenses", "by", "--out", sheet
+    )
 
 
 def test_an_index_of_texts_embeds_what_is_found(boxes, clip, tmp_path, capsys):

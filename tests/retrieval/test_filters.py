@@ -3,6 +3,7 @@ import pytest
 from toy_encoders import VectorEncoder
 
 from redream.retrieval import AssetFilter, ExactRetriever
+from redream.retrieval.table import AssetTable
 from redream.retrieval.writing import write_index
 from redream.types import Asset
 
@@ -46,11 +47,14 @@ def test_what_passes(index, conditions, passing, words):
 
 
 def test_a_table_that_is_read_in_chunks(tmp_path, index):
-    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    chunks = pa.concat_tables([index.table.slice(0, 1), index.table.slice(1)])
+    whole = pq.read_table(index.path / "assets.parquet")
+    pq.write_table(whole, tmp_path / "chunks.parquet", row_group_size=1)
+    chunks = AssetTable(tmp_path / "chunks.parquet")
     chunked = type(index)(index.path, index.manifest, chunks, index.text, index.image)
     assert AssetFilter(categories=["animals"]).mask(chunked).tolist() == [True, False, False, True]
+    assert [chunked.asset(row) for row in range(4)] == ASSETS
 
 
 def test_the_ranking_sees_only_what_passes(index):

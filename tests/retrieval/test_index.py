@@ -72,7 +72,7 @@ def test_an_index_replaces_an_index_and_nothing_else(tmp_path):
 
 
 def test_nothing_is_left_behind_when_building_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("pyarrow.parquet.write_table", lambda *_: 1 / 0)
+    monkeypatch.setattr("pyarrow.parquet.write_table", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(tmp_path / "index")
     assert list(tmp_path.iterdir()) == []
