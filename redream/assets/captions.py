@@ -9,29 +9,32 @@ _NUM_NAMED = 5  # faults and uids named one by one; the others are counted
 
 
 def read_captions(
-    path: Path, known: Collection[str], may_be_unknown: Callable[[str], bool] = lambda uid: True
+    path: str | Path,
+    known: Collection[str] | None = None,
+    may_be_unknown: Callable[[str], bool] = lambda uid: True,
 ) -> dict[str, str]:
-    """Reads the captions of known assets from a CSV without a header of ``uid,caption``.
+    """Reads captions of assets from a CSV without a header of ``uid,caption``.
 
     The file is streamed, so its other rows cost no memory: Cap3D's file has a million rows, of
     which a quarter name assets of Objaverse-XL. A caption may hold commas, quoted or not.
 
     Args:
         path: The file.
-        known: The uids to keep; a set or a dictionary.
+        known: The uids to keep, as a set or a dictionary; None keeps all.
         may_be_unknown: Of a uid that is not known, whether to pass it over in silence.
 
     Returns:
-        The caption of each known uid that has one.
+        The caption of each such uid that has one.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not text or not a CSV.
+        ValueError: If it is not text or not a CSV, or if all are wanted and there is none.
 
     Warns:
         UserWarning: For rows without uid or caption, for uids that come again (the first row
             counts) and for unknown uids, each in one line and at most six lines.
     """
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"there is no captions file at {path}")
     captions: dict[str, str] = {}
@@ -47,13 +50,15 @@ def read_captions(
         raise ValueError(f"{path} is not a CSV of uid,caption ({error})") from error
     if num_faults > _NUM_NAMED:
         warnings.warn(f"{path}: {num_faults - _NUM_NAMED} more such rows; ignored", stacklevel=3)
+    if known is None and not captions:
+        raise ValueError(f"{path} has no captions: write lines of uid,caption")
     return captions
 
 
 def _take(
     row: list[str],
     captions: dict[str, str],
-    known: Collection[str],
+    known: Collection[str] | None,
     may_be_unknown: Callable[[str], bool],
 ) -> str | None:
     """Puts a row's caption to the others, or says what is wrong with the row."""
@@ -62,7 +67,7 @@ def _take(
     uid, caption = row[0].strip(), ",".join(row[1:]).strip()
     if not uid or not caption:
         return "not uid,caption"
-    if uid not in known:
+    if known is not None and uid not in known:
         return None if may_be_unknown(uid) else f"there is no asset {uid}"
     if uid in captions:
         return f"{uid} again"

@@ -9,9 +9,10 @@ from jsonargparse import Namespace
 from lightning import Trainer
 
 from redream.assets import Store
+from redream.assets.captions import read_captions
 from redream.indexing import IndexBuild, PictureSource, RenderedPictures
 from redream.indexing.cap3d import Cap3DPictures
-from redream.indexing.captions import read_captions, with_captions
+from redream.indexing.captions import with_captions
 from redream.indexing.predict import run_build
 from redream.plugins import find_class
 from redream.retrieval import Encoder

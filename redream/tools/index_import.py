@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from redream.assets import Store
-from redream.indexing.captions import read_captions
+from redream.assets.captions import read_captions
 from redream.indexing.importing import (
     Vectors,
     import_vectors,

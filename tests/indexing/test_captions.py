@@ -1,6 +1,7 @@
 import pytest
 
-from redream.indexing.captions import read_captions, with_captions
+from redream.assets.captions import read_captions
+from redream.indexing.captions import with_captions
 from redream.types import Asset
 
 
@@ -15,23 +16,20 @@ def test_captions_may_have_commas(tmp_path):
     assert read_captions(write(tmp_path, text)) == expected
 
 
-def test_what_is_wrong_is_one_line_a_kind(tmp_path):
+def test_what_is_wrong_is_named_by_its_line(tmp_path):
     path = write(tmp_path, "a,one\na,two\nb,three\nb,four\nc\n,five\n")
     with pytest.warns(UserWarning) as said:
         assert read_captions(path) == {"a": "one", "b": "three"}
-    messages = [str(each.message) for each in said]
-    assert messages == [
-        f"{path}: line 5, line 6 not uid,caption; left out",
-        f"{path}: a, b again; the first counts",
-    ]
+    faults = ["2: a again", "4: b again", "5: not uid,caption", "6: not uid,caption"]
+    assert [str(each.message) for each in said] == [f"{path}:{fault}; ignored" for fault in faults]
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
         (b"", "has no captions"),
-        (b"\xff\xfe\x00", "is no CSV"),
-        (b"a" * 200_000 + b",b", "is no CSV"),
+        (b"\xff\xfe\x00", "is not a CSV"),
+        (b"a" * 200_000 + b",b", "is not a CSV"),
     ],
 )
 def test_what_is_no_caption_file(tmp_path, content, what):
