@@ -3,6 +3,7 @@
 from redream.callbacks.atlas import textured_mesh
 from redream.callbacks.export import Export
 from redream.callbacks.previews import Previews
+from redream.callbacks.prior import MeasurePrior
 from redream.callbacks.progress import Progress
 
-__all__ = ["Export", "Previews", "Progress", "textured_mesh"]
+__all__ = ["Export", "MeasurePrior", "Previews", "Progress", "textured_mesh"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.cameras import VIEW_NAMES
-from redream.metrics.base import Metric, spread
+from redream.metrics.base import Metric, labelled, spread
 from redream.retrieval.encoder import Encoder
 from redream.types import Cameras
 
@@ -72,6 +72,7 @@ class ViewBalance(Metric):
         num_views: Azimuths that are judged.
         margin: By how much the front's probability must lead the next one.
         min_gap_deg: Fronts that are no farther apart than this are one.
+        label: Begins the measures' names, so that several judges can stand side by side.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class ViewBalance(Metric):
         num_views: int = 24,
         margin: float = 0.2,
         min_gap_deg: float = 30.0,
+        label: str = "",
     ) -> None:
         self.judge = judge
         self.num_views = num_views
         self.margin = margin
         self.min_gap_deg = min_gap_deg
+        self.label = label
 
     def measure(
         self, prompt: str, pictures: Float[Tensor, "B 3 H W"], cameras: Cameras
@@ -94,10 +97,12 @@ class ViewBalance(Metric):
         probabilities = self.judge.probabilities(prompt, chosen)
         lead = probabilities[:, 0] - probabilities[:, 1:].amax(dim=1)
         is_front = (lead > self.margin).tolist()
-        return {
-            "num_fronts": float(count_arcs(is_front, self.min_gap_deg * self.num_views / 360.0)),
+        num_fronts = count_arcs(is_front, self.min_gap_deg * self.num_views / 360.0)
+        measures = {
+            "num_fronts": float(num_fronts),
             "front_share": sum(is_front) / self.num_views,
         }
+        return labelled(measures, self.label)
 
 
 def count_arcs(is_front: Sequence[bool], min_gap: float = 0.0) -> int:
