@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from redream.assets import load_mesh
+from redream.kernels.distance import signed_distance
 from redream.metrics.base import Metric
 from redream.types import Cameras
 
@@ -32,9 +32,10 @@ class Agreement(NamedTuple):
 class GeometryTruth(Metric):
     """Compares an object's surface with a mesh that is known to be right.
 
-    Distances are unsigned, between points drawn uniformly by area, in the world's units: the truth
-    is loaded as every asset is, centred and scaled to radius 0.9, and the object is measured as
-    it stands, facing +Z. F-score as Knapitsch et al. (2017) define it.
+    Distances are unsigned, from points drawn uniformly by area on one surface to the nearest
+    triangle of the other, in the world's units: the truth is loaded as every asset is, centred and
+    scaled to radius 0.9, and the object is measured as it stands, facing +Z. F-score as Knapitsch
+    et al. (2017) define it.
 
     Args:
         truth: A 3D file.
@@ -81,9 +82,12 @@ class GeometryTruth(Metric):
         if self.fit:
             vertices = _fitted(vertices)
         generator = torch.Generator().manual_seed(self.seed)
-        measured = sample_surface(vertices.cpu(), faces.cpu(), self.num_points, generator)
-        truth = sample_surface(*self.truth, self.num_points, generator)
-        return agreement(measured, truth, self.threshold)._asdict()
+        measured = vertices.cpu(), faces.cpu()
+        points = sample_surface(*measured, self.num_points, generator)
+        to_truth = signed_distance(*self.truth, points).abs()
+        points = sample_surface(*self.truth, self.num_points, generator)
+        to_measured = signed_distance(*measured, points).abs()
+        return agreement(to_truth, to_measured, self.threshold)._asdict()
 
 
 def _fitted(vertices: Float[Tensor, "V 3"], radius: float = 0.9) -> Float[Tensor, "V 3"]:
@@ -121,19 +125,17 @@ def sample_surface(
 
 
 def agreement(
-    measured: Float[Tensor, "N 3"], truth: Float[Tensor, "M 3"], threshold: float
+    to_truth: Float[Tensor, " N"], to_measured: Float[Tensor, " M"], threshold: float
 ) -> Agreement:
-    """Compares two surfaces by points on them.
+    """Sums up the distances between two surfaces.
 
     Args:
-        measured: Points of the surface that is measured.
-        truth: Points of the one that is right.
+        to_truth: From points of the surface that is measured to the one that is right.
+        to_measured: The other way round.
         threshold: Largest distance of a point that is right.
     """
-    to_truth, _ = cKDTree(truth.numpy()).query(measured.numpy())
-    to_measured, _ = cKDTree(measured.numpy()).query(truth.numpy())
-    precision = float((to_truth <= threshold).mean())
-    recall = float((to_measured <= threshold).mean())
+    precision = float((to_truth <= threshold).float().mean())
+    recall = float((to_measured <= threshold).float().mean())
     both = precision + recall
     return Agreement(
         chamfer=float(to_truth.mean() + to_measured.mean()) / 2.0,

@@ -163,9 +163,10 @@ class LPIPS(PerceptualDistance):
             state = torch.load(self.trunk, map_location="cpu", weights_only=True)
         prefix = "features."
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        network: nn.Sequential = torchvision.models.get_model(name, weights=None).features
+        with torch.device("meta"):  # without memory for what is loaded next, or thrown away
+            network: nn.Sequential = torchvision.models.get_model(name, weights=None).features
         try:
-            network.load_state_dict(state)
+            network.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise ValueError(
                 f"{self.trunk} does not hold torchvision's weights of {name}"
