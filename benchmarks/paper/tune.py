@@ -1,4 +1,4 @@
-"""Tunes every method of Table 1 equally: as many variants each, on prompts that are not the table's.
+"""Tunes the methods of Table 1 equally: as many variants each, on prompts that are not the table's.
 
 ``python benchmarks/paper/tune.py --out DIR`` makes the variants of ``embedded/tuning.yaml`` on the
 12 tuning prompts and writes ``DIR/tuning.md``; the best by CLIP score is marked, and belongs into

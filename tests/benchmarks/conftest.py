@@ -3,4 +3,4 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "paper"))
+sys.path[:0] = [str(Path(__file__).parents[2] / "benchmarks" / "paper"), str(Path(__file__).parent)]

@@ -1,7 +1,6 @@
 """Table 1's arithmetic and its resumption, on fabricated run folders."""
 
 import csv
-import json
 import subprocess
 import sys
 import threading
@@ -10,21 +9,12 @@ import time
 import pytest
 import runs as runs_module
 import table1
+from fabricated_runs import finish
 from runs import DONE, Run, execute, execute_all
 from world import METHODS, OURS, ROOT, WORLDS, derive, read_prompts
 
 EMBEDDED = WORLDS["embedded"]
 PROMPTS = ["a spotted dog", "a marble vase", "a striped car", "a golden cat"]
-
-
-def finish(run, samples=2760, **measures):
-    """Leaves what a finished run leaves."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    metrics = {"prompt": run.prompt, "particles": [measures]}
-    budget = {"unet_samples": samples, "unet_passes": 9, "steps": 690, "seconds": 100.0}
-    done = {"recipe": run.recipe, "commit": "abc", "seconds": 120.0}
-    for name, facts in (("metrics.json", metrics), ("budget.json", budget), (DONE, done)):
-        (run.folder / name).write_text(json.dumps(facts))
 
 
 @pytest.fixture
