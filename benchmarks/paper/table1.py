@@ -35,11 +35,16 @@ Values = dict[str, dict[str, dict[tuple[str, int], float]]]
 
 
 def plan(
-    world: World, methods: Iterable[str], prompts: Iterable[str], seeds: Iterable[int], root: Path
+    world: World,
+    methods: Iterable[str],
+    prompts: Iterable[str],
+    seeds: Iterable[int],
+    root: Path,
+    options: Sequence[str] = (),
 ) -> list[Run]:
     """All runs, prompt by prompt, so that what is there early can be compared."""
     return [
-        Run(method, prompt, seed, tuple(world.layers(method)), (), root)
+        Run(method, prompt, seed, tuple(world.layers(method)), tuple(options), root)
         for seed in seeds
         for prompt in prompts
         for method in methods
@@ -91,21 +96,20 @@ def comparisons(
     return dict(zip(paired, zip(paired.values(), adjusted, strict=True), strict=True))
 
 
-def require_equal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses to compare methods that asked the prior unequally often.
+def unequal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> str:
+    """Says by how much the methods differ in how often they asked the prior; empty if they do not.
 
-    Raises:
-        ValueError: If their mean numbers of samples differ by more than the world allows.
+    They differ where their mean numbers of samples do by more than the world allows.
     """
     if world.sample_tolerance is None or not objects:
-        return
+        return ""
     spent = {
         method: mean(each["unet_samples"] for each in objects if each["method"] == method)
         for method in {each["method"] for each in objects}
     }
-    if max(spent.values()) > (1.0 + world.sample_tolerance) * min(spent.values()):
-        said = ", ".join(f"{method} {num:.0f}" for method, num in sorted(spent.items()))
-        raise ValueError(f"the methods used unequal numbers of UNet samples: {said}")
+    if max(spent.values()) <= (1.0 + world.sample_tolerance) * min(spent.values()):
+        return ""
+    return ", ".join(f"{method} {num:.0f}" for method, num in sorted(spent.items()))
 
 
 def page(
@@ -121,6 +125,9 @@ def page(
     lines = [title, "", f"Made by `{made_by[0]}` at commit {made_by[1]}.", ""]
     if len(objects) < num_planned:
         lines += [f"**Unfinished: {len(objects)} of {num_planned} objects.**", ""]
+    unequal = unequal_budgets(world, objects)
+    if unequal:
+        lines += [f"**Unequal numbers of UNet samples: {unequal}. Nothing is compared.**", ""]
     num_prompts = len({each["prompt"] for each in objects})
     num_seeds = len({each["seed"] for each in objects})
     lines += [
@@ -145,7 +152,8 @@ def page(
             f"| {mean(e['steps'] for e in mine):.0f} | {mean(minutes):.1f}, {max(minutes):.1f} |"
         )
     lines += [f"| {name} | {reason} |" for name, reason in MISSING.items()]
-    return "\n".join([*lines, "", *_compared(world, values), ""])
+    compared = [] if unequal else _compared(world, values)
+    return "\n".join([*lines, "", *compared, ""])
 
 
 def _compared(world: World, values: Values) -> list[str]:
@@ -200,12 +208,11 @@ def write_tables(
         The page.
 
     Raises:
-        ValueError: If nothing is finished, or the methods' budgets differ.
+        ValueError: If nothing is finished.
     """
     objects = [run.read() for run in runs if run.done() is not None]
     if not objects:
         raise ValueError(f"no object is finished in {out}: leave --report out to make them")
-    require_equal_budgets(world, objects)
     flat = [
         {k: v for k, v in each.items() if k != "measures"} | derive(each["measures"])
         for each in objects
@@ -233,12 +240,16 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--report", action="store_true", help="only write what is there")
+    parser.add_argument(
+        "options", nargs="*", help="after --: options of `redream fit` for every method"
+    )
     arguments = parser.parse_args()
     world = WORLDS[arguments.world]
     prompts = read_prompts(arguments.prompts or world.prompts)
     seeds = range(1 if arguments.quick else arguments.seeds)
     out = arguments.out.resolve()
-    runs = plan(world, METHODS, prompts[:4] if arguments.quick else prompts, seeds, out / "runs")
+    prompts = prompts[:4] if arguments.quick else prompts
+    runs = plan(world, METHODS, prompts, seeds, out / "runs", arguments.options)
     failures = [] if arguments.report else execute_all(runs, arguments.processes)
     print(write_tables(world, runs, out, (command(), commit()), arguments.quick))
     return 1 if failures else 0

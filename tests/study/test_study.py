@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +172,20 @@ def test_answers_are_written_down_and_false_ones_are_not(served, study):
         rows = list(csv.DictReader(file))
     assert [row["pair"] for row in rows] == [first["pair"], second["pair"]]
     assert analyse(study, [study / "answers.csv"]).num_answers == 2
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's script in")
+def test_the_page_takes_a_raters_answers_to_the_file(served, study):
+    page = Path(__file__).with_name("page.js")
+    command = ["node", str(page), served, "Ours"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(ran.stdout) == {"done": 39, "kept": "Your answers were received."}
+    found = analyse(study, [study / "answers.csv"])
+    assert (found.num_raters, found.num_answers) == (1, 36)
+    shares = {(each.method, each.other): each.share for each in found.preferences}
+    assert shares["Good", "Ours"] == 0.0 and shares["Ours", "Poor"] == 1.0
+    same, repeated = found.consistent
+    assert repeated == 3 and same >= 0
 
 
 def test_known_preferences_are_found(study):
