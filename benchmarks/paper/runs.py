@@ -125,7 +125,7 @@ def execute(run: Run, num_threads: int = 1) -> bool:
             return False
         shutil.rmtree(run.folder, ignore_errors=True)  # half of a run is none
         run.folder.mkdir(parents=True)
-        started = time.monotonic()
+        started, recipe, made_at = time.monotonic(), run.recipe, commit()
         command = [sys.executable, "-m", "redream", *run.arguments]
         with (run.folder / LOG).open("w", encoding="utf-8") as log:
             ended = subprocess.run(
@@ -142,8 +142,8 @@ def execute(run: Run, num_threads: int = 1) -> bool:
             raise RuntimeError(f"{run.folder} failed: {''.join(last)}")
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
         facts = {
-            "recipe": run.recipe,
-            "commit": commit(),
+            "recipe": recipe,
+            "commit": made_at,
             "seconds": round(time.monotonic() - started, 1),
             "arguments": run.arguments,
         }

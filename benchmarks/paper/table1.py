@@ -87,7 +87,7 @@ def comparisons(
         for measure in world.measures if method != ours and ours in values else ():
             mine, theirs = (values[m].get(measure.key, {}) for m in (ours, method))
             common = mine.keys() & theirs.keys()  # the same prompts and the same seeds
-            if common:
+            if common and measure.better:
                 paired[method, measure.key] = compare_paired(
                     cluster_means({key: mine[key] for key in sorted(common)}),
                     cluster_means({key: theirs[key] for key in sorted(common)}),

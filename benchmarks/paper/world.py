@@ -24,7 +24,8 @@ class Measure:
     Attributes:
         key: The measure's name in ``metrics.json``, or of :func:`derive`.
         title: What the column is called; the arrow says where better is.
-        better: 1 where larger is better, -1 where smaller is.
+        better: 1 where larger is better, -1 where smaller is, 0 where neither is and methods are
+            not compared by it.
         fronted: Whether it says something of prompts with a front alone.
     """
 
@@ -95,7 +96,7 @@ def _embedded_front(prompt: str) -> bool:
 
 
 FRONTS = (
-    Measure("num_fronts", "fronts seen (1)", -1, fronted=True),
+    Measure("num_fronts", "fronts seen (1 is right)", 0, fronted=True),
     Measure("janus", "two or more fronts ↓", -1, fronted=True),
     Measure("faceless", "no front ↓", -1, fronted=True),
 )

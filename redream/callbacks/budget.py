@@ -18,8 +18,8 @@ class Budget(Callback):
     """Counts the samples that a training sends through the denoiser, and ends it at a limit.
 
     A sample is one noisy latent in one forward pass, whichever adapter it wears and whether or not
-    gradients flow: the unit in which methods of different losses cost the same. What was used is
-    written to ``budget.json`` when training ends.
+    gradients flow: the unit in which methods of different losses cost the same. Each process counts
+    its own. What was used is written to ``budget.json`` when training ends.
 
     Args:
         max_samples: Ends the training after the step that reaches so many samples; None never.

@@ -1,5 +1,6 @@
 """How evenly the prior covers the viewpoints, raw and adapted, as a file of its own."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class MeasurePrior(Callback):
     Args:
         judge: Says which side a picture shows.
         num_samples: Pictures of each view, front, side and back.
-        guidance_scale: Classifier-free guidance; the run's own at its last step where None.
+        guidance_scale: Classifier-free guidance; the run's own, at its end, where None.
         seed: Draws the noise, the same for each view and for both priors.
     """
 
@@ -40,7 +41,7 @@ class MeasurePrior(Callback):
         prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
         scale = self.guidance_scale
         if scale is None:
-            scale = value_at(pl_module.guidance_scale, trainer.global_step)  # type: ignore[arg-type]
+            scale = value_at(pl_module.guidance_scale, sys.maxsize)  # type: ignore[arg-type]
         hats = {"raw": None} | ({"adapted": pl_module.adapter} if pl_module.adapter else {})
         measured = {
             name: asdict(

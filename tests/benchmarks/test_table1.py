@@ -64,6 +64,8 @@ def test_comparisons_are_paired_by_prompt(runs):
     assert found.difference == pytest.approx(found.low) == pytest.approx(found.high)
     assert found.difference == pytest.approx(0.1) and found.num == 4
     assert found.p == pytest.approx(2 / 2**4) and adjusted >= found.p
+    compared = {key for _, key in table1.comparisons(EMBEDDED, values)}
+    assert compared == {"clip_score", "r_precision", "a_lpips_embedded", "janus", "faceless"}
 
 
 def test_only_common_prompts_and_seeds_are_compared(runs):
