@@ -1,5 +1,6 @@
 """Tuning is equal for all methods, and results without an origin are refused."""
 
+import fig17
 import pytest
 import results
 import tune
@@ -41,3 +42,14 @@ def test_only_pages_of_a_command_and_a_commit_become_results(tmp_path):
         results.join([good, bare])
     with pytest.raises(ValueError, match="no commit holds"):
         results.join([dirty])
+
+
+def test_the_whole_method_is_compared_with_its_parts(tmp_path):
+    prompts = ["a spotted dog", "a marble vase", "a striped car"]
+    plan = fig17.plan(EMBEDDED, prompts, tmp_path)
+    assert "--model.adapter=null" in plan[2].arguments
+    for run in plan:
+        finish(run, clip_score=0.5 if run.method == fig17.FULL else 0.3, num_fronts=1.0)
+    text = fig17.page(EMBEDDED, [run.read() for run in plan], len(plan), ("c", "d"))
+    assert "| no adaptation | CLIP score ↑ | +0.200 [+0.200, +0.200] | 0.250 |" in text
+    assert "| whole | 0.500 [0.500, 0.500] |" in text and "Unfinished" not in text
