@@ -39,6 +39,7 @@ VERBS = {
     "predict": Verb("redream.tools.lightning", "export a checkpoint: GLB, turntable, report"),
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
+    "study": Verb("redream.tools.study", "ask people which of two methods they prefer"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
 }
 

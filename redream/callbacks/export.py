@@ -21,7 +21,7 @@ from redream.callbacks.atlas import textured_mesh
 from redream.callbacks.charts import LossHistory
 from redream.callbacks.report import ParticlePage, Report, show_number, write_json, write_report
 from redream.callbacks.turntable import render_over_white, write_film, write_png
-from redream.metrics.base import Metric
+from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
 from redream.types import References
 
@@ -115,11 +115,13 @@ class Export(Callback):
         if trainer.is_global_zero:
             prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
             measured = [
-                self._measure(prompt, render_over_white(particle, self.cameras, self.frame_size))
+                self._measure(
+                    prompt, render_over_white(particle, self.cameras, self.frame_size), particle
+                )
                 for particle in _particles(pl_module)
             ]
-            folder = Path(trainer.default_root_dir)
-            write_json({"prompt": prompt, "particles": measured}, folder / "metrics.json")
+            facts = {"prompt": prompt, "orbit": self._orbit(), "particles": measured}
+            write_json(facts, Path(trainer.default_root_dir) / "metrics.json")
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -167,7 +169,8 @@ class Export(Callback):
             "interrupted": interrupted,
         } | peak_memory()
         measured = [dict(page.measures) for page in pages]
-        write_json({"prompt": data.prompt, **facts, "particles": measured}, folder / "metrics.json")
+        measures = {"prompt": data.prompt, **facts, "orbit": self._orbit(), "particles": measured}
+        write_json(measures, folder / "metrics.json")
         if pl_module.adapter is not None:
             pl_module.adapter.save(folder / "adapter")  # type: ignore[operator, union-attr]
         config = folder / "config.yaml"
@@ -202,15 +205,37 @@ class Export(Callback):
             azimuth_deg=self.cameras.azimuth_deg[::stride],
             glb=None if note else model.read_bytes(),
             film=film.read_bytes(),
-            measures=self._measure(prompt, pictures),
+            measures=self._measure(prompt, pictures, particle),
             note=note,
         )
 
-    def _measure(self, prompt: str, pictures: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
-        measures: dict[str, float] = {}
-        for metric in self.metrics:
-            measures.update(metric.measure(prompt, pictures, self.cameras))
-        return measures
+    def _measure(
+        self,
+        prompt: str,
+        pictures: Float[Tensor, "B 3 H W"],
+        particle: Representation | None = None,
+    ) -> dict[str, float]:
+        """Measures pictures, and the particle's surface where a metric asks for it."""
+        measured = [metric.measure(prompt, pictures, self.cameras) for metric in self.metrics]
+        of_surfaces = [metric for metric in self.metrics if metric.needs_surface]
+        if particle is not None and of_surfaces:
+            try:
+                surface = particle.extract_surface(self.surface_resolution)
+            except ValueError:  # there is none, which is a measurement, too
+                surface = torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)
+            measured += [metric.measure_surface(*surface) for metric in of_surfaces]
+        return merge(measured)
+
+    def _orbit(self) -> dict[str, float | str]:
+        """Where the pictures that were measured are from."""
+        return {
+            "num_views": self.cameras.num,
+            "elevation_deg": float(self.cameras.elevation_deg[0]),
+            "distance": float(self.cameras.distance[0]),
+            "fovy_deg": float(self.cameras.fovy_deg[0]),
+            "size": self.frame_size,
+            "background": "white",
+        }
 
 
 def asset_pictures(

@@ -1,7 +1,24 @@
-"""How good a result is: metrics on pictures from all around."""
+"""How good a result is: metrics on pictures from all around, on surfaces, and on priors."""
 
 from redream.metrics.base import Metric
 from redream.metrics.clip_score import ClipScore
+from redream.metrics.geometry import GeometryTruth
+from redream.metrics.perceptual import LPIPS, ClipDistance, PerceptualDistance
+from redream.metrics.prior_balance import PriorBalance, measure_prior
+from redream.metrics.smoothness import ALPIPS
 from redream.metrics.view_balance import ClipViewJudge, ViewBalance, ViewJudge
 
-__all__ = ["ClipScore", "ClipViewJudge", "Metric", "ViewBalance", "ViewJudge"]
+__all__ = [
+    "ALPIPS",
+    "LPIPS",
+    "ClipDistance",
+    "ClipScore",
+    "ClipViewJudge",
+    "GeometryTruth",
+    "Metric",
+    "PerceptualDistance",
+    "PriorBalance",
+    "ViewBalance",
+    "ViewJudge",
+    "measure_prior",
+]

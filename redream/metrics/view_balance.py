@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.cameras import VIEW_NAMES
-from redream.metrics.base import Metric, spread
+from redream.metrics.base import Metric, labelled, spread
 from redream.retrieval.encoder import Encoder
 from redream.types import Cameras
 
@@ -65,13 +65,18 @@ class ViewBalance(Metric):
 
     One is right; two or more are the Janus problem. ``num_fronts`` is that count and
     ``front_share`` the share of azimuths that show a front (a quarter, if front means within 45
-    degrees).
+    degrees). A judge errs at single azimuths, so an arc needs some width; and a face seen from
+    more than half of the circle is more than one face. ``benchmarks/metrics.py`` measures how
+    often the count is right on objects with one face and with two.
 
     Args:
         judge: Says which side a picture shows.
         num_views: Azimuths that are judged.
         margin: By how much the front's probability must lead the next one.
         min_gap_deg: Fronts that are no farther apart than this are one.
+        min_width_deg: Arcs narrower than this are the judge's errors.
+        max_width_deg: An arc wider than this counts as two fronts.
+        label: Begins the measures' names, so that several judges can stand side by side.
     """
 
     def __init__(
@@ -80,11 +85,16 @@ class ViewBalance(Metric):
         num_views: int = 24,
         margin: float = 0.2,
         min_gap_deg: float = 30.0,
+        min_width_deg: float = 45.0,
+        max_width_deg: float = 180.0,
+        label: str = "",
     ) -> None:
         self.judge = judge
         self.num_views = num_views
         self.margin = margin
         self.min_gap_deg = min_gap_deg
+        self.min_width_deg, self.max_width_deg = min_width_deg, max_width_deg
+        self.label = label
 
     def measure(
         self, prompt: str, pictures: Float[Tensor, "B 3 H W"], cameras: Cameras
@@ -94,27 +104,38 @@ class ViewBalance(Metric):
         probabilities = self.judge.probabilities(prompt, chosen)
         lead = probabilities[:, 0] - probabilities[:, 1:].amax(dim=1)
         is_front = (lead > self.margin).tolist()
-        return {
-            "num_fronts": float(count_arcs(is_front, self.min_gap_deg * self.num_views / 360.0)),
+        step = 360.0 / self.num_views
+        widths = [step * width for width in arc_widths(is_front, self.min_gap_deg / step)]
+        fronts = [width for width in widths if width >= self.min_width_deg]
+        num_wide = sum(width > self.max_width_deg for width in fronts)
+        measures = {
+            "num_fronts": float(len(fronts) + num_wide),
             "front_share": sum(is_front) / self.num_views,
         }
+        return labelled(measures, self.label)
 
 
-def count_arcs(is_front: Sequence[bool], min_gap: float = 0.0) -> int:
-    """Counts the runs of true values on a circle.
+def arc_widths(is_front: Sequence[bool], min_gap: float = 0.0) -> list[int]:
+    """Finds the runs of true values on a circle.
 
     Args:
         is_front: One value per equally spaced azimuth; the last one neighbours the first.
-        min_gap: Fronts whose places differ by no more than this count as one run (1 or less: only
-            neighbours do).
+        min_gap: Fronts whose places differ by no more than this are in one run (1 or less: only
+            neighbours are).
 
     Returns:
-        The number of runs; 1 where all are true, 0 where none is.
+        How many places each run covers, from its first front to its last.
     """
     places = [i for i, front in enumerate(is_front) if front]
     if not places:
-        return 0
-    nearest = max(min_gap, 1.0)
-    following = [*places[1:], places[0] + len(is_front)]
-    gaps = [after - place for place, after in zip(places, following, strict=True)]
-    return max(1, sum(gap > nearest for gap in gaps))
+        return []
+    nearest, num = max(min_gap, 1.0), len(is_front)
+    following = [*places[1:], places[0] + num]
+    ends = [i for i, place in enumerate(places) if following[i] - place > nearest]
+    if not ends:
+        return [num]
+    starts = [ends[-1] + 1 - len(places), *(end + 1 for end in ends[:-1])]
+    return [
+        places[end] - (places[start] - num if start < 0 else places[start]) + 1
+        for start, end in zip(starts, ends, strict=True)
+    ]

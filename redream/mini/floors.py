@@ -10,13 +10,14 @@ from torch import Tensor
 from redream.adaptation import Adaptation
 from redream.adapters import LightAdapter
 from redream.losses import adapter_loss
+from redream.metrics.prior_balance import sample_pictures as sample_pictures
 from redream.mini.categories import CATEGORIES
 from redream.mini.materials import MATERIALS
 from redream.mini.view_classifier import ViewClassifier
 from redream.mini.world import Pair
-from redream.priors import BASE, Prior
+from redream.priors import Prior
 from redream.retrieval import Encoder
-from redream.types import References, key_generator
+from redream.types import References
 
 BACK = 2
 
@@ -68,42 +69,6 @@ def recognise(
         for vector, (material, category) in zip(seen, pairs, strict=True)
     ]
     return Recognition(sum(right) / len(pairs), sum(painted) / len(pairs), len(pairs))
-
-
-def sample_pictures(
-    prior: Prior,
-    prompts: Sequence[str],
-    guidance_scale: float,
-    seed: int,
-    adapter: LightAdapter | None = None,
-    view: str | None = None,
-) -> Float[Tensor, "B 3 H W"]:
-    """Samples one picture a prompt from the prior, raw or adapted.
-
-    Args:
-        prior: The prior.
-        prompts: What to show.
-        guidance_scale: Classifier-free guidance.
-        seed: Seed of the noise.
-        adapter: Samples with omega, and with e_psi where a view is named; None is the raw prior.
-        view: ``front``, ``side`` or ``back``; the raw prior is asked for it in words.
-
-    Returns:
-        Pictures in [0, 1].
-    """
-    parts = []
-    for start in range(0, len(prompts), 50):
-        chunk = list(prompts[start : start + 50])
-        if adapter is not None and view is not None:
-            text = prior.encode_prompts(chunk, adapter.prefixes([view] * len(chunk)))
-        elif view is not None:
-            text = prior.encode_prompts([f"{prompt}, {view} view" for prompt in chunk])
-        else:
-            text = prior.encode_prompts(chunk)
-        hat = BASE if adapter is None else adapter.name
-        generator = key_generator(seed, start)
-        parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=hat))
-    return torch.cat(parts)
 
 
 @torch.no_grad()

@@ -161,6 +161,7 @@ class Encoder:
     def _clip(self) -> Any:  # noqa: ANN401  (open_clip ships no types)
         import open_clip  # takes seconds, so only when a model is needed
 
+        self._require_own_activation()
         try:
             model = open_clip.create_model(
                 self.model, pretrained=self.pretrained, device=self.device, require_pretrained=True
@@ -169,6 +170,33 @@ class Encoder:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"cannot load encoder {self.model}: {reason}") from error
         return model.eval().requires_grad_(False)
+
+    def _require_own_activation(self) -> None:
+        """Refuses weights that were trained with another activation than the model has.
+
+        open_clip only warns, and the vectors are wrong: ``ViT-L-14`` with ``openai``, for one.
+        """
+        import open_clip
+
+        if self.pretrained is None:
+            return
+        tag = open_clip.get_pretrained_cfg(self.model, self.pretrained)
+        model = open_clip.get_model_config(self.model)
+        if not tag or model is None:  # a file of weights: nobody can tell
+            return
+        quick = bool(tag.get("quick_gelu"))
+        if quick != bool(model.get("quick_gelu")):
+            right = f"{self.model}-quickgelu" if quick else self.model.removesuffix("-quickgelu")
+            raise ValueError(
+                f"weights {self.pretrained} were trained {'with' if quick else 'without'} "
+                f"QuickGELU, which model {self.model} {'lacks' if quick else 'has'}: use {right}"
+            )
+
+    @property
+    def image_tower(self) -> torch.nn.Module:
+        """open_clip's image tower, in evaluation mode."""
+        tower: torch.nn.Module = self._clip.visual
+        return tower
 
     @cached_property
     def _tokenizer(self) -> Callable[[list[str]], Tensor]:

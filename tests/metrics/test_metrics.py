@@ -3,7 +3,8 @@ import torch
 
 from redream import cameras
 from redream.metrics import ClipScore, ClipViewJudge, ViewBalance, ViewJudge
-from redream.metrics.view_balance import count_arcs
+from redream.metrics.base import merge
+from redream.metrics.view_balance import arc_widths
 from redream.retrieval.encoder import Encoder
 
 COLORS = {"red": 0, "green": 1, "blue": 2, "front": 0, "side": 1, "back": 2}
@@ -32,6 +33,7 @@ def _pictures(*rgb):
 
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+RED8 = _pictures(*[RED] * 8)
 
 
 def _measure(metric, prompt, pictures):
@@ -58,6 +60,25 @@ def test_rank_is_the_prompts_place_among_the_captions():
     outside = _measure(metric, "a red green cube", picture)
     assert outside["rank"] == 1 and outside["num_captions"] == 4
     assert _measure(metric, "a nothing", picture)["rank"] == 4
+
+
+def test_r_precision_is_the_share_of_views_that_the_prompt_wins():
+    metric = ClipScore(ColorEncoder(), ["a red cube", "a green cube"], num_views=None)
+    views = _pictures(RED, (0.9, 0.5, 0.0), (0.5, 0.9, 0.0), (0.5, 0.5, 0.0))  # the last one ties
+    assert _measure(metric, "a red cube", views)["r_precision"] == 0.5
+    assert _measure(metric, "a green cube", views)["r_precision"] == 0.25
+
+
+def test_labels_keep_judges_apart():
+    names = {
+        name
+        for label in ("openai", "datacomp")
+        for name in _measure(ClipScore(ColorEncoder(), ["blue"], label=label), "red", RED8)
+    }
+    assert {"openai_clip_score", "datacomp_clip_score", "openai_r_precision"} < names
+    measures = [_measure(ClipScore(ColorEncoder()), "red", RED8)] * 2
+    with pytest.raises(ValueError, match="both give clip_score: set the `label`"):
+        merge(measures)
 
 
 def test_a_tie_does_not_flatter_the_prompt():
@@ -88,24 +109,25 @@ def test_views_that_do_not_divide_the_circle_are_refused():
 @pytest.mark.parametrize(
     ("profile", "gap", "expected"),
     [
-        ("........", 1, 0),
-        ("##......", 1, 1),
-        ("#......#", 1, 1),  # one front across the seam
-        ("########", 1, 1),
-        ("##..##..", 1, 2),
-        ("#..#..#.", 1, 3),
-        ("#.#.....", 1, 2),
-        ("#.#.....", 2, 1),  # a single doubtful azimuth inside one front
-        ("#.....#.", 2, 1),  # ... and across the seam
-        ("#..#....", 2, 2),
-        ("...#....", 2, 1),
-        ("#.#.#.#.", 2, 1),
+        ("........", 1, []),
+        ("##......", 1, [2]),
+        ("#......#", 1, [2]),  # one front across the seam
+        ("########", 1, [8]),
+        ("##..##..", 1, [2, 2]),
+        ("#..##.#.", 1, [1, 1, 2]),
+        ("#.#.....", 1, [1, 1]),
+        ("#.#.....", 2, [3]),  # a single doubtful azimuth inside one front
+        ("#.....#.", 2, [3]),  # ... and across the seam
+        ("##.#..##", 2, [6]),
+        ("#..#....", 2, [1, 1]),
+        ("...#....", 2, [1]),
+        ("#.#.#.#.", 2, [8]),
     ],
 )
-def test_arcs_are_counted_on_the_circle(profile, gap, expected):
+def test_arcs_are_found_on_the_circle(profile, gap, expected):
     ring = [mark == "#" for mark in profile]
-    counts = {count_arcs(ring[turn:] + ring[:turn], gap) for turn in range(len(ring))}
-    assert counts == {expected}  # wherever the circle is cut
+    for turn in range(len(ring)):  # wherever the circle is cut
+        assert sorted(arc_widths(ring[turn:] + ring[:turn], gap)) == expected
 
 
 class Told(ViewJudge):
@@ -130,10 +152,20 @@ def test_one_face_two_faces_no_face():
     assert _janus(torch.zeros(24)) == {"num_fronts": 0, "front_share": 0}
 
 
+def test_single_azimuths_are_no_front_and_a_front_all_round_is_two():
+    azimuth = cameras.turntable(24).azimuth_deg
+    one = azimuth.abs() <= 45
+    assert _janus(one | (azimuth == -120))["num_fronts"] == 1
+    assert _janus(azimuth.abs() <= 15)["num_fronts"] == 1  # 45 degrees wide
+    assert _janus(azimuth.abs() <= 100)["num_fronts"] == 2
+    assert _janus(torch.ones(24))["num_fronts"] == 2
+
+
 def test_a_front_needs_its_margin():
     # 0.55 against 0.45 leads by 0.1 only, 0.65 against 0.35 by 0.3.
-    assert _janus(torch.full((24,), 0.55))["num_fronts"] == 0
-    assert _janus(torch.full((24,), 0.65))["num_fronts"] == 1
+    is_front = cameras.turntable(24).azimuth_deg.abs() <= 45
+    assert _janus(0.55 * is_front)["num_fronts"] == 0
+    assert _janus(0.65 * is_front)["num_fronts"] == 1
 
 
 def test_clip_judges_views_by_their_names():

@@ -84,3 +84,16 @@ def test_faults_are_one_line(clip_folder, tmp_path):
             Encoder(f"local-dir:{broken}", device="cpu").encode_texts(["a"])
         assert "\n" not in str(error.value)
         weights.unlink(missing_ok=True)
+
+
+def test_weights_of_another_activation_are_refused_before_they_are_downloaded():
+    with pytest.raises(ValueError, match="QuickGELU.* use ViT-L-14-quickgelu$"):
+        Encoder("ViT-L-14", "openai", device="cpu").encode_texts(["a dog"])
+
+
+@pytest.mark.parametrize(
+    ("model", "tag"),
+    [("ViT-L-14-quickgelu", "openai"), ("ViT-L-14", "datacomp_xl_s13b_b90k"), ("RN50", "a.pt")],
+)
+def test_the_papers_judges_pass(model, tag):
+    Encoder(model, tag, device="cpu")._require_own_activation()

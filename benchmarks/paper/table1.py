@@ -1,0 +1,259 @@
+"""Table 1: DreamFusion, ProlificDreamer and ReDream on the same prompts, seeds and budget.
+
+``python benchmarks/paper/table1.py --out DIR`` makes 24 prompts x 2 seeds x 3 methods on the
+embedded world, about 7 hours on 2 cores, and writes ``DIR/table1.md``, ``table1.csv`` (the table)
+and ``objects.csv`` (a line for each object). ``--quick`` takes 4 prompts and 1 seed, half an hour:
+indicative. Finished objects are kept, so the command resumes; start it as often as there are
+machines' cores, or with ``--processes N``. ``--report`` only writes the tables of what is there.
+``--world real`` is the paper's own setting: Stable Diffusion, Objaverse, the real CLIPs.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from provenance import command, commit
+from runs import Run, execute_all
+from world import METHODS, MISSING, OURS, WORLDS, Measure, World, derive, read_prompts
+
+from redream.files import whole_file
+from redream.metrics.statistics import (
+    Comparison,
+    Estimate,
+    bootstrap,
+    cluster_means,
+    compare_paired,
+    holm,
+)
+
+Values = dict[str, dict[str, dict[tuple[str, int], float]]]
+"""A number by method, measure, and (prompt, seed)."""
+
+
+def plan(
+    world: World,
+    methods: Iterable[str],
+    prompts: Iterable[str],
+    seeds: Iterable[int],
+    root: Path,
+    options: Sequence[str] = (),
+) -> list[Run]:
+    """All runs, prompt by prompt, so that what is there early can be compared."""
+    return [
+        Run(method, prompt, seed, tuple(world.layers(method)), tuple(options), root)
+        for seed in seeds
+        for prompt in prompts
+        for method in methods
+    ]
+
+
+def values_of(world: World, objects: Iterable[Mapping[str, Any]]) -> Values:
+    """Sorts the objects' measures; those that a prompt's object cannot have are left out."""
+    values: Values = {}
+    for each in objects:
+        measures = derive(each["measures"])
+        for measure in world.measures:
+            if measure.key not in measures or (
+                measure.fronted and not world.has_front(each["prompt"])
+            ):
+                continue
+            cells = values.setdefault(each["method"], {}).setdefault(measure.key, {})
+            cells[each["prompt"], each["seed"]] = measures[measure.key]
+    return values
+
+
+def estimates(world: World, values: Values) -> dict[str, dict[str, Estimate]]:
+    """Each method's mean over prompts, by measure, with its bootstrap interval."""
+    return {
+        method: {
+            measure.key: bootstrap(list(cluster_means(cells[measure.key]).values()))
+            for measure in world.measures
+            if cells.get(measure.key)
+        }
+        for method, cells in values.items()
+    }
+
+
+def comparisons(
+    world: World, values: Values, ours: str = OURS
+) -> dict[tuple[str, str], tuple[Comparison, float]]:
+    """Ours against each other method, by (method, measure), with Holm's p over all of them."""
+    paired: dict[tuple[str, str], Comparison] = {}
+    for method in values:
+        for measure in world.measures if method != ours and ours in values else ():
+            mine, theirs = (values[m].get(measure.key, {}) for m in (ours, method))
+            common = mine.keys() & theirs.keys()  # the same prompts and the same seeds
+            if common and measure.better:
+                paired[method, measure.key] = compare_paired(
+                    cluster_means({key: mine[key] for key in sorted(common)}),
+                    cluster_means({key: theirs[key] for key in sorted(common)}),
+                )
+    adjusted = holm([each.p for each in paired.values()])
+    return dict(zip(paired, zip(paired.values(), adjusted, strict=True), strict=True))
+
+
+def unequal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> str:
+    """Says by how much the methods differ in how often they asked the prior; empty if they do not.
+
+    They differ where their mean numbers of samples do by more than the world allows.
+    """
+    if world.sample_tolerance is None or not objects:
+        return ""
+    spent = {
+        method: mean(each["unet_samples"] for each in objects if each["method"] == method)
+        for method in {each["method"] for each in objects}
+    }
+    if max(spent.values()) <= (1.0 + world.sample_tolerance) * min(spent.values()):
+        return ""
+    return ", ".join(f"{method} {num:.0f}" for method, num in sorted(spent.items()))
+
+
+def page(
+    world: World,
+    objects: Sequence[Mapping[str, Any]],
+    num_planned: int,
+    made_by: tuple[str, str],
+    quick: bool = False,
+) -> str:
+    """The table in Markdown, with what a reader needs to trust or doubt it."""
+    values = values_of(world, objects)
+    title = f"## Table 1 on the {world.name} world" + (" (quick: indicative only)" if quick else "")
+    lines = [title, "", f"Made by `{made_by[0]}` at commit {made_by[1]}.", ""]
+    if len(objects) < num_planned:
+        lines += [f"**Unfinished: {len(objects)} of {num_planned} objects.**", ""]
+    unequal = unequal_budgets(world, objects)
+    if unequal:
+        lines += [f"**Unequal numbers of UNet samples: {unequal}. Nothing is compared.**", ""]
+    num_prompts = len({each["prompt"] for each in objects})
+    num_seeds = len({each["seed"] for each in objects})
+    lines += [
+        f"{num_prompts} prompts, {num_seeds} seed(s), one particle each, measured over 120 views. "
+        "Means over prompts, in brackets 95% bootstrap intervals over prompts (seeds of a prompt "
+        "are averaged first). Fronts are counted for prompts whose object has one.",
+        "",
+        f"| method | {' | '.join(m.title for m in world.measures)} | UNet samples | steps "
+        "| minutes (mean, most) |",
+        "|---" * (len(world.measures) + 4) + "|",
+    ]
+    table = estimates(world, values)
+    for method, name in METHODS.items():
+        mine = [each for each in objects if each["method"] == method]
+        if not mine:
+            lines.append(f"| {name} | no object yet |")
+            continue
+        cells = [show(table.get(method, {}).get(m.key), m) for m in world.measures]
+        minutes = [each["seconds"] / 60.0 for each in mine]
+        lines.append(
+            f"| {name} | {' | '.join(cells)} | {mean(e['unet_samples'] for e in mine):.0f} "
+            f"| {mean(e['steps'] for e in mine):.0f} | {mean(minutes):.1f}, {max(minutes):.1f} |"
+        )
+    lines += [f"| {name} | {reason} |" for name, reason in MISSING.items()]
+    compared = [] if unequal else _compared(world, values)
+    return "\n".join([*lines, "", *compared, ""])
+
+
+def _compared(world: World, values: Values) -> list[str]:
+    paired = comparisons(world, values)
+    if not paired:
+        return []
+    lines = [
+        f"{METHODS[OURS]} minus the other method on the same prompts and seeds, with 95% bootstrap "
+        "intervals; p of a two-sided sign-flip test over prompts, and after Holm's adjustment for "
+        "all rows.",
+        "",
+        "| against | measure | difference | better | p | p (Holm) | prompts |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    by_key = {measure.key: measure for measure in world.measures}
+    for (method, key), (found, adjusted) in paired.items():
+        ahead = found.difference * by_key[key].better
+        sure = found.low > 0.0 or found.high < 0.0
+        verdict = "tie" if ahead == 0 else METHODS[OURS if ahead > 0 else method]
+        lines.append(
+            f"| {METHODS[method]} | {by_key[key].title} | {found.difference:+.3f} "
+            f"[{found.low:+.3f}, {found.high:+.3f}] | {verdict}{'' if sure else ' (unsure)'} "
+            f"| {found.p:.3f} | {adjusted:.3f} | {found.num} |"
+        )
+    return lines
+
+
+def show(estimate: Estimate | None, measure: Measure) -> str:
+    """A cell of the table."""
+    if estimate is None:
+        return "-"
+    digits = 2 if measure.fronted else 3
+    low, high = (f"{end:.{digits}f}" for end in (estimate.low, estimate.high))
+    return f"{estimate.mean:.{digits}f} [{low}, {high}]"
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows with the union of their columns, whole or not at all."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_tables(
+    world: World, runs: Sequence[Run], out: Path, made_by: tuple[str, str], quick: bool
+) -> str:
+    """Writes the page and both CSV files of the runs that are finished.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: If nothing is finished.
+    """
+    objects = [run.read() for run in runs if run.done() is not None]
+    if not objects:
+        raise ValueError(f"no object is finished in {out}: leave --report out to make them")
+    flat = [
+        {k: v for k, v in each.items() if k != "measures"} | derive(each["measures"])
+        for each in objects
+    ]
+    write_csv(out / "objects.csv", flat)
+    table = [
+        {"method": method, "measure": key, **estimate._asdict()}
+        for method, row in estimates(world, values_of(world, objects)).items()
+        for key, estimate in row.items()
+    ]
+    write_csv(out / "table1.csv", table)
+    text = page(world, objects, len(runs), made_by, quick)
+    with whole_file(out / "table1.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return text
+
+
+def main() -> int:
+    """Makes the objects and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of runs and tables")
+    parser.add_argument("--world", choices=WORLDS, default="embedded")
+    parser.add_argument("--quick", action="store_true", help="4 prompts, 1 seed: indicative")
+    parser.add_argument("--prompts", type=Path, help="other prompts, one a line")
+    parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--report", action="store_true", help="only write what is there")
+    parser.add_argument(
+        "options", nargs="*", help="after --: options of `redream fit` for every method"
+    )
+    arguments = parser.parse_args()
+    world = WORLDS[arguments.world]
+    prompts = read_prompts(arguments.prompts or world.prompts)
+    seeds = range(1 if arguments.quick else arguments.seeds)
+    out = arguments.out.resolve()
+    prompts = prompts[:4] if arguments.quick else prompts
+    runs = plan(world, METHODS, prompts, seeds, out / "runs", arguments.options)
+    failures = [] if arguments.report else execute_all(runs, arguments.processes)
+    print(write_tables(world, runs, out, (command(), commit()), arguments.quick))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

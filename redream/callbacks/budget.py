@@ -1,0 +1,97 @@
+"""How much of the prior a run has used: samples through the denoiser, counted and limited."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from jaxtyping import Float
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from redream.callbacks.report import write_json
+from redream.types import NoisyRows
+
+
+class Budget(Callback):
+    """Counts the samples that a training sends through the denoiser, and ends it at a limit.
+
+    A sample is one noisy latent in one forward pass, whichever adapter it wears and whether or not
+    gradients flow: the unit in which methods of different losses cost the same. Each process counts
+    its own. What was used is written to ``budget.json`` when training ends.
+
+    Args:
+        max_samples: Ends the training after the step that reaches so many samples; None never.
+        max_seconds: Ends it after so much time of training; None never.
+    """
+
+    def __init__(self, max_samples: int | None = None, max_seconds: float | None = None) -> None:
+        if (max_samples is not None and max_samples < 1) or (max_seconds or 1.0) <= 0.0:
+            raise ValueError(
+                f"a budget must be positive, got {max_samples} samples and {max_seconds} seconds."
+            )
+        self.max_samples, self.max_seconds = max_samples, max_seconds
+        self.num_samples, self.num_passes, self.seconds = 0, 0, 0.0
+        self._last = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Listens to the priors."""
+        self._last = time.monotonic()
+        for prior in _priors(pl_module):
+            prior.predict_noise = self._counted(prior.predict_noise)  # type: ignore[assignment, arg-type]
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        *_: Any,  # noqa: ANN401
+    ) -> None:
+        """Ends the training when the budget is spent."""
+        now = time.monotonic()
+        self.seconds, self._last = self.seconds + now - self._last, now
+        spent = self.max_samples is not None and self.num_samples >= self.max_samples
+        late = self.max_seconds is not None and self.seconds >= self.max_seconds
+        trainer.should_stop = trainer.should_stop or spent or late
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes what was used, and lets the priors go."""
+        for prior in _priors(pl_module):
+            prior.__dict__.pop("predict_noise", None)
+        if trainer.is_global_zero:
+            used = {
+                "unet_samples": self.num_samples,
+                "unet_passes": self.num_passes,
+                "steps": trainer.global_step,
+                "seconds": round(self.seconds, 2),
+            }
+            write_json(used, Path(trainer.default_root_dir) / "budget.json")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was used so far, so that a resumed run goes on counting."""
+        return {
+            "num_samples": self.num_samples,
+            "num_passes": self.num_passes,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the count of an earlier session."""
+        self.num_samples = state_dict["num_samples"]
+        self.num_passes = state_dict["num_passes"]
+        self.seconds = state_dict["seconds"]
+
+    def _counted(
+        self, predict_noise: Callable[[NoisyRows], Float[Tensor, "B C h w"]]
+    ) -> Callable[[NoisyRows], Float[Tensor, "B C h w"]]:
+        def counted(rows: NoisyRows) -> Float[Tensor, "B C h w"]:
+            self.num_samples += len(rows.latents)
+            self.num_passes += 1
+            return predict_noise(rows)
+
+        return counted
+
+
+def _priors(pl_module: L.LightningModule) -> list[nn.Module]:
+    both = (pl_module.prior, pl_module.variational_prior)
+    return [prior for prior in both if isinstance(prior, nn.Module)]

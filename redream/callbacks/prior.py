@@ -1,0 +1,61 @@
+"""How evenly the prior covers the viewpoints, raw and adapted, as a file of its own."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from redream.callbacks.report import write_json
+from redream.metrics import ViewJudge, measure_prior
+from redream.schedules import value_at
+
+
+class MeasurePrior(Callback):
+    """Writes ``view_balance.json`` after ``redream test``: the prior raw, and as it was adapted.
+
+    Args:
+        judge: Says which side a picture shows.
+        num_samples: Pictures of each view, front, side and back.
+        guidance_scale: Classifier-free guidance; the run's own, at its end, where None.
+        seed: Draws the noise, the same for each view and for both priors.
+    """
+
+    def __init__(
+        self,
+        judge: ViewJudge,
+        num_samples: int = 16,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        self.judge, self.num_samples = judge, num_samples
+        self.guidance_scale, self.seed = guidance_scale, seed
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Samples the prior and has the pictures judged."""
+        if not trainer.is_global_zero:
+            return
+        prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
+        scale = self.guidance_scale
+        if scale is None:
+            scale = value_at(pl_module.guidance_scale, sys.maxsize)  # type: ignore[arg-type]
+        hats = {"raw": None} | ({"adapted": pl_module.adapter} if pl_module.adapter else {})
+        measured = {
+            name: asdict(
+                measure_prior(
+                    pl_module.prior,  # type: ignore[arg-type]
+                    prompt,
+                    self.judge,
+                    adapter,  # type: ignore[arg-type]
+                    self.num_samples,
+                    scale,
+                    self.seed,
+                )
+            )
+            for name, adapter in hats.items()
+        }
+        facts = {"prompt": prompt, "guidance_scale": scale, "num_samples": self.num_samples}
+        write_json(facts | measured, Path(trainer.default_root_dir) / "view_balance.json")

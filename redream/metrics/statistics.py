@@ -1,0 +1,136 @@
+"""How sure a comparison is: bootstrap intervals over clusters, and paired tests."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_EXACT = 16  # up to so many pairs every sign is tried
+
+
+class Estimate(NamedTuple):
+    """A mean with its 95% interval.
+
+    Attributes:
+        mean: The mean over clusters.
+        low: Lower end.
+        high: Upper end.
+        num: Clusters.
+    """
+
+    mean: float
+    low: float
+    high: float
+    num: int
+
+
+class Comparison(NamedTuple):
+    """A paired difference, its 95% interval and its p-value.
+
+    Attributes:
+        difference: Mean of the paired differences, first minus second.
+        low: Lower end.
+        high: Upper end.
+        p: Of a two-sided sign-flip test: how often signs drawn at random do as much.
+        num: Pairs.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    num: int
+
+
+def cluster_means(values: Mapping[tuple[Hashable, Hashable], float]) -> dict[Hashable, float]:
+    """The mean of each cluster: values by (cluster, member), such as (prompt, seed)."""
+    clusters: dict[Hashable, list[float]] = {}
+    for (cluster, _), value in values.items():
+        clusters.setdefault(cluster, []).append(value)
+    return {cluster: float(np.mean(members)) for cluster, members in clusters.items()}
+
+
+def bootstrap(values: Sequence[float], num_draws: int = 10_000, seed: int = 0) -> Estimate:
+    """The mean of independent values, with its percentile bootstrap interval.
+
+    Args:
+        values: One value a cluster: seeds of a prompt are no independent evidence.
+        num_draws: Resamples.
+        seed: Draws them.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        ValueError: Without values.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
+        raise ValueError("there is nothing to take the mean of")
+    low, high = _interval(array, num_draws, seed)
+    return Estimate(float(array.mean()), low, high, array.size)
+
+
+def compare_paired(
+    first: Mapping[Hashable, float],
+    second: Mapping[Hashable, float],
+    num_draws: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compares two methods on what both have done.
+
+    Args:
+        first: A method's value for each cluster, such as a prompt.
+        second: Another method's; clusters that one of them lacks are left out.
+        num_draws: Resamples, and sign flips where there are too many pairs to try all.
+        seed: Draws them.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        ValueError: If they have no cluster in common.
+    """
+    common = [key for key in first if key in second]
+    if not common:
+        raise ValueError("the methods have nothing in common to be compared on")
+    differences = np.array([first[key] - second[key] for key in common], dtype=np.float64)
+    low, high = _interval(differences, num_draws, seed)
+    p = sign_flip_p(differences, num_draws, seed)
+    return Comparison(float(differences.mean()), low, high, p, differences.size)
+
+
+def sign_flip_p(differences: NDArray[np.float64], num_draws: int, seed: int = 0) -> float:
+    """Fisher's randomisation test of a paired difference, two-sided.
+
+    If neither method is better, each pair's difference is as likely as its opposite. Exact for 16
+    pairs or fewer; above, signs are drawn, and the signs observed count as one of the draws.
+    """
+    num = differences.size
+    if num <= _EXACT:
+        bits = np.arange(2**num)[:, None] >> np.arange(num) & 1
+        sums = (2 * bits - 1) @ differences
+        extra = 0
+    else:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(num_draws, num))
+        sums, extra = signs @ differences, 1
+    observed = abs(differences.sum()) * (1 - 1e-12) - 1e-15
+    return float((np.sum(np.abs(sums) >= observed) + extra) / (len(sums) + extra))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) adjustment of p-values for their number."""
+    order = np.argsort(p_values)
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def _interval(values: NDArray[np.float64], num_draws: int, seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(values.size, size=(num_draws, values.size))
+    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,67 @@
+"""The budget counts what the denoiser is asked, and ends a training when it is spent."""
+
+import json
+
+import pytest
+import torch
+
+from redream.callbacks import Budget
+from redream.priors import GaussianPrior
+from redream.types import NoisyRows
+
+
+@pytest.fixture
+def asking(toy):
+    """A module that asks its prior for 3 and then 2 rows a step."""
+
+    class Asking(toy.Module):
+        variational_prior = None
+
+        def __init__(self):
+            super().__init__()
+            self.prior = GaussianPrior(image_size=2)
+
+        def training_step(self, batch, batch_idx):
+            for num in (3, 2):
+                text = self.prior.encode_prompts([""] * num)
+                rows = NoisyRows(
+                    torch.zeros(num, 3, 2, 2), torch.zeros(num).long(), text, ("",) * num
+                )
+                self.prior.predict_noise(rows)
+            return super().training_step(batch, batch_idx)
+
+    return Asking
+
+
+def used(tmp_path):
+    return json.loads((tmp_path / "budget.json").read_text())
+
+
+def test_every_sample_is_counted(asking, train, tmp_path):
+    module = asking()
+    train(module, [Budget()], num_steps=4)
+    found = used(tmp_path)
+    assert found["unet_samples"] == 20 and found["unet_passes"] == 8 and found["steps"] == 4
+    assert found["seconds"] > 0
+    assert "predict_noise" not in vars(module.prior)  # nothing of the counter stays
+
+
+@pytest.mark.parametrize(("limit", "steps"), [(20, 4), (21, 5), (1, 1)])
+def test_the_training_ends_after_the_step_that_spends_it(asking, train, tmp_path, limit, steps):
+    train(asking(), [Budget(max_samples=limit)], num_steps=10)
+    assert used(tmp_path)["steps"] == steps
+
+
+def test_time_is_a_budget_too(asking, train, tmp_path):
+    train(asking(), [Budget(max_seconds=1e-9)], num_steps=10)
+    assert used(tmp_path)["steps"] == 1
+
+
+def test_a_resumed_run_goes_on_counting():
+    first = Budget()
+    first.num_samples, first.num_passes, first.seconds = 7, 2, 1.5
+    second = Budget()
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict() == first.state_dict()
+    with pytest.raises(ValueError, match="positive"):
+        Budget(max_samples=0)

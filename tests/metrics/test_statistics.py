@@ -1,0 +1,88 @@
+"""Intervals that cover as often as they say, and paired tests against scipy's."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from redream.metrics.statistics import (
+    bootstrap,
+    cluster_means,
+    compare_paired,
+    holm,
+    sign_flip_p,
+)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        found = bootstrap(rng.exponential(2.0, 24).tolist(), num_draws=500, seed=trial)
+        assert found.low <= found.mean <= found.high and found.num == 24
+        hits += found.low <= 2.0 <= found.high
+    assert 0.86 <= hits / 200 <= 0.98  # percentile intervals of 24 skewed values: a little narrow
+
+
+def test_the_interval_agrees_with_scipys():
+    values = np.random.default_rng(1).normal(3.0, 1.0, 30)
+    ours = bootstrap(values.tolist())
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", rng=0).confidence_interval
+    assert ours.mean == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+def test_seeds_of_a_prompt_are_no_independent_evidence():
+    values = {("dog", 0): 1.0, ("dog", 1): 3.0, ("cat", 0): 5.0}
+    assert cluster_means(values) == {"dog": 2.0, "cat": 5.0}
+    doubled = {(prompt, seed): v for (prompt, _), v in values.items() for seed in range(50)}
+    assert bootstrap(list(cluster_means(doubled).values())).num == 2
+    with pytest.raises(ValueError, match="nothing"):
+        bootstrap([])
+
+
+@pytest.mark.parametrize("num", [5, 12])
+def test_the_sign_flip_test_is_scipys_permutation_test(num):
+    differences = np.random.default_rng(num).normal(0.5, 1.0, num)
+    theirs = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf
+    )
+    assert sign_flip_p(differences, 0) == pytest.approx(theirs.pvalue)
+
+
+def test_drawn_signs_come_near_to_all_signs():
+    differences = np.random.default_rng(3).normal(0.35, 1.0, 24)
+    drawn = sign_flip_p(differences, 20_000)
+    assert drawn == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.02)
+    assert sign_flip_p(np.ones(24), 1_000) == pytest.approx(1 / 1_001)  # never 0
+    assert sign_flip_p(np.zeros(24), 1_000) == 1.0
+
+
+def test_equal_methods_are_rarely_told_apart():
+    rng = np.random.default_rng(4)
+    p = [sign_flip_p(rng.normal(size=10), 0) for _ in range(200)]
+    assert 0.01 <= np.mean(np.array(p) < 0.05) <= 0.10
+
+
+def test_pairing_sees_through_what_prompts_have_in_common():
+    rng = np.random.default_rng(5)
+    prompts = [f"prompt {i}" for i in range(24)]
+    difficulty = dict(zip(prompts, rng.normal(0, 1.0, 24), strict=True))
+    first = {p: difficulty[p] + 0.1 + rng.normal(0, 0.05) for p in prompts}
+    second = {p: difficulty[p] for p in reversed(prompts)}
+    found = compare_paired(first, second)
+    assert found.difference == pytest.approx(0.1, abs=0.03) and found.num == 24
+    assert 0 < found.low < found.difference < found.high and found.p < 0.01
+    alone = bootstrap(list(first.values()))
+    assert alone.high - alone.low > 5 * (found.high - found.low)
+
+
+def test_only_what_both_have_done_is_compared():
+    found = compare_paired({"a": 1.0, "b": 2.0, "c": 9.0}, {"b": 1.0, "a": 0.0, "d": 7.0})
+    assert found.difference == 1.0 and found.num == 2
+    with pytest.raises(ValueError, match="nothing in common"):
+        compare_paired({"a": 1.0}, {"b": 1.0})
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.5]) == [1.0, 1.0] and holm([]) == []

@@ -1,0 +1,34 @@
+"""Fabricated runs of three methods, and the study that is made of them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from raters import METHODS, PROMPTS
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Run folders with films that say whose they are."""
+    root = tmp_path_factory.mktemp("runs")
+    for method in METHODS:
+        for i, prompt in enumerate(PROMPTS):
+            folder = root / method / f"run-{i:02}"
+            folder.mkdir(parents=True)
+            (folder / "metrics.json").write_text(json.dumps({"prompt": prompt, "particles": []}))
+            (folder / "turntable_0.mp4").write_bytes(f"{method} {prompt}".encode() * 50)
+    return root
+
+
+@pytest.fixture
+def study(runs, tmp_path):
+    from redream.tools.study_make import find_objects, make_study
+
+    out = tmp_path / "study"
+    objects = {method: find_objects(runs / method) for method in METHODS}
+    assert make_study(objects, out, "Which one?", repeats=3) == 36
+    return out
