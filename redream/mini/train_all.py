@@ -27,7 +27,7 @@ def main() -> None:
 
     out, work = arguments.out, arguments.work
     recipes: dict[str, list[str]] = {
-        "prior": ["train_prior", "--vae_steps", steps(2_600), "--unet_steps", steps(4_000)],
+        "prior": ["train_prior", "--vae_steps", steps(2_600), "--unet_steps", steps(6_800)],
         "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(3_500)],
         "evaluation_clip": [
             *("train_clip", "--role", "evaluation"),

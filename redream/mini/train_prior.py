@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and curves")
     parser.add_argument("--num_pictures", type=int, default=50_000)
     parser.add_argument("--vae_steps", type=int, default=2_600)
-    parser.add_argument("--unet_steps", type=int, default=4_000)
+    parser.add_argument("--unet_steps", type=int, default=6_800)
     parser.add_argument("--batch_size", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -87,7 +87,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "web": Recipe("web", _WEB_VIEWS, 0.06, 0.45, 0.10),
+    "web": Recipe("web", _WEB_VIEWS, 0.15, 0.36, 0.10),
     "uniform": Recipe("uniform", None, 0.5, 1.0, 0.0),
 }
 
@@ -154,21 +154,22 @@ class PictureSampler:
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
+        words = np.random.default_rng([self.seed, index, 1])  # other words, the same picture
         material, category = self.pairs[int(rng.integers(len(self.pairs)))]
         colour = str(rng.choice(list(COLOURS)))
         has_front = CATEGORIES[category].has_front
         azimuth_deg = self._azimuth(has_front, rng)
-        view = self._view_word(view_of(azimuth_deg), rng)
+        view = self._view_word(view_of(azimuth_deg), words)
         camera, background = sample_camera(azimuth_deg, rng), sample_background(rng)
         is_clay = bool(rng.random() < self.clay_share)
         is_normal_map = bool(rng.random() < self.recipe.normal_maps) and not is_clay
         if is_clay:
             material, colour = "clay", str(rng.choice(list(CLAY_COLOURS)))
             scene = make_clay_scene(category, colour, rng)
-            text = clay_caption(category, colour, view, rng)
+            text = clay_caption(category, colour, view, words)
         else:
             scene = make_scene(category, material, colour, rng)
-            text = caption(category, material, colour, view, background.name, is_normal_map, rng)
+            text = caption(category, material, colour, view, background.name, is_normal_map, words)
         picture = render_scene(
             scene,
             [camera],
