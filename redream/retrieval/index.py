@@ -27,6 +27,7 @@ from redream.types import Asset
 
 FORMAT_VERSION = 2  # 1 had no categories, faces or animations, and always an image.npy
 _READABLE = (1, FORMAT_VERSION)
+_MAX_ROW = 4096  # bytes of the table for each asset
 TABLE, TEXT, IMAGE, MANIFEST = "assets.parquet", "text.npy", "image.npy", "manifest.json"
 SCHEMA = pa.schema(
     [
@@ -81,7 +82,7 @@ class EmbeddingIndex:
             shape, files = (count, manifest["dimension"]), manifest["files"]
             names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)
             sizes = {name: int(files[name]["bytes"]) for name in names}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
             raise broken(path, f"{MANIFEST} cannot be read ({error!r})") from error
         if version not in _READABLE:
             raise broken(path, f"it has format {version}, this version reads {FORMAT_VERSION}")
@@ -92,14 +93,14 @@ class EmbeddingIndex:
             if actual != expected:
                 raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            table = _complete(pq.read_table(path / TABLE))
             vectors = [
                 np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
             ]
+            if any(each.shape != shape for each in vectors):  # on disk, whatever they claim
+                raise ValueError(f"its files do not have the {count} rows of its manifest")
+            table = _complete(_read_table(path / TABLE, count))
         except (ValueError, OSError, pa.ArrowException) as error:
             raise broken(path, str(error).splitlines()[0]) from error
-        if table.num_rows != count or any(each.shape != shape for each in vectors):
-            raise broken(path, f"its files do not have the {count} rows of its manifest")
         if len(vectors) == 2:
             return cls(path, manifest, table, *vectors)
         digest = hashlib.sha256(written).hexdigest()
@@ -137,6 +138,21 @@ class EmbeddingIndex:
         """Constructor arguments of the encoder that made the vectors; paths are absolute."""
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
         return arguments
+
+
+def _read_table(path: Path, count: int) -> pa.Table:
+    """Reads the table after looking at what it will take: compression can hide gigabytes.
+
+    Raises:
+        ValueError: If it has other rows than expected, or much more than captions take.
+    """
+    with pq.ParquetFile(path) as file:
+        size = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
+        if file.metadata.num_rows != count:
+            raise ValueError(f"its files do not have the {count} rows of its manifest")
+        if size > _MAX_ROW * (count + 4096):
+            raise ValueError(f"{TABLE} claims {size} bytes for {count} assets")
+        return file.read()
 
 
 def _complete(table: pa.Table) -> pa.Table:

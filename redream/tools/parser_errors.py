@@ -38,6 +38,9 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
         return f"unknown key {key!r}; {suggest(key, near, help_text)}"
 
     def denied(match: re.Match[str]) -> str:
+        for component in known.broken:
+            if component.value.replace(":", ".") == match["path"]:
+                return describe_broken(component)
         return (
             f"{match['path']!r} may not be named in a config: it is no class of ReDream, "
             "Lightning, torch.optim or an installed plugin (see docs/plugins.md)"

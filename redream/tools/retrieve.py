@@ -89,7 +89,12 @@ def as_text(assets: Sequence[Asset]) -> str:
     for asset in assets:
         scores = "  ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines.append(f"{asset.uid}  {asset.caption}  {scores}  {asset.license}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def printable(text: str) -> str:
+    """A line without the characters by which a stranger's caption could command a terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def open_store(index: EmbeddingIndex) -> Store | None:
