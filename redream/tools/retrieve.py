@@ -16,6 +16,7 @@ from redream.cameras import turntable
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import EmbeddingIndex
+from redream.retrieval.index import broken
 from redream.tools.arguments import ToolParser
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable, write_contact_sheet
@@ -103,10 +104,14 @@ def open_store(index: EmbeddingIndex) -> Store | None:
     The class is looked up among the installed stores by its name, so that an index from a
     stranger cannot have anything else imported.
     """
-    if index.store is None:
-        return None
-    store: Any = find_class("redream.stores", index.store["class_path"].rpartition(".")[2])
-    opened: Store = store(**index.store["init_args"])
+    try:
+        if index.store is None:
+            return None
+        name, arguments = index.store["class_path"].rpartition(".")[2], index.store["init_args"]
+        store: Any = find_class("redream.stores", name)
+        opened: Store = store(**arguments)
+    except (TypeError, LookupError, AttributeError) as error:
+        raise broken(index.path, f"its store cannot be made ({error!r})") from error
     return opened
 
 
