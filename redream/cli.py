@@ -40,6 +40,7 @@ VERBS = {
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
+    "doctor": Verb("redream.tools.doctor", "say what this computer has, and what is missing"),
 }
 
 USAGE = """usage: redream VERB [options]
