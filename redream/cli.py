@@ -37,6 +37,7 @@ VERBS = {
     "validate": Verb("redream.tools.lightning", "render previews of a checkpoint"),
     "test": Verb("redream.tools.lightning", "measure a checkpoint"),
     "predict": Verb("redream.tools.lightning", "export a checkpoint: GLB, turntable, report"),
+    "sweep": Verb("redream.tools.sweep", "make many prompts, on one computer or many"),
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),

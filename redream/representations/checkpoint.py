@@ -94,7 +94,11 @@ def _make(path: Path) -> Representation:
     if name not in known:
         raise ValueError(f"{config} wants the representation {name}, which is not installed")
     arguments = {key: value for key, value in arguments.items() if key not in ("seed", "init_from")}
-    particle: Representation = known[name](**arguments)
+    try:
+        particle: Representation = known[name](**arguments)
+    except Exception as error:  # arguments of any type, so it can fail in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{config} describes no {name}: {reason}") from error
     return particle
 
 

@@ -82,7 +82,15 @@ class EmbeddingIndex:
             shape, files = (count, manifest["dimension"]), manifest["files"]
             names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)
             sizes = {name: int(files[name]["bytes"]) for name in names}
-        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
+            _check_references(manifest)
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise broken(path, f"{MANIFEST} cannot be read ({error!r})") from error
         if version not in _READABLE:
             raise broken(path, f"it has format {version}, this version reads {FORMAT_VERSION}")
@@ -99,8 +107,9 @@ class EmbeddingIndex:
             if any(each.shape != shape for each in vectors):  # on disk, whatever they claim
                 raise ValueError(f"its files do not have the {count} rows of its manifest")
             table = _complete(_read_table(path / TABLE, count))
-        except (ValueError, OSError, pa.ArrowException) as error:
-            raise broken(path, str(error).splitlines()[0]) from error
+        except Exception as error:  # a stranger's file can fail anywhere inside the readers
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise broken(path, reason) from error
         if len(vectors) == 2:
             return cls(path, manifest, table, *vectors)
         digest = hashlib.sha256(written).hexdigest()
@@ -137,7 +146,26 @@ class EmbeddingIndex:
     def encoder(self) -> dict[str, Any]:
         """Constructor arguments of the encoder that made the vectors; paths are absolute."""
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
-        return arguments
+        return {name: arguments.get(name) for name in ("model", "pretrained")}
+
+
+def _check_references(manifest: dict[str, Any]) -> None:
+    """Finds out whether a manifest names an encoder, and a store or none.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    encoder, store = manifest["encoder"], manifest.get("store")
+    texts = [encoder["name"], encoder["init_args"]["model"]]
+    texts += [each for each in [encoder["init_args"].get("pretrained")] if each is not None]
+    if store is not None:
+        texts.append(store["class_path"])
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("it names no encoder or no store")
+    for reference in (encoder, store or {}):
+        arguments, relative = reference.get("init_args", {}), reference.get("relative", [])
+        if not (isinstance(arguments, dict) and set(relative) <= set(arguments)):
+            raise ValueError("its references are none")
 
 
 def _read_table(path: Path, count: int) -> pa.Table:

@@ -1,0 +1,154 @@
+"""``redream sweep``: many prompts on one computer or many, scheduled by Ray."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from redream.tools.arguments import ToolParser
+from redream.tools.output import require_writable
+from redream.tools.sweep_results import write_results
+from redream.tools.sweep_run import Run, make, plan, read_prompts
+
+_REPORT_S = 15.0  # between two lines on what is running
+
+
+def main(verb: str, arguments: Sequence[str]) -> None:
+    """Makes every prompt with every seed, once; finished ones are kept.
+
+    Args:
+        verb: ``sweep``.
+        arguments: The command line after the verb; what is not the sweep's own goes to
+            ``redream fit``.
+
+    Raises:
+        ValueError: If the prompts are wrong, or some runs failed after all others were made.
+        ImportError: If Ray is missing.
+    """
+    options, shared = _parser(verb).parse_known_args(arguments)
+    if options.seeds < 1 or options.workers < 0 or options.retries < 0:
+        raise ValueError("--seeds must be at least 1, --workers and --retries not negative")
+    out = options.out.expanduser().absolute()
+    require_writable(out)
+    for config in reversed(options.config):  # a later one overrides
+        if not config.is_file():
+            raise FileNotFoundError(f"there is no config at {config}")
+        shared = ["--config", str(config.absolute()), *shared]
+    runs = plan(read_prompts(options.prompts), options.seeds, out, shared)
+    waiting = [run for run in runs if run.result is None]
+    print(f"{len(runs)} runs in {out}, {len(runs) - len(waiting)} of them finished before")
+    failures: dict[Path, str] = {}
+    if waiting:
+        ray = _start(options)
+        try:
+            _drive(ray, options, runs, waiting, failures, out)
+        finally:
+            ray.shutdown()
+    write_results(runs, failures, out)
+    print(f"{out / 'index.html'}")
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {len(runs)} runs failed, see {out / 'results.md'}; the same "
+            "command tries them again"
+        )
+
+
+def _start(options: argparse.Namespace) -> Any:  # noqa: ANN401
+    """Joins a cluster, or makes one of this computer."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError(
+            "a sweep needs Ray, which is not installed: pip install 'redream[ray]'"
+        ) from error
+    if options.address is not None:
+        ray.init(address=options.address, log_to_driver=False)
+    else:
+        cpus = options.workers * options.cpus or None
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+    return ray
+
+
+def _drive(
+    ray: Any,  # noqa: ANN401
+    options: argparse.Namespace,
+    runs: Sequence[Run],
+    waiting: Sequence[Run],
+    failures: dict[Path, str],
+    out: Path,
+) -> None:
+    """Hands all runs to Ray and tells what becomes of them.
+
+    A process makes one run and ends, so no run inherits anything of another. Ray makes a run again
+    whose process died or whose ``fit`` failed; it then goes on from its last checkpoint.
+    """
+    task = ray.remote(
+        max_calls=1,
+        max_retries=options.retries,
+        retry_exceptions=True,
+        num_cpus=options.cpus,
+        num_gpus=options.gpus,
+    )(make)
+    pending = {task.remote(run): run for run in waiting}
+    reported = time.monotonic()
+    while pending:
+        ready, _ = ray.wait(list(pending), timeout=1.0)
+        for reference in ready:
+            run = pending.pop(reference)
+            named = f"{run.prompt!r}, seed {run.seed}"
+            try:
+                result = ray.get(reference)
+                print(f"{_count(runs)}: {named} made in {result['seconds']:.0f} s", flush=True)
+            except Exception as error:  # whatever it died of, the others go on
+                failures[run.folder] = _reason(error)
+                print(f"{_count(runs)}: {named} failed: {failures[run.folder]}", file=sys.stderr)
+            write_results(runs, failures, out)
+        if pending and time.monotonic() - reported > _REPORT_S:
+            reported = time.monotonic()
+            for run in pending.values():
+                if run.last_line:
+                    print(f"  {run.prompt!r}, seed {run.seed}: {run.last_line}", flush=True)
+
+
+def _count(runs: Sequence[Run]) -> str:
+    return f"{sum(run.result is not None for run in runs)}/{len(runs)}"
+
+
+def _reason(error: Exception) -> str:
+    """The cause of a task's failure in one line."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[-1] if lines else type(cause).__name__
+
+
+def _parser(verb: str) -> ToolParser:
+    parser = ToolParser(
+        prog=f"redream {verb}",
+        description="Make every prompt of a file, with every seed, on Ray. Given again, the "
+        "command keeps what is finished and goes on with the rest. Options that are not listed "
+        "here are handed to `redream fit`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--prompts", metavar="FILE", type=Path, required=True, help="one a line")
+    parser.add_argument(
+        "--config", metavar="YAML", type=Path, action="append", required=True, help="as of `fit`"
+    )
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="seeds 0 to N - 1")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("outputs/sweep"))
+    parser.add_argument(
+        "--address", help="of a Ray cluster to join, `auto` for a running one; else one is started"
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, default=0, help="runs at once; by default what fits"
+    )
+    parser.add_argument("--cpus", type=int, default=1, help="of a run; default: %(default)s")
+    parser.add_argument("--gpus", type=float, default=0.0, help="of a run; default: %(default)s")
+    parser.add_argument(
+        "--retries", metavar="N", type=int, default=2, help="of a failed run; default: %(default)s"
+    )
+    return parser

@@ -1,0 +1,236 @@
+"""Many prompts: planned, made once, and there whatever is killed."""
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from redream import cli
+from redream.tools import sweep_run
+from redream.tools.sweep_results import write_results
+from redream.tools.sweep_run import LOCK, RunFailed, make, plan, read_prompts
+
+ROOT = Path(__file__).parents[1]
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: redream[ray]"
+)
+
+
+def test_prompts_are_lines(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("\ufeffa dog\n\n# a cat\n  a car  \na dog\n", "utf-8")
+    assert read_prompts(path) == ["a dog", "a car", "a dog"]
+    path.write_text("# nothing\n")
+    with pytest.raises(ValueError, match="has no prompt"):
+        read_prompts(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="no text in UTF-8"):
+        read_prompts(path)
+    with pytest.raises(FileNotFoundError, match="no file of prompts"):
+        read_prompts(tmp_path / "none.txt")
+
+
+def test_each_prompt_and_seed_has_a_folder_that_only_they_decide(tmp_path):
+    prompts = ["a dog", "A dog!", "\U0001f9a6", "../../etc/passwd", "x" * 10_000, "a dog"]
+    runs = plan(prompts, 2, tmp_path, [])
+    folders = [run.folder for run in runs]
+    assert len(folders) == len(set(folders)) == 10
+    assert all(folder.parent == tmp_path / "runs" and len(folder.name) < 60 for folder in folders)
+    again = plan(prompts[::-1], 3, tmp_path, ["--other"])
+    assert set(folders) < {run.folder for run in again}
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """The commands that a run gives; each fit leaves a metric, or fails."""
+    given, status = [], {"fit": 0}
+
+    def command(arguments):
+        given.append(arguments)
+        folder = Path(arguments[arguments.index("--trainer.default_root_dir") + 1])
+        print("fitting\n")
+        (folder / "metrics.json").write_text(json.dumps({"clip": {"mean": 0.25}, "name": "x"}))
+        return status["fit"]
+
+    monkeypatch.setattr(sweep_run.cli, "main", command)
+    return given, status
+
+
+def test_a_run_is_made_once(tmp_path, fits):
+    (run,) = plan(["a dog"], 1, tmp_path, ["--config", "c.yaml"])
+    result = make(run)
+    assert make(run) == result == run.result
+    assert result["metrics"] == {"clip.mean": 0.25} and result["prompt"] == "a dog"
+    ((verb, *options),) = fits[0]
+    assert verb == "fit" and options[:2] == ["--config", "c.yaml"]
+    assert "--prompt=a dog" in options and "--seed_everything=0" in options
+    assert "--ckpt_path" not in options and run.last_line == "fitting"
+
+
+def test_a_run_goes_on_from_its_checkpoint_if_that_can_be_read(tmp_path, fits):
+    import torch
+
+    first, second = plan(["a dog"], 2, tmp_path, [])
+    for run in (first, second):
+        (run.folder / "checkpoints").mkdir(parents=True)
+    torch.save({"state_dict": {}}, first.folder / sweep_run.CHECKPOINT)
+    (second.folder / sweep_run.CHECKPOINT).write_bytes(b"cut short")
+    make(first), make(second)
+    given = [(each[0], "--ckpt_path" in each) for each in fits[0]]
+    assert given == [("fit", True), ("predict", True), ("fit", False)]  # nothing was exported
+
+
+def test_a_failed_run_says_why_and_is_made_again(tmp_path, fits):
+    (run,) = plan(["a dog"], 1, tmp_path, [])
+    fits[1]["fit"] = 2
+    with pytest.raises(RunFailed, match="fitting"):
+        make(run)
+    assert run.result is None
+    fits[1]["fit"] = 0
+    assert make(run)["seed"] == 0
+
+
+def test_who_comes_second_waits_and_finds_it_made(tmp_path, fits):
+    (run,) = plan(["a dog"], 1, tmp_path, [])
+    both = [threading.Thread(target=make, args=(run,)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert len(fits[0]) == 1
+
+
+def test_results_are_one_table_and_one_page(tmp_path, fits):
+    runs = plan(["a <b>dog</b> | cat", "a car"], 2, tmp_path, [])
+    for run in runs[:2]:
+        make(run)
+    write_results(runs, {runs[2].folder: "out of\nmemory"}, tmp_path)
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["done", "done", "failed", "unfinished"]
+    assert rows[0]["clip.mean"] == "0.25" and rows[2]["reason"] == "out of memory"
+    table = (tmp_path / "results.md").read_text().splitlines()
+    assert len(table) == 6 and "dog</b> \\| cat" in table[2]
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<article") == 4 and "<b>dog" not in page
+
+
+def test_a_sweep_of_finished_runs_starts_nothing(tmp_path, fits, capsys):
+    (tmp_path / "p.txt").write_text("a dog\n")
+    (tmp_path / "c.yaml").write_text("")
+    for run in plan(["a dog"], 2, tmp_path / "out", []):
+        make(run)
+    from redream.tools.sweep import main
+
+    options = ["--prompts", tmp_path / "p.txt", "--config", tmp_path / "c.yaml", "--seeds", 2]
+    main("sweep", [str(each) for each in [*options, "--out", tmp_path / "out"]])
+    assert "2 runs in" in capsys.readouterr().out and (tmp_path / "out/index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--prompts": "none.txt"}, "no file of prompts"),
+        ({"--config": "none.yaml"}, "no config at"),
+        ({"--seeds": "0"}, "--seeds must be at least 1"),
+    ],
+)
+def test_a_wrong_sweep_is_answered_in_one_line(change, said, tmp_path, capsys):
+    (tmp_path / "p.txt").write_text("a dog\n")
+    options = {"--prompts": tmp_path / "p.txt", "--config": "configs/default.yaml"} | change
+    pairs = [str(each) for pair in options.items() for each in pair]
+    assert cli.main(["sweep", *pairs, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+SMALL = """
+trainer:
+  max_steps: 6
+  callbacks:
+    - class_path: redream.callbacks.Progress
+    - class_path: lightning.pytorch.callbacks.ModelCheckpoint
+      init_args: {save_last: true, save_top_k: 0, every_n_train_steps: 1}
+    - class_path: redream.callbacks.Export
+      init_args: {num_frames: 4, frame_size: 32, surface_resolution: 16, texture_size: 32}
+model: {num_particles: 1}
+"""
+PROMPTS = ("a golden elephant", "a striped dog", "a wooden chair")
+
+
+def wait_for(what, driver, seconds=500):
+    """Waits until something is there while a sweep runs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.1)
+    raise AssertionError("it did not come about")
+
+
+def alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@needs_ray
+@pytest.mark.slow
+def test_every_prompt_is_there_once_whatever_is_killed(tmp_path):
+    (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    out = tmp_path / "out"
+    cache = os.environ.get("REDREAM_CACHE", str(tmp_path / "cache"))
+    environment = {**os.environ, "REDREAM_CACHE": cache}
+    command = [sys.executable, "-m", "redream", "sweep", "--prompts", tmp_path / "prompts.txt"]
+    command += ["--config", "configs/default.yaml", "--config", tmp_path / "small.yaml"]
+    command += ["--out", out, "--workers", "2"]
+
+    def start():
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*map(str, command)], env=environment, cwd=ROOT, **pipes)
+
+    def at_work():
+        """Process and folder of the runs that have a checkpoint and are not made."""
+        folders = [each.parent.parent for each in out.glob("runs/*/checkpoints/last.ckpt")]
+        return [
+            (int((each / LOCK).read_text()), each)
+            for each in folders
+            if not (each / "done.json").exists() and alive((each / LOCK).read_text())
+        ]
+
+    driver = start()
+    pid, folder = wait_for(at_work, driver)[0]
+    os.kill(pid, signal.SIGKILL)  # a worker in the middle: its run is made by another
+    wait_for((folder / "done.json").is_file, driver)
+    made = {each: each.stat().st_mtime_ns for each in out.glob("runs/*/done.json")}
+    workers = [pid for pid, _ in at_work()]
+    driver.kill()
+    driver.communicate()
+    end = time.monotonic() + 60
+    while any(map(alive, workers)) and time.monotonic() < end:
+        time.sleep(0.1)  # Ray lets nobody outlive the driver
+
+    driver = start()
+    said, errors = driver.communicate(timeout=900)
+    assert driver.returncode == 0, errors
+    assert f"3 runs in {out}" in said
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prompt"] for row in rows] == list(PROMPTS)
+    assert {row["state"] for row in rows} == {"done"}
+    assert len(list(out.glob("runs/*"))) == 3
+    assert len(list(out.glob("runs/*/particle_0.glb"))) == 3
+    for path, when in made.items():
+        assert path.stat().st_mtime_ns == when  # what was made stays
