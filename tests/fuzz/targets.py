@@ -213,12 +213,12 @@ class Prompts(Target):
 
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
-    "mesh": Meshes,
-    "config": Configs,
-    "index": Indices,
-    "checkpoint": Checkpoints,
     "captions": Captions,
     "prompt": Prompts,
+    "checkpoint": Checkpoints,
+    "index": Indices,
+    "config": Configs,
+    "mesh": Meshes,
 }
 
 
@@ -237,12 +237,11 @@ def _other_formats(folder: Path) -> list[Path]:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         box = trimesh.creation.box()
-        for name in ("box.obj", "box.ply", "box.glb"):
+        for name in ("plain.obj", "binary.ply"):
             box.export(folder / name)
-        (folder / "text.ply").write_bytes(trimesh.exchange.ply.export_ply(box, encoding="ascii"))
+        (folder / "ascii.ply").write_bytes(trimesh.exchange.ply.export_ply(box, encoding="ascii"))
         scene = trimesh.exchange.gltf.export_gltf(trimesh.Scene(box), embed_buffers=True)
-        (folder / "box.gltf").write_bytes(scene["model.gltf"])
-        (folder / "box.glb").unlink()
+        (folder / "inline.gltf").write_bytes(scene["model.gltf"])
     return sorted(folder.iterdir())
 
 

@@ -121,6 +121,19 @@ def test_an_option_imports_nothing_from_outside(option, parser, trap):
     assert not trap.exists()
 
 
+def test_a_plugin_that_is_none_opens_no_door(tmp_path, monkeypatch):
+    info = tmp_path / "evil-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[redream.retrievers]\nsystem = os:system\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    prepare_parser({"data": RetrievalDataModule})
+    parser = LightningArgumentParser(exit_on_error=False)
+    parser.add_lightning_class_args(RetrievalDataModule, "data")
+    with pytest.raises(ArgumentError, match="is not allowed"):
+        parser.parse_args(["--data.retriever", "os.system"])
+
+
 @pytest.mark.parametrize("verb", ["build", "import"])
 def test_nor_do_the_tools(verb, trap, tmp_path, capsys):
     out = ("--out", tmp_path / "index")
