@@ -11,7 +11,7 @@ test: .venv/.installed-dev  ## set up and run the tests, one thread for each of 
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a promise are kept
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000 --json outputs/fuzz.json
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

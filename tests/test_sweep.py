@@ -131,8 +131,15 @@ def test_a_sweep_of_finished_runs_starts_nothing(tmp_path, fits, capsys):
     from redream.tools.sweep import main
 
     options = ["--prompts", tmp_path / "p.txt", "--config", tmp_path / "c.yaml", "--seeds", 2]
-    main("sweep", [str(each) for each in [*options, "--out", tmp_path / "out"]])
+    command = [str(each) for each in [*options, "--out", tmp_path / "out"]]
+    main("sweep", command)
     assert "2 runs in" in capsys.readouterr().out and (tmp_path / "out/index.html").is_file()
+    main("sweep", command)
+    with pytest.raises(ValueError, match="has a sweep of other options"):
+        main("sweep", [*command, "--trainer.max_steps", "3"])
+    (tmp_path / "c.yaml").write_text("prompt: a cat")
+    with pytest.raises(ValueError, match="or another config"):
+        main("sweep", command)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +147,7 @@ def test_a_sweep_of_finished_runs_starts_nothing(tmp_path, fits, capsys):
     [
         ({"--prompts": "none.txt"}, "no file of prompts"),
         ({"--config": "none.yaml"}, "no config at"),
-        ({"--seeds": "0"}, "--seeds must be at least 1"),
+        ({"--seeds": "0"}, "--seeds and --cpus must be at least 1"),
     ],
 )
 def test_a_wrong_sweep_is_answered_in_one_line(change, said, tmp_path, capsys):

@@ -82,6 +82,8 @@ class EmbeddingIndex:
             shape, files = (count, manifest["dimension"]), manifest["files"]
             names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)
             sizes = {name: int(files[name]["bytes"]) for name in names}
+            if not all(isinstance(files[name]["sha256"], str) for name in names):
+                raise ValueError("it has no hashes")
             _check_references(manifest)
         except (
             ValueError,

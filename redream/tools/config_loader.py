@@ -14,7 +14,7 @@ MAX_VALUES = 100_000
 """Values of a config, aliases expanded; ReDream's largest has some hundred."""
 
 
-class TooMuch(yaml.YAMLError):
+class TooMuch(yaml.YAMLError):  # type: ignore[misc]
     """A config that expands to more than anyone would write."""
 
 

@@ -1,13 +1,17 @@
 """``redream sweep``: many prompts on one computer or many, scheduled by Ray."""
 
 import argparse
+import hashlib
+import json
 import os
 import sys
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from redream.files import whole_file
 from redream.tools.arguments import ToolParser
 from redream.tools.output import require_writable
 from redream.tools.sweep_results import write_results
@@ -29,17 +33,21 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         ImportError: If Ray is missing.
     """
     options, shared = _parser(verb).parse_known_args(arguments)
-    if options.seeds < 1 or options.workers < 0 or options.retries < 0:
-        raise ValueError("--seeds must be at least 1, --workers and --retries not negative")
+    if options.seeds < 1 or options.cpus < 1 or min(options.workers, options.retries) < 0:
+        raise ValueError(
+            "--seeds and --cpus must be at least 1, --workers and --retries not negative"
+        )
     out = options.out.expanduser().absolute()
     require_writable(out)
-    for config in reversed(options.config):  # a later one overrides
+    for config in options.config:
         if not config.is_file():
             raise FileNotFoundError(f"there is no config at {config}")
-        shared = ["--config", str(config.absolute()), *shared]
-    runs = plan(read_prompts(options.prompts), options.seeds, out, shared)
+    configs = [["--config", str(config.absolute())] for config in options.config]
+    everything = [*chain.from_iterable(configs), *shared]
+    runs = plan(read_prompts(options.prompts), options.seeds, out, everything)
     waiting = [run for run in runs if run.result is None]
     print(f"{len(runs)} runs in {out}, {len(runs) - len(waiting)} of them finished before")
+    _remember(out, shared, options.config)
     failures: dict[Path, str] = {}
     if waiting:
         ray = _start(options)
@@ -56,10 +64,28 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         )
 
 
+def _remember(out: Path, shared: Sequence[str], configs: Sequence[Path]) -> None:
+    """Keeps what a sweep is made with, so that one table does not mix what was made differently.
+
+    Raises:
+        ValueError: If the folder has a sweep of other options or other configs.
+    """
+    hashes = [hashlib.sha256(config.read_bytes()).hexdigest() for config in configs]
+    made_with = {"options": list(shared), "configs": hashes}
+    path = out / "sweep.json"
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(made_with, indent=2), "utf-8")
+    elif json.loads(path.read_text("utf-8")) != made_with:
+        raise ValueError(
+            f"{out} has a sweep of other options or another config: give another --out, or remove "
+            f"{path} to mix them"
+        )
+
+
 def _start(options: argparse.Namespace) -> Any:  # noqa: ANN401
     """Joins a cluster, or makes one of this computer."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:
@@ -87,6 +113,8 @@ def _drive(
     A process makes one run and ends, so no run inherits anything of another. Ray makes a run again
     whose process died or whose ``fit`` failed; it then goes on from its last checkpoint.
     """
+    if options.gpus is None:
+        options.gpus = min(1.0, ray.cluster_resources().get("GPU", 0.0))
     task = ray.remote(
         max_calls=1,
         max_retries=options.retries,
@@ -147,7 +175,7 @@ def _parser(verb: str) -> ToolParser:
         "--workers", metavar="N", type=int, default=0, help="runs at once; by default what fits"
     )
     parser.add_argument("--cpus", type=int, default=1, help="of a run; default: %(default)s")
-    parser.add_argument("--gpus", type=float, default=0.0, help="of a run; default: %(default)s")
+    parser.add_argument("--gpus", type=float, help="of a run; by default 1 where there are any")
     parser.add_argument(
         "--retries", metavar="N", type=int, default=2, help="of a failed run; default: %(default)s"
     )

@@ -103,6 +103,44 @@ def test_a_manifest_that_is_none_is_broken(text, index):
         EmbeddingIndex.open(index)
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {},
+        {"name": "a"},
+        {"name": "a", "init_args": {}},
+        {"name": 3, "init_args": {"model": "a", "pretrained": "b"}},
+        {"name": "a", "init_args": {"model": ["a"]}},
+        {"name": "a", "init_args": {"model": "a"}, "relative": ["weights"]},
+        "a",
+    ],
+)
+def test_an_index_that_names_no_encoder_is_broken(encoder, index):
+    rewrite(index, encoder=encoder)
+    with pytest.raises(ValueError, match="the index at .* is broken: manifest.json"):
+        EmbeddingIndex.open(index)
+
+
+def test_an_index_without_hashes_is_broken(index):
+    written = json.loads((index / "manifest.json").read_text())
+    del written["files"]["text.npy"]["sha256"]
+    (index / "manifest.json").write_text(json.dumps(written))
+    with pytest.raises(ValueError, match="is broken: manifest.json"):
+        EmbeddingIndex.open(index)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"\x93NUMPY\x01\x00\x76\x00{'descr': (", b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535],
+)
+def test_an_array_whose_head_is_spoilt_is_broken(head, index):
+    (index / "text.npy").write_bytes(head)
+    rewrite(index, "text.npy")
+    with pytest.raises(ValueError, match="the index at .* is broken") as caught:
+        EmbeddingIndex.open(index)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_caption_does_not_command_the_terminal():
     shown = as_text([Asset("a", "a\x1b]0;owned\x07dog\u202egod\r\n", scores={"text": 0.5})])
     assert shown.isprintable() and "dog" in shown

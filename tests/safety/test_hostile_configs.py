@@ -247,3 +247,14 @@ def test_the_config_beside_a_checkpoint_imports_nothing(trap, tmp_path):
     with pytest.raises(ValueError, match="Trap, which is not installed"):
         load_particle(tmp_path / "evil.ckpt", 0)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"num_levels": "2"}, {"no_such": 1}, {"hidden": [1]}, {"radius": float("nan")}]
+)
+def test_a_config_whose_arguments_are_none_is_named(arguments, tmp_path):
+    torch.save({"state_dict": {"particles.0.x": torch.ones(1)}}, tmp_path / "a.ckpt")
+    config = {"model": {"representation": {"class_path": "NeRF", "init_args": arguments}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=f"{tmp_path}/config.yaml describes no NeRF"):
+        load_particle(tmp_path / "a.ckpt", 0)
