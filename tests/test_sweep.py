@@ -173,7 +173,7 @@ model: {num_particles: 1}
 PROMPTS = ("a golden elephant", "a striped dog", "a wooden chair")
 
 
-def wait_for(what, driver, seconds=500):
+def wait_for(what, driver, seconds=1500):
     """Waits until something is there while a sweep runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -192,9 +192,123 @@ def alive(pid):
         return False
 
 
+STAND_IN = """
+import os, time
+from pathlib import Path
+from redream.tools import sweep_run
+
+def fit(arguments):
+    "Twenty steps of a tenth of a second, each kept; goes on after the last one."
+    prompt = next(each for each in arguments if each.startswith("--prompt="))
+    folder = Path(arguments[arguments.index("--trainer.default_root_dir") + 1])
+    with (folder / "starts").open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    steps = folder / "steps"
+    while not steps.exists() or steps.stat().st_size < 20:
+        with steps.open("a") as file:
+            file.write(".")
+        time.sleep(0.1)
+        if "fails" in prompt:
+            print("it is broken")
+            return 2
+    return 0
+
+sweep_run.cli.main = fit
+"""
+"""Takes the place of ``redream fit`` in every process, the workers included."""
+
+
+@pytest.fixture
+def launch():
+    """Starts a process that does not outlive the test."""
+    started = []
+
+    def _launch(command, **where):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([*map(str, command)], **pipes, **where))
+        return started[-1]
+
+    yield _launch
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def sweep(tmp_path, launch):
+    """Starts sweeps whose runs take two seconds."""
+    (tmp_path / "sitecustomize.py").write_text(STAND_IN)
+    (tmp_path / "c.yaml").write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    code = "import sys; from redream.tools.sweep import main; main('sweep', sys.argv[1:])"
+    command = [sys.executable, "-c", code, "--prompts", tmp_path / "prompts.txt"]
+    command += ["--config", tmp_path / "c.yaml", "--out", tmp_path / "out", "--workers", 2]
+
+    def start(*prompts):
+        (tmp_path / "prompts.txt").write_text("\n".join(prompts))
+        return launch(command, env=environment, cwd=tmp_path)
+
+    return start
+
+
+def in_the_middle(out):
+    """Process and folder of the runs that have begun and are not made."""
+    found = []
+    for folder in out.glob("runs/*"):
+        steps, lock = folder / "steps", folder / LOCK
+        if steps.exists() and not (folder / "done.json").exists():
+            pid = lock.read_text()
+            if pid and alive(pid) and 2 <= steps.stat().st_size < 15:
+                found.append((int(pid), folder))
+    return found
+
+
+@needs_ray
+def test_whatever_is_killed_every_prompt_is_there_once(sweep, tmp_path):
+    prompts = [f"a dog of size {number}" for number in range(4)]
+    out = tmp_path / "out"
+    driver = sweep(*prompts)
+    pid, folder = wait_for(lambda: in_the_middle(out), driver)[0]
+    os.kill(pid, signal.SIGKILL)  # a worker in the middle: its run goes on in another
+    wait_for((folder / "done.json").is_file, driver)
+    assert len((folder / "starts").read_text().split()) == 2
+    wait_for(lambda: in_the_middle(out), driver)
+    driver.kill()
+    driver.communicate()
+    made = {each: each.stat().st_mtime_ns for each in out.glob("runs/*/done.json")}
+    assert 1 <= len(made) < 4
+
+    driver = sweep(*prompts)
+    said, errors = driver.communicate(timeout=900)
+    assert driver.returncode == 0, errors
+    assert f"4 runs in {out}" in said
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["prompt"], row["state"]) for row in rows] == [(each, "done") for each in prompts]
+    assert len(list(out.glob("runs/*"))) == 4
+    for path in out.glob("runs/*/steps"):
+        assert path.stat().st_size == 20  # nobody began again, and no two were at work at once
+    for path, when in made.items():
+        assert path.stat().st_mtime_ns == when  # what was made stays
+
+
+@needs_ray
+def test_a_failed_run_is_retried_and_reported_and_stops_no_other(sweep, tmp_path):
+    driver = sweep("a cat that fails", "a dog")
+    said, errors = driver.communicate(timeout=900)
+    assert driver.returncode != 0
+    assert "1 of 2 runs failed" in errors and "it is broken" in errors
+    with (tmp_path / "out/results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["failed", "done"]
+    assert rows[0]["reason"] == "it is broken"
+    (failed,) = (each.parent for each in tmp_path.glob("out/runs/a-cat*/starts"))
+    assert len((failed / "starts").read_text().split()) == 3  # 1 + --retries
+
+
 @needs_ray
 @pytest.mark.slow
-def test_every_prompt_is_there_once_whatever_is_killed(tmp_path):
+def test_real_runs_go_on_from_their_checkpoints(tmp_path, launch):
     (tmp_path / "small.yaml").write_text(SMALL)
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
     out = tmp_path / "out"
@@ -204,20 +318,13 @@ def test_every_prompt_is_there_once_whatever_is_killed(tmp_path):
     command += ["--config", "configs/default.yaml", "--config", tmp_path / "small.yaml"]
     command += ["--out", out, "--workers", "2"]
 
-    def start():
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*map(str, command)], env=environment, cwd=ROOT, **pipes)
-
     def at_work():
         """Process and folder of the runs that have a checkpoint and are not made."""
         folders = [each.parent.parent for each in out.glob("runs/*/checkpoints/last.ckpt")]
-        return [
-            (int((each / LOCK).read_text()), each)
-            for each in folders
-            if not (each / "done.json").exists() and alive((each / LOCK).read_text())
-        ]
+        locks = [(each / LOCK, each) for each in folders if not (each / "done.json").exists()]
+        return [(int(lock.read_text()), each) for lock, each in locks if alive(lock.read_text())]
 
-    driver = start()
+    driver = launch(command, env=environment, cwd=ROOT)
     pid, folder = wait_for(at_work, driver)[0]
     os.kill(pid, signal.SIGKILL)  # a worker in the middle: its run is made by another
     wait_for((folder / "done.json").is_file, driver)
@@ -229,7 +336,7 @@ def test_every_prompt_is_there_once_whatever_is_killed(tmp_path):
     while any(map(alive, workers)) and time.monotonic() < end:
         time.sleep(0.1)  # Ray lets nobody outlive the driver
 
-    driver = start()
+    driver = launch(command, env=environment, cwd=ROOT)
     said, errors = driver.communicate(timeout=900)
     assert driver.returncode == 0, errors
     assert f"3 runs in {out}" in said

@@ -17,6 +17,7 @@ from redream.tools.output import require_writable
 from redream.tools.sweep_results import write_results
 from redream.tools.sweep_run import Run, make, plan, read_prompts
 
+_STARTS = 3  # attempts
 _REPORT_S = 15.0  # between two lines on what is running
 
 
@@ -94,9 +95,16 @@ def _start(options: argparse.Namespace) -> Any:  # noqa: ANN401
         ) from error
     if options.address is not None:
         ray.init(address=options.address, log_to_driver=False)
-    else:
-        cpus = options.workers * options.cpus or None
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+        return ray
+    cpus = options.workers * options.cpus or None
+    for attempt in range(_STARTS):
+        try:
+            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+            break
+        except Exception as error:  # a busy computer takes longer than the 30 s that Ray waits
+            ray.shutdown()
+            if attempt + 1 == _STARTS:
+                raise OSError(f"Ray does not start here: {_reason(error)}") from error
     return ray
 
 

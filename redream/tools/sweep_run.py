@@ -129,13 +129,15 @@ def make(run: Run) -> dict[str, Any]:
 
 
 def _usable_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from; None where there is none that can be read."""
+    if not (folder / CHECKPOINT).exists():
+        return None
     from redream.representations.checkpoint import read_checkpoint
 
     try:
         read_checkpoint(folder / CHECKPOINT)
     except (OSError, ValueError) as error:
-        if (folder / CHECKPOINT).exists():
-            print(f"starting again: {error}", file=sys.stderr)
+        print(f"starting again: {error}", file=sys.stderr)
         return None
     return folder / CHECKPOINT
 

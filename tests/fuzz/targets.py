@@ -93,6 +93,9 @@ class Configs(Target):
         self.parser.add_lightning_class_args(Trainer, "trainer")
         self.parser.add_lightning_class_args(ReDream, "model")
         self.parser.add_lightning_class_args(RetrievalDataModule, "data")
+        for name in ("seed_everything", "ckpt_path"):
+            self.parser.add_argument(f"--{name}")
+        self.parser.link_arguments("prompt", "data.prompt")
 
     def spoil(self, chance: random.Random, folder: Path) -> None:
         text = chance.choice(self.texts)
