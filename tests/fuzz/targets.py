@@ -106,7 +106,8 @@ class Configs(Target):
         (folder / "input.yaml").write_bytes(spoilt)
 
     def read(self, folder: Path) -> None:
-        self.parser.parse_args(["--config", str(folder / "input.yaml")])
+        whole = ["--config", str(REPOSITORY / "configs" / "default.yaml")]  # some are parts
+        self.parser.parse_args([*whole, "--config", str(folder / "input.yaml")])
 
 
 class Indices(Target):
