@@ -146,8 +146,14 @@ class EmbeddingIndex:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """Constructor arguments of the encoder that made the vectors; paths are absolute."""
+        """Constructor arguments of the encoder that made the vectors; paths are absolute.
+
+        Raises:
+            ValueError: If the index was written without them.
+        """
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
+        if "model" not in arguments:
+            raise broken(self.path, f"{MANIFEST} does not say how its encoder is made")
         return {name: arguments.get(name) for name in ("model", "pretrained")}
 
 
@@ -158,8 +164,8 @@ def _check_references(manifest: dict[str, Any]) -> None:
         ValueError: If it does not.
     """
     encoder, store = manifest["encoder"], manifest.get("store")
-    texts = [encoder["name"], encoder["init_args"]["model"]]
-    texts += [each for each in [encoder["init_args"].get("pretrained")] if each is not None]
+    given = (encoder["init_args"].get(name) for name in ("model", "pretrained"))
+    texts = [encoder["name"], *(each for each in given if each is not None)]
     if store is not None:
         texts.append(store["class_path"])
     if not all(isinstance(text, str) for text in texts):

@@ -82,4 +82,5 @@ def _verify_encoder(index: EmbeddingIndex, encoder: Encoder | None, sample: int)
 
 
 def _is_local(index: EmbeddingIndex) -> bool:
-    return str(index.encoder.get("model", "")).startswith("local-dir:")
+    arguments = index.manifest["encoder"]["init_args"]
+    return str(arguments.get("model", "")).startswith("local-dir:")

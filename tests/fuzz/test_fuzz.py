@@ -14,7 +14,7 @@ from fuzzing import fuzz
 from mutations import spoil_bytes, spoil_text, spoil_values
 from targets import TARGETS, Target
 
-NUM = {"captions": 80, "prompt": 30, "checkpoint": 80, "index": 60, "config": 6, "mesh": 60}
+NUM = {"captions": 80, "prompt": 20, "checkpoint": 80, "index": 60, "config": 6, "mesh": 60}
 
 
 @pytest.fixture(scope="module")

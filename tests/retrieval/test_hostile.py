@@ -108,7 +108,6 @@ def test_a_manifest_that_is_none_is_broken(text, index):
     [
         {},
         {"name": "a"},
-        {"name": "a", "init_args": {}},
         {"name": 3, "init_args": {"model": "a", "pretrained": "b"}},
         {"name": "a", "init_args": {"model": ["a"]}},
         {"name": "a", "init_args": {"model": "a"}, "relative": ["weights"]},
@@ -119,6 +118,12 @@ def test_an_index_that_names_no_encoder_is_broken(encoder, index):
     rewrite(index, encoder=encoder)
     with pytest.raises(ValueError, match="the index at .* is broken: manifest.json"):
         EmbeddingIndex.open(index)
+
+
+def test_an_index_that_does_not_say_how_to_make_its_encoder_says_so(index):
+    rewrite(index, encoder={"name": "a", "init_args": {}})
+    with pytest.raises(ValueError, match="does not say how its encoder is made"):
+        Encoder(**EmbeddingIndex.open(index).encoder)
 
 
 def test_an_index_without_hashes_is_broken(index):
