@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format types docs notebooks clean
+.PHONY: demo test fuzz lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml
 
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a promise are kept
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000 --json outputs/fuzz.json
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -37,10 +37,12 @@ VERBS = {
     "validate": Verb("redream.tools.lightning", "render previews of a checkpoint"),
     "test": Verb("redream.tools.lightning", "measure a checkpoint"),
     "predict": Verb("redream.tools.lightning", "export a checkpoint: GLB, turntable, report"),
+    "sweep": Verb("redream.tools.sweep", "make many prompts, on one computer or many"),
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
     "study": Verb("redream.tools.study", "ask people which of two methods they prefer"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
+    "doctor": Verb("redream.tools.doctor", "say what this computer has, and what is missing"),
 }
 
 USAGE = """usage: redream VERB [options]

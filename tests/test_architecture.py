@@ -52,6 +52,7 @@ CONFINED = {
     "huggingface_hub": {"assets", "priors"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
+    "ray": {"tools/sweep.py"},
 }
 """Third parties and the rooms or files that may import them."""
 

@@ -9,7 +9,8 @@ import pytest
 from redream.plugins import INTERFACES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page, language):
@@ -42,3 +43,8 @@ def test_the_plugin_of_the_page_is_the_package_in_the_repository():
     shown = [*blocks(page, "python"), *blocks(page, "toml")]
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".toml")]
     assert sorted(shown) == sorted(path.read_text("utf-8") for path in files)
+
+
+def test_the_tests_that_security_names_exist():
+    named = re.findall(r"`(tests/[\w/.]+)`", (ROOT / "SECURITY.md").read_text("utf-8"))
+    assert len(set(named)) > 5 and all((ROOT / each).exists() for each in named)

@@ -17,6 +17,8 @@ from urllib.parse import unquote
 import numpy as np
 import trimesh
 
+from redream.assets.beside import FilesBeside
+from redream.assets.gltf_bounds import check_bounds
 from redream.assets.gltf_skins import Json, skin_matrices
 
 _log = logging.getLogger(__name__)
@@ -125,6 +127,7 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
         ValueError: If the file needs an extension that is not read, or is broken.
     """
     header, buffers = _read(path, with_buffers=True)
+    check_bounds(header, path, path.stat().st_size)
     for extension in header.get("extensionsRequired", []):
         if not extension.startswith(_SUPPORTED_EXTENSIONS):
             raise ValueError(f"it needs the glTF extension {extension}, which is not read")
@@ -137,7 +140,7 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
         kind, text = "glb", text + b" " * (-len(text) % 4)
         head = _MAGIC + struct.pack("<IIII", 2, 20 + len(text) + len(buffers), len(text), _JSON)
         text = head + text + buffers
-    beside = trimesh.resolvers.FilePathResolver(str(path))
+    beside = FilesBeside(path)
     scene = trimesh.load_scene(io.BytesIO(text), file_type=kind, resolver=beside)
     geometries = scene.geometry
     if len(geometries) != len(drawn):

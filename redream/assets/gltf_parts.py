@@ -10,14 +10,15 @@ import torch
 from redream.assets.color import linear_to_srgb
 from redream.assets.gltf import Primitive, read_primitives
 from redream.assets.gltf_skins import Json, blend_joints
-from redream.assets.parts import Part, picture_tensor, place, placed
+from redream.assets.parts import Part, place, placed
+from redream.assets.textures import Textures
 from redream.types import Material
 
 
 def gltf_parts(path: Path) -> Iterator[Part]:
     """Reads the parts of a ``.glb`` or ``.gltf`` file, colours encoded as sRGB."""
     scene, primitives = read_primitives(path)
-    textures: dict[int, torch.Tensor] = {}
+    textures = Textures([p.picture for p in primitives.values() if p.picture is not None])
     materials: dict[int, Material] = {}  # shared by primitives, so that few are drawn
     for transform, name in placed(scene):
         primitive = primitives[name]
@@ -49,7 +50,7 @@ def gltf_parts(path: Path) -> Iterator[Part]:
         )
 
 
-def _gltf_material(primitive: Primitive, textures: dict[int, torch.Tensor]) -> Material:
+def _gltf_material(primitive: Primitive, textures: Textures) -> Material:
     """A glTF material; its alpha mode is written into the alpha values."""
     material = primitive.material
     pbr = material.get("pbrMetallicRoughness", {})
@@ -58,10 +59,7 @@ def _gltf_material(primitive: Primitive, textures: dict[int, torch.Tensor]) -> M
     alpha = float(factor[3])
     texture = None
     if primitive.picture is not None:
-        key = id(primitive.picture)
-        if key not in textures:
-            textures[key] = picture_tensor(primitive.picture)
-        texture = textures[key]
+        texture = textures.of(primitive.picture)
     mode = material.get("alphaMode", "OPAQUE")
     if mode != "BLEND":
         cutoff = float(material.get("alphaCutoff", 0.5)) if mode == "MASK" else -math.inf

@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from redream.assets.beside import read_beside
+
 Json = dict[str, Any]
 
 
@@ -99,7 +101,7 @@ def _matrices(header: Json, number: int, binary: bytes, path: Path) -> np.ndarra
     elif uri.startswith("data:"):
         data = base64.b64decode(uri.partition(",")[2])
     else:
-        data = (path.parent / unquote(uri)).read_bytes()
+        data = read_beside(path, unquote(uri))
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     floats = np.frombuffer(data, dtype="<f4", count=16 * accessor["count"], offset=start)
     return floats.astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)

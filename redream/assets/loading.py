@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from redream.assets.beside import FilesBeside
 from redream.assets.gltf_parts import gltf_parts
-from redream.assets.parts import Part, join_parts, picture_tensor, place, placed
+from redream.assets.parts import Part, join_parts, place, placed
+from redream.assets.textures import Textures
 from redream.types import Material, TriangleMesh
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -63,8 +65,11 @@ def normalize(mesh: TriangleMesh, radius: float = 0.9) -> TriangleMesh:
 
 def _other_parts(path: Path) -> Iterator[Part]:
     """OBJ and PLY, whose colours are sRGB and whose v points up."""
-    scene = trimesh.load_scene(str(path), process=False)
+    scene = trimesh.load_scene(str(path), resolver=FilesBeside(path), process=False)
     materials: dict[int, Material] = {}
+    visuals = [getattr(geometry, "visual", None) for geometry in scene.geometry.values()]
+    pictures = [getattr(getattr(each, "material", None), "image", None) for each in visuals]
+    textures = Textures([picture for picture in pictures if picture is not None])
     for transform, name in placed(scene):
         geometry = scene.geometry[name]
         if not isinstance(geometry, trimesh.Trimesh):
@@ -79,7 +84,7 @@ def _other_parts(path: Path) -> Iterator[Part]:
             else:  # a picture replaces the diffuse colour, as Blender has it
                 key = id(picture)
                 if key not in materials:
-                    materials[key] = Material(texture=picture_tensor(picture))
+                    materials[key] = Material(texture=textures.of(picture))
                 material = materials[key]
             if visual.uv is not None:
                 uvs = np.asarray(visual.uv, dtype=np.float64)[:, :2] * (1.0, -1.0) + (0.0, 1.0)

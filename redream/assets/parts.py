@@ -6,11 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import trimesh
-from PIL import Image
 
 from redream.types import Material, TriangleMesh
-
-_MAX_TEXELS = 2048
 
 
 class Part(NamedTuple):
@@ -114,20 +111,3 @@ def _unit(vectors: np.ndarray, fallback: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isfinite(length) & (length > 0.0), vectors / length, fallback)
-
-
-def picture_tensor(picture: Image.Image) -> torch.Tensor:
-    """A PIL image as an RGBA tensor in [0, 1], row 0 at the top.
-
-    What is longer than 2048 texels a side is made smaller, colour and alpha apart: assets are seen
-    at some hundred pixels, and one picture of 8192 x 8192 would take a gigabyte.
-    """
-    picture = picture.convert("RGBA")
-    if max(picture.size) > _MAX_TEXELS:
-        ratio = _MAX_TEXELS / max(picture.size)
-        size = (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio)))
-        color = picture.convert("RGB").resize(size, Image.Resampling.BOX)
-        alpha = picture.getchannel("A").resize(size, Image.Resampling.BOX)
-        color.putalpha(alpha)
-        picture = color
-    return torch.from_numpy(np.array(picture)).float() / 255.0

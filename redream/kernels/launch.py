@@ -30,3 +30,9 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], *arguments: Any) -> No
         wp.launch(kernel, dim, converted, stream=wp.stream_from_torch(device))
     else:
         wp.launch(kernel, dim, converted, device="cpu")
+
+
+def devices() -> list[str]:
+    """The devices that Warp can run kernels on, such as ``cpu`` and ``cuda:0``."""
+    wp.init()
+    return [str(device) for device in wp.get_devices()]

@@ -1,5 +1,6 @@
-"""Takes one particle out of a run's checkpoint, without the rest of the run."""
+"""Reads a run's checkpoint without trusting it, and takes one particle out of it."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,38 @@ import torch
 import yaml
 
 from redream.representations.base import Representation
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint, which may be a stranger's: nothing in it is executed.
+
+    Tensors stay on disk until they are used. What PyTorch writes is a zip archive without
+    compression, so one whose parts claim more bytes than the file has is refused.
+
+    Args:
+        path: The ``.ckpt`` file.
+
+    Returns:
+        What the checkpoint holds, ``state_dict`` among it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint of a run, or asks for more than tensors and plain
+            values; one line that names it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(part.file_size for part in archive.infolist())
+        if claimed > path.stat().st_size:
+            raise ValueError("it claims more than it has")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if not isinstance(checkpoint["state_dict"], dict):
+            raise ValueError("its state_dict is none")
+    except Exception as error:  # pickles fail in any way
+        raise ValueError(f"cannot read {path}: it is not a checkpoint of a run") from error
+    return dict(checkpoint)
 
 
 def load_particle(path: Path, number: int) -> Representation:
@@ -25,12 +58,10 @@ def load_particle(path: Path, number: int) -> Representation:
         FileNotFoundError: If the checkpoint or the config is missing.
         ValueError: If they hold no particle; one line that names the file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint at {path}")
+    state = read_checkpoint(path)["state_dict"]
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
         numbers = {int(key.split(".")[1]) for key in state if key.startswith("particles.")}
-    except Exception as error:  # pickles fail in any way
+    except (AttributeError, ValueError, IndexError) as error:
         raise ValueError(f"cannot read {path}: it is not a checkpoint of a run") from error
     if not numbers:
         raise ValueError(f"cannot start from {path}: it holds no particles")
@@ -63,7 +94,11 @@ def _make(path: Path) -> Representation:
     if name not in known:
         raise ValueError(f"{config} wants the representation {name}, which is not installed")
     arguments = {key: value for key, value in arguments.items() if key not in ("seed", "init_from")}
-    particle: Representation = known[name](**arguments)
+    try:
+        particle: Representation = known[name](**arguments)
+    except Exception as error:  # arguments of any type, so it can fail in any way
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{config} describes no {name}: {reason}") from error
     return particle
 
 

@@ -1,6 +1,8 @@
 """CLIP (Radford et al., 2021) through open_clip: texts and pictures to unit vectors."""
 
 import hashlib
+import json
+import logging
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -12,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+_LOG = logging.getLogger(__name__)
 _LOCAL = "local-dir:"
 
 
@@ -202,12 +205,36 @@ class Encoder:
     def _tokenizer(self) -> Callable[[list[str]], Tensor]:
         import open_clip
 
+        # A model's config may ask for code of its own to be run; ours overrules it.
+        overruled = {"trust_remote_code": False} if self._has_hf_tokenizer else {}
         try:
-            tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(self.model)
+            tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(
+                self.model, **overruled
+            )
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"cannot load the tokenizer of {self.model}: {reason}") from error
         return tokenizer
+
+    @property
+    def _has_hf_tokenizer(self) -> bool:
+        """Whether open_clip takes the tokenizer from transformers; so it does without a config."""
+        from open_clip import get_model_config
+        from open_clip.pretrained import download_pretrained_from_hf
+
+        name, hub = "open_clip_config.json", "hf-hub:"
+        config = None
+        try:
+            if self.folder is not None:
+                config = json.loads((self.folder / name).read_text("utf-8"))["model_cfg"]
+            elif self.model.startswith(hub):
+                path = download_pretrained_from_hf(self.model[len(hub) :], name)
+                config = json.loads(Path(path).read_text("utf-8"))["model_cfg"]
+            else:
+                config = get_model_config(self.model)
+        except Exception as error:  # open_clip says what is wrong, or falls back
+            _LOG.info("no config of %s: %s", self.model, error)
+        return not config or bool(config.get("text_cfg", {}).get("hf_tokenizer_name"))
 
 
 def _centre(

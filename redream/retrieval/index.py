@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from redream.retrieval.faults import broken, first_line
 from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
 from redream.retrieval.table import AssetTable
@@ -72,7 +72,17 @@ class EmbeddingIndex:
             shape, files = (count, manifest["dimension"]), manifest["files"]
             names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)
             sizes = {name: int(files[name]["bytes"]) for name in names}
-        except (ValueError, KeyError, TypeError) as error:
+            if not all(isinstance(files[name]["sha256"], str) for name in names):
+                raise ValueError("it has no hashes")
+            _check_references(manifest)
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise broken(path, f"{MANIFEST} cannot be read ({error!r})") from error
         if version not in _READABLE:
             raise broken(path, f"it has format {version}, this version reads {FORMAT_VERSION}")
@@ -83,14 +93,14 @@ class EmbeddingIndex:
             if actual != expected:
                 raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            table = AssetTable(path / TABLE)
             vectors = [
                 np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
             ]
-        except (ValueError, OSError, pa.ArrowException) as error:
-            raise broken(path, str(error).splitlines()[0]) from error
-        if len(table) != count or any(each.shape != shape for each in vectors):
-            raise broken(path, f"its files do not have the {count} rows of its manifest")
+            if any(each.shape != shape for each in vectors):  # on disk, whatever they claim
+                raise ValueError(f"its files do not have the {count} rows of its manifest")
+            table = AssetTable(path / TABLE, count)
+        except Exception as error:  # a stranger's file can fail anywhere inside the readers
+            raise broken(path, first_line(error)) from error
         if len(vectors) == 2:
             return cls(path, manifest, table, *vectors)
         digest = hashlib.sha256(written).hexdigest()
@@ -113,10 +123,7 @@ class EmbeddingIndex:
         Raises:
             ValueError: If the table is damaged there.
         """
-        try:
-            record = self.table.row(row)
-        except (OSError, pa.ArrowException) as error:
-            raise broken(self.path, str(error).splitlines()[0]) from error
+        record = self.table.row(row)
         record["categories"] = tuple(record["categories"] or ())
         return Asset(**record, scores=scores or {})
 
@@ -132,9 +139,34 @@ class EmbeddingIndex:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """Constructor arguments of the encoder that made the vectors; paths are absolute."""
+        """Constructor arguments of the encoder that made the vectors; paths are absolute.
+
+        Raises:
+            ValueError: If the index was written without them.
+        """
         arguments: dict[str, Any] = resolve(self.manifest["encoder"], self.path)["init_args"]
-        return arguments
+        if "model" not in arguments:
+            raise broken(self.path, f"{MANIFEST} does not say how its encoder is made")
+        return {name: arguments.get(name) for name in ("model", "pretrained")}
+
+
+def _check_references(manifest: dict[str, Any]) -> None:
+    """Finds out whether a manifest names an encoder, and a store or none.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    encoder, store = manifest["encoder"], manifest.get("store")
+    given = (encoder["init_args"].get(name) for name in ("model", "pretrained"))
+    texts = [encoder["name"], *(each for each in given if each is not None)]
+    if store is not None:
+        texts.append(store["class_path"])
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("it names no encoder or no store")
+    for reference in (encoder, store or {}):
+        arguments, relative = reference.get("init_args", {}), reference.get("relative", [])
+        if not (isinstance(arguments, dict) and set(relative) <= set(arguments)):
+            raise ValueError("its references are none")
 
 
 def file_hash(path: Path) -> str:
@@ -144,8 +176,3 @@ def file_hash(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def broken(path: Path, what: str) -> ValueError:
-    """The error of a broken index."""
-    return ValueError(f"the index at {path} is broken: {what}; build it again")

@@ -3,7 +3,8 @@
 import numpy as np
 
 from redream.retrieval.encoder import Encoder
-from redream.retrieval.index import IMAGE, TEXT, EmbeddingIndex, broken, file_hash
+from redream.retrieval.faults import broken
+from redream.retrieval.index import IMAGE, TABLE, TEXT, EmbeddingIndex, file_hash
 
 _CHUNK = 16384  # rows read at once
 _TOLERANCE = 0.01  # of a float16 vector's length
@@ -24,8 +25,9 @@ def verify_index(index: EmbeddingIndex, encoder: Encoder | None = None, sample: 
         ValueError: If a file was changed, a uid comes twice, a vector is not finite or not of
             length one, or the encoder is another one than the index was built with.
     """
-    for name, entry in index.manifest["files"].items():
-        if file_hash(index.path / name) != entry["sha256"]:
+    files = index.manifest["files"]
+    for name in (TABLE, TEXT, IMAGE):
+        if name in files and file_hash(index.path / name) != files[name]["sha256"]:
             raise broken(index.path, f"{name} was changed after it was written")
     uids = index.table["uid"].to_numpy()
     values, counts = np.unique(uids, return_counts=True)
@@ -81,4 +83,5 @@ def _verify_encoder(index: EmbeddingIndex, encoder: Encoder | None, sample: int)
 
 
 def _is_local(index: EmbeddingIndex) -> bool:
-    return str(index.encoder.get("model", "")).startswith("local-dir:")
+    arguments = index.manifest["encoder"]["init_args"]
+    return str(arguments.get("model", "")).startswith("local-dir:")

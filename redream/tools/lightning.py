@@ -13,6 +13,8 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from redream.plugins import Component, describe_broken, list_components
+from redream.representations.checkpoint import read_checkpoint
+from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
@@ -63,9 +65,22 @@ class ReDreamCLI(LightningCLI):
         parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
         parser.link_arguments("prompt", "data.prompt")
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's verbs, without the switch that would let a checkpoint execute."""
+        skipped = LightningCLI.subcommands()
+        return {verb: {*arguments, "weights_only"} for verb, arguments in skipped.items()}
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
-        """Parses the arguments; they are the command line, so Lightning need not warn of them."""
+        """Parses the arguments; they are the command line, so Lightning need not warn of them.
+
+        Lightning reads a checkpoint's hyperparameters right after this, so it is looked at here.
+        """
         self.config = parser.parse_args(args)
+        config = self.config[self.config.subcommand] if self.config.get("subcommand") else {}
+        path = config.get("ckpt_path")
+        if path is not None and path not in ("best", "last"):
+            read_checkpoint(Path(path))
 
     def before_instantiate_classes(self) -> None:
         """Finds out before the heavy work whether there is a prompt and room for the output."""
@@ -162,7 +177,12 @@ def prepare_parser(core: dict[str, type]) -> None:
     for component in Parser.components:
         if component.reason is not None:
             print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
-    plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
+    bound_configs()
+    plugins = [
+        component.value.partition(":")[0].split(".")[0]
+        for component in Parser.components
+        if component.reason is None
+    ]
     modules = [each.__module__ for key, each in core.items() if key != "trainer"]
     set_parsing_settings(
         import_path_denylist=["*"],

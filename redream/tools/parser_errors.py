@@ -38,6 +38,9 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
         return f"unknown key {key!r}; {suggest(key, near, help_text)}"
 
     def denied(match: re.Match[str]) -> str:
+        for component in known.broken:
+            if component.value.replace(":", ".") == match["path"]:
+                return describe_broken(component)
         return (
             f"{match['path']!r} may not be named in a config: it is no class of ReDream, "
             "Lightning, torch.optim or an installed plugin (see docs/plugins.md)"
@@ -56,14 +59,14 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
         (r"Expected a dot import path string: (?P<name>\S+)", unknown_class),
         (r"[Oo]ption '(?P<key>[^']+)'", unknown_key),
         (r"unrecognized arguments: (?P<key>\S+)", unknown_key),
-        (r"arguments are required: (?P<keys>.+)", missing),
+        (r"arguments are required: (?P<keys>[^\n]+)", missing),
         (r"Subtypes: \[(?P<types>.*)\]\s+Errors:.*Given value: (?P<value>.*)", _no_subtype),
         (r"Expected an? (?P<types>.*)\. Got value: (?P<value>.*)", _no_subtype),
     ]
     for pattern, explanation in explanations:
         match = re.search(pattern, said, re.DOTALL)
         if match:
-            return where + explanation(match)
+            return where + " ".join(explanation(match).split())
     return where + " ".join(said.split())
 
 

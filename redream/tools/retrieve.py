@@ -18,6 +18,7 @@ from redream.cameras import turntable
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import AssetFilter, EmbeddingIndex
+from redream.retrieval.faults import broken
 from redream.tools.arguments import ToolParser
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable, write_contact_sheet
@@ -105,7 +106,12 @@ def as_text(assets: Sequence[Asset]) -> str:
     for asset in assets:
         scores = "  ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines.append(f"{asset.uid}  {asset.caption}  {scores}  {asset.license}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
+
+
+def printable(text: str) -> str:
+    """A line without the characters by which a stranger's caption could command a terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def open_store(index: EmbeddingIndex) -> Store | None:
@@ -114,10 +120,14 @@ def open_store(index: EmbeddingIndex) -> Store | None:
     The class is looked up among the installed stores by its name, so that an index from a
     stranger cannot have anything else imported.
     """
-    if index.store is None:
-        return None
-    store: Any = find_class("redream.stores", index.store["class_path"].rpartition(".")[2])
-    opened: Store = store(**index.store["init_args"])
+    try:
+        if index.store is None:
+            return None
+        name, arguments = index.store["class_path"].rpartition(".")[2], index.store["init_args"]
+        store: Any = find_class("redream.stores", name)
+        opened: Store = store(**arguments)
+    except (TypeError, LookupError, AttributeError) as error:
+        raise broken(index.path, f"its store cannot be made ({error!r})") from error
     return opened
 
 

@@ -19,8 +19,10 @@ class MaskedViews:
         from transformers import AutoModelForMaskedLM, AutoTokenizer
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model)
-            self.model = AutoModelForMaskedLM.from_pretrained(model, use_safetensors=True).eval()
+            safe = {"trust_remote_code": False}  # a model's own code is never run
+            self.tokenizer = AutoTokenizer.from_pretrained(model, **safe)
+            bert = AutoModelForMaskedLM.from_pretrained(model, use_safetensors=True, **safe)
+            self.model = bert.eval()
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise ValueError(

@@ -1,0 +1,53 @@
+"""Reads YAML that may be a stranger's: plain values only, and not too many of them.
+
+An alias costs a config's author four characters and may stand for everything before it, so a few
+lines can name more values than a computer can hold ("billion laughs").
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from jsonargparse import get_loader, set_loader
+
+MAX_VALUES = 100_000
+"""Values of a config, aliases expanded; ReDream's largest has some hundred."""
+
+
+class TooMuch(yaml.YAMLError):  # type: ignore[misc]
+    """A config that expands to more than anyone would write."""
+
+
+def bound_configs() -> None:
+    """Lets jsonargparse read YAML within bounds; once or again."""
+    load = get_loader("yaml")
+    if not isinstance(load, _Bounded):
+        set_loader("yaml", _Bounded(load), (yaml.YAMLError,))
+
+
+class _Bounded:
+    """A loader that refuses what expands to too many values."""
+
+    def __init__(self, load: Callable[[str], Any]) -> None:
+        self._load = load
+
+    def __call__(self, text: str) -> Any:  # noqa: ANN401
+        value = self._load(text)
+        try:
+            count = _count(value, {})
+        except RecursionError:
+            raise TooMuch("it is nested too deeply") from None
+        if count > MAX_VALUES:
+            raise TooMuch(f"its aliases stand for more than {MAX_VALUES} values")
+        return value
+
+
+def _count(value: Any, known: dict[int, float]) -> float:  # noqa: ANN401
+    """How many values a value is, each alias counted; infinite where one holds itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = float("inf")
+        inside = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(each, known) for each in inside)
+    return known[id(value)]
