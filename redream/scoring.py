@@ -55,6 +55,7 @@ class Scoring:
         cameras: Cameras,
         conditioning: Conditioning,
         guidance_scale: float,
+        eps_variational: Float[Tensor, "S C h w"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """Eq. 2 with zeta, Eq. 1 without: dL/dx of each row.
 
@@ -68,6 +69,7 @@ class Scoring:
             cameras: psi.
             conditioning: What the prior's rows are conditioned on.
             guidance_scale: Classifier-free guidance of the prior.
+            eps_variational: What zeta has already said of the first S rows.
 
         Returns:
             The gradient with respect to the latents.
@@ -80,12 +82,18 @@ class Scoring:
         if self.variational is None:
             (eps_prior,) = self.prior.predict_guided(guided)
             return sds_gradient(eps_prior, noise, weight)
-        variational = self.variational_rows(noisy, timesteps, cameras)
+        said = noisy[:0] if eps_variational is None else eps_variational
+        rest = slice(len(said), None)
+        if len(said) == len(noisy):
+            (eps_prior,) = self.prior.predict_guided(guided)
+            return vsd_gradient(eps_prior, said, weight)
+        unsaid = self.variational_rows(noisy[rest], timesteps[rest], cameras.select(rest))
         if self.variational_prior is None:
-            eps_prior, eps_variational = self.prior.predict_guided(guided, Guided(variational))
+            eps_prior, eps_rest = self.prior.predict_guided(guided, Guided(unsaid))
         else:
             (eps_prior,) = self.prior.predict_guided(guided)
-            eps_variational = self.variational_prior.predict_noise(variational)
+            eps_rest = self.variational_prior.predict_noise(unsaid)
+        eps_variational = torch.cat([said, eps_rest])
         return vsd_gradient(eps_prior, eps_variational, weight)
 
     def variational_rows(
