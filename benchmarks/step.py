@@ -245,7 +245,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     size = SIZES[list(SIZES)[options.quick]]["image_size"]
     options.image_size = options.image_size or (size if is_gpu or options.quick else 64)
     options.render_size = options.render_size or ([64, 512] if is_gpu else [64])
-    options.rounds = options.rounds or (30 if is_gpu else 9 if options.quick else 3)
+    options.rounds = options.rounds or (30 if is_gpu else 5 if options.quick else 3)
     return options
 
 

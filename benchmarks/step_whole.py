@@ -80,7 +80,6 @@ class Whole:
     def measure(self, render_size: int, share_noise: bool, rounds: int) -> dict[str, Any]:
         """Seconds of a step, a mean over three of which one is corrected (App. B), by part."""
         self.module.render_size, self.module.share_noise = render_size, share_noise
-        self._three_steps()
         peak, seconds = self.peak_mb(self._three_steps), []
         self.parts.clear()
         for _ in range(rounds):

@@ -94,6 +94,25 @@ class RoutedLinear(lora.Linear):
         return output + linear(hidden, up).to(output.dtype)
 
 
+def linear_layers(denoiser: nn.Module, target_modules: Sequence[str]) -> list[Any]:
+    """The linear layers whose names end in one of the targets.
+
+    Raises:
+        ValueError: If there are none, or some are of another kind.
+    """
+    targets = [
+        module
+        for path, module in denoiser.named_modules()
+        if any(path == target or path.endswith("." + target) for target in target_modules)
+    ]
+    if not targets or not all(isinstance(m, nn.Linear | RoutedLinear) for m in targets):
+        raise ValueError(
+            f"target_modules {list(target_modules)} must name linear layers of the UNet, "
+            "such as to_q, to_k, to_v and to_out.0"
+        )
+    return targets
+
+
 def add_lora(
     unet: Any,  # noqa: ANN401  (a diffusers model with PEFT's mixin)
     routing: Routing,
@@ -119,16 +138,7 @@ def add_lora(
     Raises:
         ValueError: If the name is taken, or the targets are not linear layers of the UNet.
     """
-    targets = [
-        module
-        for path, module in unet.named_modules()
-        if any(path == target or path.endswith("." + target) for target in target_modules)
-    ]
-    if not targets or not all(isinstance(m, nn.Linear | RoutedLinear) for m in targets):
-        raise ValueError(
-            f"target_modules {list(target_modules)} must name linear layers of the UNet, "
-            "such as to_q, to_k, to_v and to_out.0"
-        )
+    linear_layers(unet, target_modules)
     config = LoraConfig(
         r=rank,
         lora_alpha=lora_alpha,  # type: ignore[arg-type]

@@ -116,6 +116,23 @@ class StableDiffusionPrior(Prior):
         self._adapters.add(name)
         return layers
 
+    def input_width(self, target_modules: Sequence[str]) -> int:
+        """How many numbers the named linear layers of the denoiser read.
+
+        Raises:
+            ValueError: If they are not linear layers, or differ in that.
+        """
+        from redream.priors._routing import linear_layers
+
+        layers = linear_layers(self.family.denoiser, target_modules)
+        widths = sorted({layer.in_features for layer in layers})
+        if len(widths) != 1:
+            raise ValueError(
+                f"target_modules {list(target_modules)} read inputs of "
+                f"{', '.join(map(str, widths))} numbers: name layers that all read equally many"
+            )
+        return int(widths[0])
+
     def encode_images(
         self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "B C h w"]:
