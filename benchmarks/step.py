@@ -7,6 +7,8 @@ process's CPU time. ``--page docs/performance.md`` replaces the case's section o
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import platform
 import statistics
@@ -89,6 +91,7 @@ def main(arguments: list[str]) -> None:
         "steps": compare(steps, inputs, weights, clock, options.rounds),
     }
     del prior, inputs, peers, ours, steps, weights  # at full size there is no room for both
+    gc.collect()
     report |= ratios(report["steps"]) | {"whole": {}}
     if not options.no_whole:
         whole = Whole(random().to(device), clock.now, partial(peak_mb, clock.is_gpu))
@@ -183,6 +186,8 @@ def peak_mb(is_gpu: bool, step: Callable[[], None]) -> float | None:
         line = next(line for line in status.read_text().splitlines() if line.startswith(key))
         return int(line.split()[1])
 
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed shall not serve again unseen
     clear.write_text("5")  # resets the high-water mark
     before = kilobytes("VmRSS")
     step()

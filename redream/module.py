@@ -239,7 +239,7 @@ class ReDream(LightningModule):
 
     def _asset_image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
         """The particle's asset at the particle's cameras, resolution and background."""
-        index = int(self.asset_of[drawn.particle])
+        index = self._asset_indices[drawn.particle]
         views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
         return views.over(drawn.background.detach())
 
@@ -315,6 +315,7 @@ class ReDream(LightningModule):
 
         if self.global_step == 0:
             self.asset_of.copy_(self._assign())
+        self._asset_indices: list[int] = self.asset_of.tolist()  # a step waits for no GPU
 
     @torch.no_grad()
     def _assign(self) -> Int[Tensor, " K"]:
