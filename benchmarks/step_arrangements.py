@@ -50,8 +50,10 @@ def inputs_for(prior: StableDiffusionPrior) -> Inputs:
     generator = key_generator(0)
     latents, noise = torch.randn(2, 1, *prior.latent_shape, generator=generator)
     text = prior.encode_prompts(["a striped corgi", ""]).detach().float()
-    inputs = (latents.requires_grad_(), noise, torch.tensor([500]), text, turntable(1).c2w)
-    return Inputs(*(tensor.to(prior.device) for tensor in inputs))
+    given = (latents, noise, torch.tensor([500]), text, turntable(1).c2w)
+    inputs = Inputs(*(tensor.to(prior.device) for tensor in given))
+    inputs.latents.requires_grad_()
+    return inputs
 
 
 class Peers:
