@@ -70,7 +70,8 @@ def main(checkout: str, folders: str, out: str) -> None:
             )
         zeta.set_attn_processor(processors)
         parity.fill(guidance.unet)
-        parity.fill(zeta, skip=("lora", "_emb"))
+        shadings = ("lambertian_emb", "textureless_emb", "normal_emb")  # not asked for
+        parity.fill(zeta, skip=("lora", "camera_emb", *shadings))
         parity.fill_lora(
             (f"{key.removesuffix('.processor')}.{layer}", getattr(processor, f"{layer}_lora"))
             for key, processor in zeta.attn_processors.items()
