@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
 from redream.cameras import concatenate, sample_cameras, turntable
-from redream.drawn import Drawn
 from redream.losses import (
     adapter_loss,
     asset_loss,
@@ -25,7 +24,7 @@ from redream.priors.prompting import Prompting, ViewWords
 from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
-from redream.scoring import Scoring, require_same_diffusion
+from redream.scoring import Drawn, Scoring, require_same_diffusion
 from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
 
 

@@ -1,6 +1,7 @@
 """What the 2D prior asks of noisy latents: the gradients of Eqs. 1, 2 and 20."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,33 @@ from redream.priors import BASE, Guided, Prior, join_rows
 from redream.priors.prompting import Conditioning
 from redream.prompt_table import PromptTable
 from redream.schedules import Weighting, score_weight
-from redream.types import Cameras, NoisyRows
+from redream.types import Cameras, NoisyRows, Views
+
+
+class Drawn(NamedTuple):
+    """What one step draws for one particle: views, and the noise that they are scored with.
+
+    Attributes:
+        particle: Index of the particle.
+        cameras: psi.
+        views: g(theta, psi).
+        background: The picture behind.
+        image: The views over the background.
+        latents: The image, encoded.
+        timesteps: t.
+        noise: eps.
+        generator: The rest of the step's random numbers of this particle.
+    """
+
+    particle: int
+    cameras: Cameras
+    views: Views
+    background: Float[Tensor, "B 3 #H #W"]
+    image: Float[Tensor, "B 3 H W"]
+    latents: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    noise: Float[Tensor, "B C h w"]
+    generator: torch.Generator
 
 
 class Scoring:
