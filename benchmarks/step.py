@@ -1,6 +1,6 @@
 """One step of variational score distillation: ours, threestudio's and ProlificDreamer's.
 
-Run ``python benchmarks/step.py --quick`` (a miniature, about a minute of one core), or without
+Run ``python benchmarks/step.py --quick`` (a miniature, two minutes of one core), or without
 ``--quick`` for Stable Diffusion 2.1 at its full size with random weights. All arrangements share
 one network, dtype and attention kernel and are timed in turns within one process, on a CPU as the
 process's CPU time. ``--page docs/performance.md`` replaces the case's section of that page.
