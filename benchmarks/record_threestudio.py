@@ -28,9 +28,9 @@ PARITY = Path(__file__).parents[1] / "tests" / "priors" / "parity.py"
 
 def main(checkout: str, folders: str, out: str) -> None:
     """Records both arrangements: zeta on the prior's network, and on a v-predicting one."""
-    parity = _module("parity", PARITY)
+    parity = load_module("parity", PARITY)
     stand_in()
-    guidance_module = _module("guidance", Path(checkout) / GUIDANCE)
+    guidance_module = load_module("guidance", Path(checkout) / GUIDANCE)
     records: dict[str, torch.Tensor] = {}
     for name, other in (("shared", "epsilon"), ("apart", "v_prediction")):
         guidance = guidance_module.StableDiffusionVSDGuidance(
@@ -104,7 +104,8 @@ def stand_in() -> None:
         sys.modules[module.__name__] = module
 
 
-def _module(name: str, path: Path) -> Any:  # noqa: ANN401
+def load_module(name: str, path: Path) -> Any:  # noqa: ANN401
+    """Imports a file by its path."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

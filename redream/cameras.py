@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.types import Cameras
@@ -128,15 +128,19 @@ def rays(
     return origins, directions
 
 
+def view_indices(
+    azimuth_deg: Float[Tensor, " B"], front_deg: float = 45.0, back_deg: float = 135.0
+) -> Int[Tensor, " B"]:
+    """Which of ``VIEW_NAMES`` cameras see, where the cameras are: a GPU need not be waited for."""
+    folded = (torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0).abs()
+    return torch.where(folded <= front_deg, 0, torch.where(folded >= back_deg, 2, 1))
+
+
 def view_names(
     azimuth_deg: Float[Tensor, " B"], front_deg: float = 45.0, back_deg: float = 135.0
 ) -> list[str]:
     """Names views: front where |azimuth| <= front_deg, back where >= back_deg, side between."""
-    folded = (torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0).abs().tolist()
-    return [
-        "front" if angle <= front_deg else "back" if angle >= back_deg else "side"
-        for angle in folded
-    ]
+    return [VIEW_NAMES[i] for i in view_indices(azimuth_deg, front_deg, back_deg).tolist()]
 
 
 def concatenate(cameras: Sequence[Cameras]) -> Cameras:

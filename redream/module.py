@@ -1,7 +1,7 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -24,34 +24,8 @@ from redream.priors.prompting import Prompting, ViewWords
 from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
-from redream.scoring import Scoring, require_same_diffusion
-from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
-
-
-class Drawn(NamedTuple):
-    """What one step draws for one particle: views, and the noise that they are scored with.
-
-    Attributes:
-        particle: Index of the particle.
-        cameras: psi.
-        views: g(theta, psi).
-        background: The picture behind.
-        image: The views over the background.
-        latents: The image, encoded.
-        timesteps: t.
-        noise: eps.
-        generator: The rest of the step's random numbers of this particle.
-    """
-
-    particle: int
-    cameras: Cameras
-    views: Views
-    background: Float[Tensor, "B 3 #H #W"]
-    image: Float[Tensor, "B 3 H W"]
-    latents: Float[Tensor, "B C h w"]
-    timesteps: Int[Tensor, " B"]
-    noise: Float[Tensor, "B C h w"]
-    generator: torch.Generator
+from redream.scoring import Drawn, Scoring, require_same_diffusion
+from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
 
 
 class ReDream(LightningModule):
@@ -82,6 +56,9 @@ class ReDream(LightningModule):
         weighting: w(t).
         score_clip: Bound on each element of the score difference, a ramp by step (score debiasing
             of Debiased-SDS); None for no bound.
+        share_noise: Whether zeta learns from the very x_t that it has just scored, so that one
+            forward pass of it serves Eqs. 2 and 4; otherwise Eq. 4 draws t, over all times, and
+            noise of its own.
         guidance_weight: Weight of Eq. 2 in the sum, a ramp by step.
         warmup_steps: tau, the last step of warm-up.
         sigma: Width of the kernel around an asset in Eq. 3.
@@ -122,6 +99,7 @@ class ReDream(LightningModule):
         timesteps: TimestepRange = TimestepRange(),  # noqa: B008  (frozen)
         weighting: Weighting = "sigma_squared",
         score_clip: Ramp | None = None,
+        share_noise: bool = False,
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
@@ -158,7 +136,7 @@ class ReDream(LightningModule):
         self.guidance_scale, self.negative_prompt = guidance_scale, negative_prompt
         self.prompting = prompting or ViewWords()
         self.timesteps, self.weighting, self.guidance_weight = timesteps, weighting, guidance_weight
-        self.score_clip = score_clip
+        self.score_clip, self.share_noise = score_clip, share_noise
         self.warmup_steps, self.sigma = warmup_steps, sigma
         self.adapter_batch_size, self.held_out_period = adapter_batch_size, held_out_period
         self.correction_period, self.correction_weight = correction_period, correction_weight
@@ -175,15 +153,15 @@ class ReDream(LightningModule):
         """One step: the sum of all losses."""
         step = self.global_step
         drawn = [self._draw(index, step) for index in self.active_particles(step)]
-        gradients = self._score(drawn, step)
+        denoising, eps_zeta = self._adapter_losses(drawn, step)  # Eqs. 4 and 5
+        gradients = self._score(drawn, step, eps_zeta)
         losses = {
             "guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))  # Eq. 2
             * self.guidance_weight.at(step)
         }
         if step < self.warmup_steps:
             losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
-        losses |= self._adapter_losses(drawn, step)  # Eqs. 4 and 5
-        losses |= self._penalties(drawn, step)
+        losses |= denoising | self._penalties(drawn, step)
         self.log_dict(losses, prog_bar=True)
         total = sum_of(losses.values())
         self.log("loss", total)
@@ -220,7 +198,9 @@ class ReDream(LightningModule):
         return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
 
     @torch.no_grad()
-    def _score(self, drawn: Sequence[Drawn], step: int) -> list[Tensor]:
+    def _score(
+        self, drawn: Sequence[Drawn], step: int, eps_zeta: Tensor | None = None
+    ) -> list[Tensor]:
         """The gradient of Eq. 2 (Eq. 20) for each drawn particle, corrected as in App. B."""
         corrected = self._corrects(step)
         latents = [d.latents.detach() for d in drawn]
@@ -235,6 +215,7 @@ class ReDream(LightningModule):
             cameras,
             self._prompts.condition(cameras, step),
             value_at(self.guidance_scale, step),
+            eps_zeta,
         )
         if self.score_clip is not None:
             bound = self.score_clip.at(step)
@@ -257,33 +238,37 @@ class ReDream(LightningModule):
 
     def _asset_image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
         """The particle's asset at the particle's cameras, resolution and background."""
-        index = int(self.asset_of[drawn.particle])
+        index = self._asset_indices[drawn.particle]
         views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
         return views.over(drawn.background.detach())
 
-    def _adapter_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
-        """Both denoising losses, their rows scored in one forward pass."""
+    def _adapter_losses(
+        self, drawn: Sequence[Drawn], step: int
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Both denoising losses, in one forward pass, and what zeta says of a shared x_t."""
         parts: dict[str, tuple[NoisyRows, Tensor]] = {}
         if self.variational is not None:
             parts["variational"] = self._variational_batch(drawn)
         if self.adapter is not None and not self.adapter.stopped(step):
             parts["adapter"] = self._adaptation.rows(step)
         if not parts:
-            return {}
+            return {}, None
         predicted = self._scoring.predict([rows for rows, _ in parts.values()])
+        shared = self.share_noise and self.variational is not None
         equations = {"variational": variational_loss, "adapter": adapter_loss}
         return {
             name: equations[name](
                 eps, noise, self._scoring.host_of(rows).denoising_weight(rows.timesteps)
             )
             for (name, (rows, noise)), eps in zip(parts.items(), predicted, strict=True)
-        }
+        }, predicted[0].detach() if shared else None
 
     def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
-        """Eq. 4's rows: the particles' views with fresh noise, over all diffusion times."""
-        latents = [d.latents.detach() for d in drawn]
-        last = self.prior.num_train_timesteps
-        pairs = [draw_noise(x, last, d.generator) for x, d in zip(latents, drawn, strict=True)]
+        """Eq. 4's rows: the particles' views at a fresh x_t, over all times, or the scored one."""
+        latents, last = [d.latents.detach() for d in drawn], self.prior.num_train_timesteps
+        pairs = [(d.timesteps, d.noise) for d in drawn]
+        if not self.share_noise:
+            pairs = [draw_noise(x, last, d.generator) for x, d in zip(latents, drawn, strict=True)]
         timesteps = torch.cat([t for t, _ in pairs])
         noise = torch.cat([n for _, n in pairs])
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
@@ -329,6 +314,7 @@ class ReDream(LightningModule):
 
         if self.global_step == 0:
             self.asset_of.copy_(self._assign())
+        self._asset_indices: list[int] = self.asset_of.tolist()  # a step waits for no GPU
 
     @torch.no_grad()
     def _assign(self) -> Int[Tensor, " K"]:

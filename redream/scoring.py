@@ -1,6 +1,7 @@
 """What the 2D prior asks of noisy latents: the gradients of Eqs. 1, 2 and 20."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,33 @@ from redream.priors import BASE, Guided, Prior, join_rows
 from redream.priors.prompting import Conditioning
 from redream.prompt_table import PromptTable
 from redream.schedules import Weighting, score_weight
-from redream.types import Cameras, NoisyRows
+from redream.types import Cameras, NoisyRows, Views
+
+
+class Drawn(NamedTuple):
+    """What one step draws for one particle: views, and the noise that they are scored with.
+
+    Attributes:
+        particle: Index of the particle.
+        cameras: psi.
+        views: g(theta, psi).
+        background: The picture behind.
+        image: The views over the background.
+        latents: The image, encoded.
+        timesteps: t.
+        noise: eps.
+        generator: The rest of the step's random numbers of this particle.
+    """
+
+    particle: int
+    cameras: Cameras
+    views: Views
+    background: Float[Tensor, "B 3 #H #W"]
+    image: Float[Tensor, "B 3 H W"]
+    latents: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    noise: Float[Tensor, "B C h w"]
+    generator: torch.Generator
 
 
 class Scoring:
@@ -55,6 +82,7 @@ class Scoring:
         cameras: Cameras,
         conditioning: Conditioning,
         guidance_scale: float,
+        eps_variational: Float[Tensor, "S C h w"] | None = None,
     ) -> Float[Tensor, "B C h w"]:
         """Eq. 2 with zeta, Eq. 1 without: dL/dx of each row.
 
@@ -68,6 +96,7 @@ class Scoring:
             cameras: psi.
             conditioning: What the prior's rows are conditioned on.
             guidance_scale: Classifier-free guidance of the prior.
+            eps_variational: What zeta has already said of the first S rows.
 
         Returns:
             The gradient with respect to the latents.
@@ -80,12 +109,18 @@ class Scoring:
         if self.variational is None:
             (eps_prior,) = self.prior.predict_guided(guided)
             return sds_gradient(eps_prior, noise, weight)
-        variational = self.variational_rows(noisy, timesteps, cameras)
+        said = noisy[:0] if eps_variational is None else eps_variational
+        rest = slice(len(said), None)
+        if len(said) == len(noisy):
+            (eps_prior,) = self.prior.predict_guided(guided)
+            return vsd_gradient(eps_prior, said, weight)
+        unsaid = self.variational_rows(noisy[rest], timesteps[rest], cameras.select(rest))
         if self.variational_prior is None:
-            eps_prior, eps_variational = self.prior.predict_guided(guided, Guided(variational))
+            eps_prior, eps_rest = self.prior.predict_guided(guided, Guided(unsaid))
         else:
             (eps_prior,) = self.prior.predict_guided(guided)
-            eps_variational = self.variational_prior.predict_noise(variational)
+            eps_rest = self.variational_prior.predict_noise(unsaid)
+        eps_variational = torch.cat([said, eps_rest])
         return vsd_gradient(eps_prior, eps_variational, weight)
 
     def variational_rows(

@@ -105,7 +105,7 @@ def terms(module, step=0):
 
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
     losses["warmup"] = sum_of(module._warmup_loss(d) for d in drawn)
-    losses |= module._adapter_losses(drawn, step)
+    losses |= module._adapter_losses(drawn, step)[0]
     return losses
 
 
@@ -307,7 +307,7 @@ def test_a_second_prior_hosts_zeta(sd_folders):
     for step in (0, 1):
         one, two = (m._score([m._draw(0, step)], step)[0] for m in (shared, apart))
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
-    one, two = (m._adapter_losses([m._draw(0, 1)], 1) for m in (shared, apart))
+    one, two = (m._adapter_losses([m._draw(0, 1)], 1)[0] for m in (shared, apart))
     torch.testing.assert_close(one, two)
 
 
@@ -320,7 +320,7 @@ def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
     clean = (rows.latents - sigma * noise) / alpha
     v = (other.predict_noise(rows) - sigma * rows.latents) / alpha
     expected = (v - (alpha * noise - sigma * clean)).square().mean()
-    loss = module._adapter_losses([module._draw(0, 1)], 1)["variational"]
+    loss = module._adapter_losses([module._draw(0, 1)], 1)[0]["variational"]
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     assert torch.isfinite(torch.tensor(train(module, 2))).all()
 
@@ -375,3 +375,49 @@ def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
     torch.testing.assert_close(
         module._score([drawn], 1)[0], -(denoised - latents) / s, atol=1e-4, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one network", "two networks"])
+@pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
+def test_a_shared_x_t_scores_as_before_and_teaches_zeta_what_it_scored(folder, step, apart):
+    other = StableDiffusionPrior(folder) if apart else None
+    module = make(folder, share_noise=True, variational_prior=other)
+    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    rows, noise = module._variational_batch(drawn)
+    scored = [module.prior.add_noise(d.latents, d.noise, d.timesteps) for d in drawn]
+    torch.testing.assert_close(rows.latents, torch.cat(scored).detach())
+    assert torch.equal(noise, torch.cat([d.noise for d in drawn]))
+    passes, plain = [], StableDiffusionPrior.predict_noise
+
+    def counted(self, rows):
+        passes.append((rows.adapters, torch.is_grad_enabled()))
+        return plain(self, rows)
+
+    StableDiffusionPrior.predict_noise = counted
+    try:
+        losses, eps_zeta = module._adapter_losses(drawn, step)
+        shared = module._score(drawn, step, eps_zeta)
+    finally:
+        StableDiffusionPrior.predict_noise = plain
+    assert not eps_zeta.requires_grad and losses["variational"].requires_grad
+    zeta = [grad for adapters, grad in passes for name in adapters if name == "zeta"]
+    assert zeta == [True] * 2 + [False] * (2 if step == 0 else 0)
+    for mine, expected in zip(shared, module._score(drawn, step), strict=True):
+        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_shared_x_t_trains(folder):
+    assert torch.tensor(train(make(folder, share_noise=True), 3)).isfinite().all()
+    sds = make(folder, share_noise=True, variational=None)
+    assert torch.tensor(train(sds, 1)).isfinite().all()
+
+
+def test_lightnings_mixed_precision_agrees(folder):
+    module = make(folder, num_particles=1)
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    plain = module.training_step(Batch(1, "a dog"), 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = module.training_step(Batch(1, "a dog"), 1)
+    mixed.backward()
+    torch.testing.assert_close(mixed.float(), plain, rtol=0.02, atol=0)
+    assert all(p.grad.dtype == torch.float32 for p in module.variational.parameters())

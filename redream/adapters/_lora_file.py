@@ -57,7 +57,8 @@ def load_lora(directory: Path, lora: nn.ModuleDict, component: str) -> None:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Writes a safetensors file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    cpu = {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
+    # Cloned: safetensors refuses tensors that share their memory.
+    cpu = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     save_file(cpu, partial, metadata)
     os.replace(partial, path)
 

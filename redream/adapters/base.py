@@ -26,6 +26,9 @@ class LoraHost(Protocol):
     ) -> nn.ModuleDict:
         """Adds a named LoRA adapter and returns its trainable layers by their path."""
 
+    def input_width(self, target_modules: Sequence[str]) -> int:
+        """How many numbers the named linear layers read."""
+
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
         """The token embeddings of some words."""
 

@@ -52,7 +52,7 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Opens the bar."""
-        self._start = (0.0, -1)
+        self._start, self._shown = (0.0, -1), 0.0
         if not self._enabled:
             return
         if not self.console.is_terminal:
@@ -92,9 +92,11 @@ class Progress(ProgressBar):
             return
         stage = str(getattr(pl_module, "stage", "distil"))
         if self._bar is not None:
-            task = self._bar.task_ids[0]
-            losses = self._losses(trainer)
-            self._bar.update(task, completed=step, description=stage, losses=losses)
+            task, now = self._bar.task_ids[0], time.monotonic()
+            if now - self._shown >= 0.25:  # reading losses waits for a GPU: no more than is seen
+                self._bar.update(task, losses=self._losses(trainer))
+                self._shown = now
+            self._bar.update(task, completed=step, description=stage)
         elif step % max(trainer.max_steps // self.num_lines, 1) == 0:
             left = self._time_left(trainer)
             line = f"step {step}/{trainer.max_steps}  {stage}  ETA {left}  {self._losses(trainer)}"

@@ -14,24 +14,18 @@ from torch.nn.functional import linear
 BASE = "__base__"
 
 
-class Routing:
-    """Which adapter each row of the current forward pass is scored with."""
+class Rows:
+    """The adapters of a batch's rows, and what the layers make of them.
 
-    def __init__(self) -> None:
-        self.active = False
-        self.present: list[str] = []
-        self._rows: tuple[str, ...] = ()
-        self._scales: dict[tuple[tuple[str, int, float], ...], Tensor] = {}
+    Attributes:
+        adapters: The adapter of each row.
+        present: Those that occur, without the frozen prior.
+    """
 
-    @contextmanager
-    def rows(self, adapters: tuple[str, ...]) -> Iterator[None]:
-        """Routes the rows of the forward passes inside the context."""
-        self.active, self._rows, self._scales = True, adapters, {}
+    def __init__(self, adapters: tuple[str, ...]) -> None:
+        self.adapters = adapters
         self.present = [name for name in dict.fromkeys(adapters) if name != BASE]
-        try:
-            yield
-        finally:
-            self.active = False
+        self._scales: dict[tuple[tuple[str, int, float], ...], Tensor] = {}
 
     def scales(self, columns: tuple[tuple[str, int, float], ...], like: Tensor) -> Tensor:
         """For each row the scale of every rank of the named adapters, 0 where it has another.
@@ -45,12 +39,32 @@ class Routing:
         """
         if columns not in self._scales:
             blocks = [
-                torch.tensor([[scale if row == name else 0.0] * rank for row in self._rows])
+                torch.tensor([[scale if row == name else 0.0] * rank for row in self.adapters])
                 for name, rank, scale in columns
             ]
             self._scales[columns] = torch.cat(blocks, dim=1).to(like)
         scales = self._scales[columns]
-        return scales.view(len(self._rows), *[1] * (like.ndim - 2), -1)
+        return scales.view(len(self.adapters), *[1] * (like.ndim - 2), -1)
+
+
+class Routing:
+    """Which adapter each row of the current forward pass is scored with.
+
+    Attributes:
+        rows: The current pass's rows; None outside of one.
+    """
+
+    def __init__(self) -> None:
+        self.rows: Rows | None = None
+
+    @contextmanager
+    def route(self, rows: Rows | None) -> Iterator[None]:
+        """Routes the rows of the forward passes inside the context."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
 
 
 class RoutedLinear(lora.Linear):
@@ -64,19 +78,39 @@ class RoutedLinear(lora.Linear):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
         """Adds to each row the output of its own adapter."""
-        if self.routing is None or not self.routing.active:
+        rows = None if self.routing is None else self.routing.rows
+        if rows is None:
             output: Tensor = super().forward(x, *args, **kwargs)
             return output
         output = self.base_layer(x)
-        names = [name for name in self.routing.present if name in self.lora_A]
+        names = [name for name in rows.present if name in self.lora_A]
         if not names:
             return output
         down = torch.cat([cast(Tensor, self.lora_A[name].weight) for name in names])
         up = torch.cat([cast(Tensor, self.lora_B[name].weight) for name in names], dim=1)
         columns = tuple((name, self.r[name], self.scaling[name]) for name in names)
         hidden = linear(x.to(down.dtype), down)
-        hidden = hidden * self.routing.scales(columns, hidden)
+        hidden = hidden * rows.scales(columns, hidden)
         return output + linear(hidden, up).to(output.dtype)
+
+
+def linear_layers(denoiser: nn.Module, target_modules: Sequence[str]) -> list[Any]:
+    """The linear layers whose names end in one of the targets.
+
+    Raises:
+        ValueError: If there are none, or some are of another kind.
+    """
+    targets = [
+        module
+        for path, module in denoiser.named_modules()
+        if any(path == target or path.endswith("." + target) for target in target_modules)
+    ]
+    if not targets or not all(isinstance(m, nn.Linear | RoutedLinear) for m in targets):
+        raise ValueError(
+            f"target_modules {list(target_modules)} must name linear layers of the UNet, "
+            "such as to_q, to_k, to_v and to_out.0"
+        )
+    return targets
 
 
 def add_lora(
@@ -104,16 +138,7 @@ def add_lora(
     Raises:
         ValueError: If the name is taken, or the targets are not linear layers of the UNet.
     """
-    targets = [
-        module
-        for path, module in unet.named_modules()
-        if any(path == target or path.endswith("." + target) for target in target_modules)
-    ]
-    if not targets or not all(isinstance(m, nn.Linear | RoutedLinear) for m in targets):
-        raise ValueError(
-            f"target_modules {list(target_modules)} must name linear layers of the UNet, "
-            "such as to_q, to_k, to_v and to_out.0"
-        )
+    linear_layers(unet, target_modules)
     config = LoraConfig(
         r=rank,
         lora_alpha=lora_alpha,  # type: ignore[arg-type]

@@ -29,6 +29,11 @@ class StableDiffusionPrior(Prior):
         loras: LoRAs of your own in diffusers' or kohya's format, merged into the prior.
         lora_scales: Strength of each of them; 1 by default.
         image_size: Side in pixels at which pictures are scored; the model's own by default.
+        compile: Whether ``torch.compile`` compiles the denoiser, once for each kind of pass of a
+            run: minutes at first, then faster steps.
+        channels_last: Whether convolutions lie in memory pixel by pixel, which suits tensor cores.
+        gradient_checkpointing: Whether activations are computed again in the backward pass instead
+            of kept: less memory, more time.
     """
 
     def __init__(
@@ -39,6 +44,9 @@ class StableDiffusionPrior(Prior):
         loras: Sequence[str] = (),
         lora_scales: Sequence[float] | None = None,
         image_size: int | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         family = load_family(model, getattr(torch, dtype), variant)
         factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
@@ -53,9 +61,18 @@ class StableDiffusionPrior(Prior):
         self.latent_side = self.image_size // factor
         self.requires_grad_(False).eval()
 
-        from redream.priors._routing import Routing  # PEFT takes seconds to import
+        # PEFT takes seconds to import
+        from redream.priors._execution import Recomputed
+        from redream.priors._routing import Routing
 
         self._routing = Routing()
+        if channels_last:
+            family.to(memory_format=torch.channels_last)
+        if gradient_checkpointing:
+            family.denoiser.enable_gradient_checkpointing(Recomputed(self._routing))
+            family.vae.enable_gradient_checkpointing()
+        if compile:
+            family.denoiser.compile(dynamic=False)
         self._adapters: set[str] = {BASE}
         self._cameras: Float[Tensor, "B E"] | None = None
         family.time_embedding.register_forward_hook(self._add_cameras)
@@ -98,6 +115,23 @@ class StableDiffusionPrior(Prior):
         layers = add_lora(denoiser, self._routing, name, rank, lora_alpha, target_modules)
         self._adapters.add(name)
         return layers
+
+    def input_width(self, target_modules: Sequence[str]) -> int:
+        """How many numbers the named linear layers of the denoiser read.
+
+        Raises:
+            ValueError: If they are not linear layers, or differ in that.
+        """
+        from redream.priors._routing import linear_layers
+
+        layers = linear_layers(self.family.denoiser, target_modules)
+        widths = sorted({layer.in_features for layer in layers})
+        if len(widths) != 1:
+            raise ValueError(
+                f"target_modules {list(target_modules)} read inputs of "
+                f"{', '.join(map(str, widths))} numbers: name layers that all read equally many"
+            )
+        return int(widths[0])
 
     def encode_images(
         self, images: Float[Tensor, "B 3 H W"], generator: torch.Generator | None = None
@@ -144,10 +178,12 @@ class StableDiffusionPrior(Prior):
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
                 f"attach it, or use one of {', '.join(sorted(self._adapters))}"
             )
+        from redream.priors._routing import Rows
+
         dtype = self.family.denoiser.dtype
         self._cameras = rows.cameras
         try:
-            with self._routing.rows(rows.adapters):
+            with self._routing.route(Rows(rows.adapters)):
                 output = self.family.denoise(
                     rows.latents.to(dtype),
                     self.times[rows.timesteps],

@@ -142,7 +142,9 @@ def test_saved_lora_loads_into_the_familys_pipeline(family_folders, name, tmp_pa
             rows.latents, prior.times[rows.timesteps], rows.text, prior.image_size
         )
         ours = prior.family
-        with prior._routing.rows(rows.adapters):
+        from redream.priors._routing import Rows
+
+        with prior._routing.route(Rows(rows.adapters)):
             expected = ours.denoise(
                 rows.latents, prior.times[rows.timesteps], rows.text, prior.image_size
             )

@@ -1,7 +1,8 @@
-"""Our VSD gradient against those that threestudio's own code gave.
+"""Our VSD gradient against those that threestudio's and ProlificDreamer's own code gave.
 
-``benchmarks/record_threestudio.py`` recorded them: the same weights, texts, cameras, times and
-noise; zeta on the prior's network, and on a second one that predicts v.
+``benchmarks/record_threestudio.py`` and ``record_prolificdreamer.py`` recorded them: the same
+weights, texts, cameras, times and noise; zeta on the prior's network, and on a second one that
+predicts v.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from redream.priors.prompting import Conditioning
 from redream.scoring import Scoring
 from redream.types import Cameras
 
-RECORDED = Path(__file__).parent / "recorded" / "threestudio_vsd.safetensors"
+RECORDED = Path(__file__).parent / "recorded"
 
 
 def prior_of(folder, prediction_type):
@@ -44,13 +45,16 @@ def zeta_on(host):
 
 
 @pytest.mark.parametrize("arrangement", ["shared", "apart"])
-def test_the_vsd_gradient_is_threestudios(arrangement, tmp_path):
-    recorded, given = load_file(RECORDED), parity.inputs()
+@pytest.mark.parametrize("peer", ["threestudio", "prolificdreamer"])
+def test_the_vsd_gradient_is_the_peers(peer, arrangement, tmp_path):
+    recorded, given = load_file(RECORDED / f"{peer}_vsd.safetensors"), parity.inputs()
     prior = prior_of(tmp_path, "epsilon")
     other = None if arrangement == "shared" else prior_of(tmp_path, "v_prediction")
     zeta = zeta_on(other or prior)
     wanted, negative = given["text_vd"].chunk(2)
     plain = given["text"][:2]
+    if peer == "prolificdreamer":  # tells zeta one text for all views
+        plain = plain[:1].expand(2, -1, -1)
     prompts = SimpleNamespace(plain=plain[:1], negative=negative)
     scoring = Scoring(prior, other, None, zeta, "sigma_squared", prompts, "a dog")
     scoring._variational_text = plain

@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.cameras import view_names
+from redream.cameras import view_indices, view_names
 from redream.priors.base import Repelled
 from redream.types import Cameras
 
@@ -53,6 +53,10 @@ class Prompting(ABC):
     def view_names(self, cameras: Cameras) -> list[str]:
         """``front``, ``side`` or ``back`` for each camera."""
         return view_names(cameras.azimuth_deg, self.front_deg, self.back_deg)
+
+    def view_indices(self, cameras: Cameras) -> Int[Tensor, " B"]:
+        """The same as indices into ``VIEW_NAMES``, on the cameras' device."""
+        return view_indices(cameras.azimuth_deg, self.front_deg, self.back_deg)
 
     def words(self, prompt: str, view: str) -> str:
         """What is said of the object in a view; the prompt unless it contradicts the view."""

@@ -3,7 +3,6 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.cameras import VIEW_NAMES
 from redream.priors.prompting.base import Conditioning, Prompting
 from redream.types import Cameras
 
@@ -16,4 +15,4 @@ class ViewWords(Prompting):
 
     def condition(self, table: Float[Tensor, "V L D"], cameras: Cameras) -> Conditioning:
         """The view's own embedding; see :meth:`Prompting.condition`."""
-        return Conditioning(table[[VIEW_NAMES.index(name) for name in self.view_names(cameras)]])
+        return Conditioning(table[self.view_indices(cameras).to(table.device)])
