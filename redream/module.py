@@ -1,7 +1,7 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
-from redream.cameras import concatenate, sample_cameras, turntable
+from redream.cameras import concatenate, sample_cameras
 from redream.losses import (
     adapter_loss,
     asset_loss,
@@ -25,33 +25,10 @@ from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Scoring, require_same_diffusion
-from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
-
-
-class Drawn(NamedTuple):
-    """What one step draws for one particle: views, and the noise that they are scored with.
-
-    Attributes:
-        particle: Index of the particle.
-        cameras: psi.
-        views: g(theta, psi).
-        background: The picture behind.
-        image: The views over the background.
-        latents: The image, encoded.
-        timesteps: t.
-        noise: eps.
-        generator: The rest of the step's random numbers of this particle.
-    """
-
-    particle: int
-    cameras: Cameras
-    views: Views
-    background: Float[Tensor, "B 3 #H #W"]
-    image: Float[Tensor, "B 3 H W"]
-    latents: Float[Tensor, "B C h w"]
-    timesteps: Int[Tensor, " B"]
-    noise: Float[Tensor, "B C h w"]
-    generator: torch.Generator
+from redream.training.assignment import Assignment, assign
+from redream.training.drawn import Drawn
+from redream.training.optimizer import make_optimizer
+from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
 
 
 class ReDream(LightningModule):
@@ -125,7 +102,7 @@ class ReDream(LightningModule):
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
-        assignment: Literal["best_first", "nearest"] = "best_first",
+        assignment: Assignment = "best_first",
         adapter_batch_size: int = 4,
         held_out_period: int = 50,
         correction_period: int = 3,
@@ -328,24 +305,15 @@ class ReDream(LightningModule):
             )
 
         if self.global_step == 0:
-            self.asset_of.copy_(self._assign())
-
-    @torch.no_grad()
-    def _assign(self) -> Int[Tensor, " K"]:
-        """a_i: the asset that attracts each particle."""
-        num_assets = len(self._assets.references.captions)
-        if self.assignment == "best_first":
-            return torch.arange(len(self.particles)) % num_assets
-        cameras = turntable(8).to(self.device)
-        size = self.size_at(0)
-        assets = [self._assets.render_asset(i, cameras, size, size) for i in range(num_assets)]
-        white = torch.ones(1, 3, 1, 1, device=self.device)
-        nearest = []
-        for particle in self.particles:
-            image = particle.render(cameras, size, size).over(white)  # type: ignore[operator]
-            losses = torch.stack([asset_loss(image, a.over(white), self.sigma) for a in assets])
-            nearest.append(int(losses.argmin()))
-        return torch.tensor(nearest)
+            assigned = assign(
+                self.assignment,
+                list(self.particles),  # type: ignore[arg-type]
+                self._assets,
+                self.size_at(0),
+                self.sigma,
+                self.device,
+            )
+            self.asset_of.copy_(assigned)
 
     @property
     def stage(self) -> str:
@@ -371,18 +339,11 @@ class ReDream(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
-        groups: list[dict[str, Any]] = []
-        for index, particle in enumerate(self.particles):
-            for group in particle.parameter_groups():  # type: ignore[operator]
-                groups.append({**group, "name": f"theta_{index}.{group['name']}"})
-        for adapter in (self.adapter, self.variational):
-            groups += [] if adapter is None else adapter.parameter_groups()
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_scale.at)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return make_optimizer(
+            list(self.particles),  # type: ignore[arg-type]
+            [self.adapter, self.variational],
+            self.learning_rate_scale.at,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
