@@ -27,7 +27,10 @@ from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Scoring, require_same_diffusion
 from redream.training.assignment import Assignment, assign
 from redream.training.drawn import Drawn
+from redream.training.finite import FiniteSteps
+from redream.training.limits import require_uncompiled
 from redream.training.optimizer import make_optimizer
+from redream.training.processes import Processes
 from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
 
 
@@ -75,6 +78,8 @@ class ReDream(LightningModule):
         distance: Range of the cameras' distances.
         fovy_deg: Range of the cameras' vertical fields of view.
         seed: Seed of every random number, keyed by step and particle.
+        max_skipped_steps: Steps with losses or gradients that are not finite are skipped; after
+            so many of them the run ends.
 
     Raises:
         ValueError: If counts are out of range.
@@ -114,6 +119,7 @@ class ReDream(LightningModule):
         distance: tuple[float, float] = (2.8, 3.2),
         fovy_deg: tuple[float, float] = (40.0, 40.0),
         seed: int = 0,
+        max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
         active = num_particles if particles_per_step is None else particles_per_step
@@ -147,11 +153,15 @@ class ReDream(LightningModule):
         self.assignment = assignment
         self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
+        self.processes = Processes()
+        self._finite = FiniteSteps(max_skipped_steps)
+        self._goes_on = False  # from a checkpoint
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the sum of all losses."""
         step = self.global_step
-        drawn = [self._draw(index, step) for index in self.active_particles(step)]
+        active = self.processes.own(self.active_particles(step))
+        drawn = [self._draw(index, step) for index in active]
         gradients = self._score(drawn, step)
         losses = {
             "guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))  # Eq. 2
@@ -161,10 +171,21 @@ class ReDream(LightningModule):
             losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
         losses |= self._adapter_losses(drawn, step)  # Eqs. 4 and 5
         losses |= self._penalties(drawn, step)
-        self.log_dict(losses, prog_bar=True)
-        total = sum_of(losses.values())
-        self.log("loss", total)
-        return total
+        self._losses = self.processes.join_losses(losses)
+        self.log_dict(self._losses, prog_bar=True)
+        self.log("loss", sum_of(self._losses.values()))
+        return sum_of(losses.values())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skips the step where it is not finite."""
+        self._finite.guard(self._losses, optimizer, self.global_step, self.processes)
+        if self._finite.num_skipped:
+            self.log("skipped", float(self._finite.num_skipped), prog_bar=True)
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What all processes train together: omega, e_psi and zeta."""
+        adapters = [each for each in (self.adapter, self.variational) if each is not None]
+        return [parameter for each in adapters for parameter in each.parameters()]
 
     def active_particles(self, step: int) -> list[int]:
         """The particles that a step updates, in turn."""
@@ -178,6 +199,7 @@ class ReDream(LightningModule):
     def _draw(self, index: int, step: int) -> Drawn:
         """Renders a particle from random cameras and draws its noise, keyed by step and index."""
         generator = key_generator(self.seed, step, index)
+        torch.manual_seed(generator.initial_seed())  # for plugins that draw without a generator
         particle: Representation = self.particles[index]  # type: ignore[assignment]
         particle.update(step)
         size = self.size_at(step)
@@ -244,7 +266,8 @@ class ReDream(LightningModule):
         if self.variational is not None:
             parts["variational"] = self._variational_batch(drawn)
         if self.adapter is not None and not self.adapter.stopped(step):
-            parts["adapter"] = self._adaptation.rows(step)
+            share = self.processes.share(self.adapter_batch_size)
+            parts["adapter"] = self._adaptation.rows(step, share)
         if not parts:
             return {}
         predicted = self._scoring.predict([rows for rows, _ in parts.values()])
@@ -279,6 +302,7 @@ class ReDream(LightningModule):
         """Meets the retrieved assets."""
         self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
         self._prompt = self._assets.prompt
+        require_uncompiled(self)
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""
@@ -304,7 +328,7 @@ class ReDream(LightningModule):
                 self.prompting,
             )
 
-        if self.global_step == 0:
+        if not self._goes_on:
             assigned = assign(
                 self.assignment,
                 list(self.particles),  # type: ignore[arg-type]
@@ -323,12 +347,16 @@ class ReDream(LightningModule):
         adapting = self.adapter is not None and not self.adapter.stopped(self.global_step)
         return "distil and adapt" if adapting else "distil"
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """Every ``held_out_period`` steps, the held-out views decide on stopping early."""
-        if self.adapter is None or self.adapter.stopped(self.global_step - 1):
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Every ``held_out_period`` steps, the held-out views decide on stopping early.
+
+        Not at the end of the step before: a checkpoint may have been written there already.
+        """
+        step = self.global_step
+        if self.adapter is None or step == 0 or self.adapter.stopped(step - 1):
             return
-        if self.global_step % self.held_out_period == 0:
-            loss = self._adaptation.held_out_loss()
+        if step % self.held_out_period == 0:
+            loss = self.trainer.strategy.broadcast(self._adaptation.held_out_loss())
             self.adapter.observe(loss)
             self.log("held_out", loss)
 
@@ -344,6 +372,10 @@ class ReDream(LightningModule):
             [self.adapter, self.variational],
             self.learning_rate_scale.at,
         )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Particles keep the assets that they had."""
+        self._goes_on = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""

@@ -23,6 +23,7 @@ from redream.callbacks.report import ParticlePage, Report, show_number, write_js
 from redream.callbacks.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric
 from redream.representations.base import Representation
+from redream.training.parallel import gather_particles
 from redream.types import References
 
 _NUM_REPORT_VIEWS = 8
@@ -146,7 +147,7 @@ class Export(Callback):
 
     def _export(self, trainer: L.Trainer, pl_module: L.LightningModule, interrupted: bool) -> None:
         self._has_run = True
-        if not trainer.is_global_zero:
+        if not gather_particles(trainer):
             return
         folder = Path(trainer.default_root_dir)
         data = trainer.datamodule  # type: ignore[attr-defined]

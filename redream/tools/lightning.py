@@ -11,12 +11,15 @@ import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.vocabulary import gather
+from redream.training.limits import require_workable
+from redream.training.parallel import ParticleParallel
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
 """What a config may import, besides plugins: a config from a stranger is data, not code."""
@@ -66,6 +69,12 @@ class ReDreamCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parses the arguments; they are the command line, so Lightning need not warn of them."""
         self.config = parser.parse_args(args)
+
+    def instantiate_classes(self) -> None:
+        """Makes the trainer and the module, and finds out whether they can work together."""
+        super().instantiate_classes()
+        num = len(self.model.particles)
+        require_workable(self.trainer, num, self.model.particles_per_step)
 
     def before_instantiate_classes(self) -> None:
         """Finds out before the heavy work whether there is a prompt and room for the output."""
@@ -132,6 +141,9 @@ def run(
         ValueError: If something is wrong that the user can mend, a GPU that is too small included.
     """
     prepare_parser({"trainer": Trainer, "model": module, "data": data})
+    StrategyRegistry.register(
+        "ddp", ParticleParallel, "each process trains its own particles", override=True
+    )
     try:
         return ReDreamCLI(
             module,
