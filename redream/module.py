@@ -26,6 +26,7 @@ from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Scoring, require_same_diffusion
 from redream.training.assignment import Assignment, assign
+from redream.training.checkpoints import is_frozen, require_same_parts
 from redream.training.drawn import Drawn
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
@@ -375,12 +376,13 @@ class ReDream(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""
+        require_same_parts(checkpoint, self)
         self._goes_on = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith(("prior.", "variational_prior."))]:
+        for key in [key for key in state if is_frozen(key)]:
             del state[key]
 
 
