@@ -172,14 +172,14 @@ class ReDream(LightningModule):
             losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
         losses |= self._adapter_losses(drawn, step)  # Eqs. 4 and 5
         losses |= self._penalties(drawn, step)
-        self._losses = self.processes.join_losses(losses)
-        self.log_dict(self._losses, prog_bar=True)
-        self.log("loss", sum_of(self._losses.values()))
+        self.losses = self.processes.join_losses(losses)
+        self.log_dict(self.losses, prog_bar=True)
+        self.log("loss", sum_of(self.losses.values()))
         return sum_of(losses.values())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Skips the step where it is not finite."""
-        self._finite.guard(self._losses, optimizer, self.global_step, self.processes)
+        self._finite.guard(self.losses, optimizer, self.global_step, self.processes)
         if self._finite.num_skipped:
             self.log("skipped", float(self._finite.num_skipped), prog_bar=True)
 
@@ -353,12 +353,13 @@ class ReDream(LightningModule):
 
         Not at the end of the step before: a checkpoint may have been written there already.
         """
-        step = self.global_step
+        step, self.looked = self.global_step, {}
         if self.adapter is None or step == 0 or self.adapter.stopped(step - 1):
             return
         if step % self.held_out_period == 0:
             loss = self.trainer.strategy.broadcast(self._adaptation.held_out_loss())
             self.adapter.observe(loss)
+            self.looked = {"held_out": loss}
             self.log("held_out", loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -101,7 +101,13 @@ class Export(Callback):
         *_: Any,  # noqa: ANN401
     ) -> None:
         """Records the losses."""
-        self.losses.record(trainer.global_step, trainer.callback_metrics)
+        losses = getattr(pl_module, "losses", None)
+        if losses is None:
+            self.losses.record(trainer.global_step, trainer.callback_metrics)
+            return
+        # Lightning's metrics would keep the value of a loss that is no longer computed.
+        self.losses.record(trainer.global_step, {**losses, "loss": sum(losses.values())})
+        self.losses.add(trainer.global_step, getattr(pl_module, "looked", {}))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything."""

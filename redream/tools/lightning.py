@@ -225,4 +225,6 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the frozen prior
     warnings.filterwarnings("ignore", r".*there is no last checkpoint available")  # we say it
+    # random numbers are keyed by the step: a run goes on as if it had not stopped
+    warnings.filterwarnings("ignore", r"You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead

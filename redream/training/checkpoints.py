@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class WholeCheckpoints(TorchCheckpointIO):
             _keep(path)
             os.replace(temporary, path)
         except (OSError, RuntimeError) as error:  # PyTorch says RuntimeError where the disk is full
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # it may be a disk that can only be read
+                temporary.unlink(missing_ok=True)
             raise OSError(_why_not_written(path, error)) from error
 
     def load_checkpoint(

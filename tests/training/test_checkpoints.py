@@ -9,9 +9,15 @@ import pytest
 import torch
 from toy_runs import Discs, make_module, make_trainer
 
+from redream.tools import lightning as tool
 from redream.training.checkpoints import WholeCheckpoints
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint"),  # as the command does
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+]
 
 
 def checkpoint(step, num=10):
@@ -121,6 +127,20 @@ def test_particles_keep_their_assets(sd_folders, tmp_path):
     module = make_module(sd_folders["epsilon"], assignment="nearest")
     make_trainer(tmp_path, 2).fit(module, Discs(), ckpt_path=str(path))
     assert module.asset_of.tolist() == [1, 0]
+
+
+CLI = ["--config", str(ROOT / "configs" / "default.yaml"), "--trainer.accelerator=cpu"]
+
+
+def test_nothing_is_exported_of_a_run_that_never_saved(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--ckpt_path last: there is no last\.ckpt in"):
+        tool.main("predict", [*CLI, f"--trainer.default_root_dir={tmp_path}", "--ckpt_path=last"])
+
+
+def test_particles_that_the_processes_do_not_divide_are_refused_at_once(tmp_path):
+    options = [f"--trainer.default_root_dir={tmp_path}", "--trainer.devices=2"]
+    with pytest.raises(ValueError, match="3 particles .* cannot be divided among 2 processes"):
+        tool.main("fit", [*CLI, *options, "--trainer.strategy=ddp", "--model.num_particles=3"])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")

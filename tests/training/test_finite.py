@@ -67,7 +67,7 @@ def test_weights_that_are_spoilt_are_not_saved_over_good_ones(sd_folders, tmp_pa
                 with torch.no_grad():
                     pl_module.particles[0].field.grid.table.fill_(float("nan"))
 
-    module = make_module(sd_folders["epsilon"], max_skipped_steps=0)
+    module = make_module(sd_folders["epsilon"], max_skipped_steps=1)
     with (
         pytest.warns(RuntimeWarning, match="is not saved, as particles.0"),
         pytest.raises(ValueError, match="not finite"),

@@ -42,6 +42,8 @@ class Discs(L.LightningDataModule):
     def train_dataloader(self):
         return DataLoader(range(1000), batch_size=None)
 
+    val_dataloader = train_dataloader
+
 
 class Gathering(Callback):
     """Notes whether the first process knows all particles when a preview would be made."""
@@ -72,11 +74,13 @@ def make_module(prior, **arguments):
 
 def make_trainer(folder, num_steps, callbacks=(), **options):
     """A trainer as the command line makes it."""
-    saver = ModelCheckpoint(save_last=True, save_top_k=0, every_n_train_steps=1)
+    saver = ModelCheckpoint(
+        save_last=True, save_top_k=0, every_n_train_steps=1, save_on_exception=True
+    )
     defaults = dict(
         default_root_dir=folder, max_steps=num_steps, accelerator="cpu", logger=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[saver, *callbacks],
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints()], num_sanity_val_steps=0,
     )  # fmt: skip
     return L.Trainer(**(defaults | options))
 
