@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format types docs notebooks clean
+.PHONY: demo test kills lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml
 
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+kills: .venv/.installed-dev  ## kill runs at 20 random moments; all must go on to the same end
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills 20 --fresh-caches 2
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

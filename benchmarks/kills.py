@@ -171,7 +171,6 @@ def main() -> None:
     import redream.module
     import redream.plugins
     import redream.tools.lightning  # noqa: F401
-
     from redream.files import cache_folder
 
     redream.plugins.list_components()  # imports what a run would, so that forks start at once
