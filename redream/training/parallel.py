@@ -6,7 +6,9 @@ and zeta, in one message a step. A particle is trained where it belongs and nowh
 process gets a copy of all of them when it writes a checkpoint, a preview or the export.
 """
 
+import atexit
 import signal
+import time
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any
@@ -133,11 +135,27 @@ class ParticleParallel(DDPStrategy):
         if not self._is_alone:
             super().barrier(*args, **kwargs)
 
+    def broadcast(self, obj: Any, src: int = 0) -> Any:  # noqa: ANN401
+        """What the others hear from ``src``; a process that stops alone hears itself."""
+        return obj if self._is_alone else super().broadcast(obj, src)
+
+    def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """One value of all; a process that stops alone has its own."""
+        return tensor if self._is_alone else super().reduce(tensor, *args, **kwargs)
+
     def on_exception(self, exception: BaseException) -> None:
-        """Ends the processes that would wait for this one forever."""
+        """Ends the processes that would wait for this one forever, once it has said why.
+
+        Those that stop together wait for the first, which may be exporting. Lightning ends a
+        process soon after one that it launched has ended, so that is left to the very last.
+        """
         super().on_exception(exception)
-        if self._is_alone and self.launcher is not None:
-            self.launcher.kill(signal.SIGKILL)
+        if self._stops_together:
+            self.barrier()
+        if self.local_rank == 0 and self.launcher is not None:
+            atexit.register(self.launcher.kill, signal.SIGKILL)
+        elif self._stops_together:
+            time.sleep(60.0)  # until the first ends this one
 
     @property
     def _module(self) -> Any:  # noqa: ANN401

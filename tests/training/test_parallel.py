@@ -26,7 +26,7 @@ def load(folder):
 
 @pytest.fixture(scope="module")
 def chain(sd_folders, tmp_path_factory):
-    """Six steps in one process; and 2 in one, 2 in two, 2 in one, each from the last."""
+    """Six steps in one process; and 2 in one, 2 in two until Ctrl-C, 2 in one."""
     root, prior = tmp_path_factory.mktemp("chain"), sd_folders["epsilon"]
     make_trainer(root / "whole", 6).fit(make_module(prior), Discs())
     make_trainer(root / "first", 2).fit(make_module(prior), Discs())
@@ -37,7 +37,7 @@ def chain(sd_folders, tmp_path_factory):
         list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
         text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-3000:]
     checkpoint = root / "second" / "checkpoints" / "last.ckpt"
     make_trainer(root / "third", 6).fit(make_module(prior), Discs(), ckpt_path=str(checkpoint))
     return root
@@ -64,7 +64,7 @@ def test_any_number_of_processes_makes_the_same_particles(chain):
     assert whole["state_dict"][stop]["best"] == pytest.approx(parts["state_dict"][stop]["best"])
 
 
-def test_checkpoints_of_two_processes_hold_all_particles_and_their_optimiser(chain):
+def test_an_interrupted_run_of_two_processes_saves_all_particles_and_their_optimiser(chain):
     alone, together = load(chain / "first"), load(chain / "second")
     assert together["global_step"] == 4
     states = [each["optimizer_states"][0]["state"] for each in (alone, together)]

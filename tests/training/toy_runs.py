@@ -1,8 +1,10 @@
-"""A small run of the whole method; as a script, the same run in two processes.
+"""A small run of the whole method; as a script, in two processes until Ctrl-C reaches one.
 
-python toy_runs.py PRIOR FOLDER STEPS CHECKPOINT
+Usage: python toy_runs.py PRIOR FOLDER STEPS CHECKPOINT
 """
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -46,13 +48,26 @@ class Discs(L.LightningDataModule):
 
 
 class Gathering(Callback):
-    """Notes whether the first process knows all particles when a preview would be made."""
+    """Writes what the first process knows of all particles when a preview would be made."""
 
     def on_train_batch_end(self, trainer, pl_module, *_):
         if gather_particles(trainer):
-            self.seen = [
-                float(each.field.grid.table.detach().norm()) for each in pl_module.particles
-            ]
+            tables = [each.field.grid.table.detach() for each in pl_module.particles]
+            seen = " ".join(str(float(table.norm())) for table in tables)
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(exist_ok=True)
+            (folder / "seen.txt").write_text(seen)
+
+
+class CtrlC(Callback):
+    """Interrupts the second process alone after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_rank == 1 and trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def make_module(prior, **arguments):
@@ -72,10 +87,10 @@ def make_module(prior, **arguments):
     return ReDream(**(defaults | arguments))
 
 
-def make_trainer(folder, num_steps, callbacks=(), **options):
+def make_trainer(folder, num_steps, callbacks=(), save_every=1, **options):
     """A trainer as the command line makes it."""
     saver = ModelCheckpoint(
-        save_last=True, save_top_k=0, every_n_train_steps=1, save_on_exception=True
+        save_last=True, save_top_k=0, every_n_train_steps=save_every, save_on_exception=True
     )
     defaults = dict(
         default_root_dir=folder, max_steps=num_steps, accelerator="cpu", logger=False,
@@ -87,13 +102,11 @@ def make_trainer(folder, num_steps, callbacks=(), **options):
 
 def main():
     prior, folder, num_steps, checkpoint = sys.argv[1:]
-    gathering = Gathering()
     trainer = make_trainer(
-        folder, int(num_steps), [gathering], devices=2, strategy=ParticleParallel()
-    )
-    trainer.fit(make_module(prior), Discs(), ckpt_path=checkpoint or None)
-    if trainer.is_global_zero:
-        Path(folder, "seen.txt").write_text(" ".join(map(str, gathering.seen)))
+        folder, 100, [Gathering(), CtrlC(int(num_steps))], save_every=100, devices=2,
+        strategy=ParticleParallel(),
+    )  # fmt: skip
+    trainer.fit(make_module(prior), Discs(), ckpt_path=checkpoint)
 
 
 if __name__ == "__main__":
