@@ -17,6 +17,7 @@ from redream.training.processes import Processes
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint"),  # as the command does
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`"),
 ]
 
 
