@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz lint format types docs notebooks clean
+.PHONY: demo test fuzz kills lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml
@@ -12,6 +12,9 @@ test: .venv/.installed-dev  ## set up and run the tests, one thread for each of 
 
 fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a promise are kept
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000 --json outputs/fuzz.json
+
+kills: .venv/.installed-dev  ## kill runs at 20 random moments; all must go on to the same end
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills 20 --fresh-caches 2
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

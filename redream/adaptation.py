@@ -43,18 +43,21 @@ class Adaptation:
         self.latents = self._encode()
         self._training, self._held_out = adapter.split(len(self.latents))
 
-    def rows(self, step: int) -> tuple[NoisyRows, Float[Tensor, "B C h w"]]:
+    def rows(
+        self, step: int, share: slice = slice(None)
+    ) -> tuple[NoisyRows, Float[Tensor, "B C h w"]]:
         """Eq. 5's rows at a step and the noise that they should predict.
 
         Args:
             step: Keys the choice of views, diffusion times and noise.
+            share: This process's part of the batch; all of it by default.
 
         Returns:
             Rows with cat(e_psi, the asset's own caption), with gradients to e_psi.
         """
         generator = key_generator(self.seed, step, _KEY)
         picks = torch.randint(len(self._training), (self.batch_size,), generator=generator)
-        return self._rows(self._training[picks], generator)
+        return self._rows(self._training[picks], generator, share)
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
@@ -64,10 +67,14 @@ class Adaptation:
         return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
     def _rows(
-        self, chosen: Int[Tensor, " B"], generator: torch.Generator
+        self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
     ) -> tuple[NoisyRows, Tensor]:
+        last = self.prior.num_train_timesteps
+        timesteps, noise = (
+            each[share] for each in draw_noise(self.latents[chosen], last, generator)
+        )
+        chosen = chosen[share]
         latents = self.latents[chosen]
-        timesteps, noise = draw_noise(latents, self.prior.num_train_timesteps, generator)
         names = self.prompting.view_names(self.references.cameras.select(chosen))
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]

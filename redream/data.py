@@ -48,19 +48,33 @@ class RetrievalDataModule(LightningDataModule):
         self.front_axis: Literal["side", "mirror"] = front_axis
         self.assets: list[Asset] = []
         self.orientations: list[Orientation] = []
+        self._meshes: list[TriangleMesh] = []
         self._renderers: list[AssetRenderer] = []
 
+    def prepare_data(self) -> None:
+        """Retrieves in a machine's first process, so that the others find all in the caches."""
+        self._retrieve()
+
     def setup(self, stage: str) -> None:
-        """Fig. 2, left: once a process, whatever the stage."""
+        """Fig. 2, left: once a process, whatever the stage; the references once in all of them."""
+        if self._renderers:
+            return
+        self._retrieve()
+        captions = [asset.caption for asset in self.assets]
+        is_first = self.trainer is None or self.trainer.is_global_zero
+        views = self.reference_renderer.render(self._meshes, captions) if is_first else None
+        if self.trainer is not None:
+            views = self.trainer.strategy.broadcast(views)
+        assert views is not None  # the first process has sent them
+        self.references: References = views
+        self._renderers = [AssetRenderer(mesh) for mesh in self._meshes]
+
+    def _retrieve(self) -> None:
         if self.assets:
             return
         supply_pictures(self.retriever, self.store)
         assets = self.retriever.retrieve(self.prompt, self.num_assets)
-        meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
-        self.references: References = self.reference_renderer.render(
-            meshes, [asset.caption for asset in assets]
-        )
-        self._renderers = [AssetRenderer(mesh) for mesh in meshes]
+        self._meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
         self.assets = [self.store.complete(asset) for asset in assets]
 
     def _orient(self, mesh: TriangleMesh, asset: Asset) -> TriangleMesh:

@@ -1,7 +1,7 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
-from redream.cameras import concatenate, sample_cameras, turntable
+from redream.cameras import concatenate, sample_cameras
 from redream.losses import (
     adapter_loss,
     asset_loss,
@@ -25,6 +25,12 @@ from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Drawn, Scoring, require_same_diffusion
+from redream.training.assignment import Assignment, assign
+from redream.training.checkpoints import is_frozen, require_same_parts
+from redream.training.finite import FiniteSteps
+from redream.training.limits import require_uncompiled
+from redream.training.optimizer import make_optimizer
+from redream.training.processes import Processes
 from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
 
 
@@ -75,6 +81,8 @@ class ReDream(LightningModule):
         distance: Range of the cameras' distances.
         fovy_deg: Range of the cameras' vertical fields of view.
         seed: Seed of every random number, keyed by step and particle.
+        max_skipped_steps: Steps with losses or gradients that are not finite are skipped; after
+            so many of them the run ends.
 
     Raises:
         ValueError: If counts are out of range.
@@ -103,7 +111,7 @@ class ReDream(LightningModule):
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
-        assignment: Literal["best_first", "nearest"] = "best_first",
+        assignment: Assignment = "best_first",
         adapter_batch_size: int = 4,
         held_out_period: int = 50,
         correction_period: int = 3,
@@ -115,6 +123,7 @@ class ReDream(LightningModule):
         distance: tuple[float, float] = (2.8, 3.2),
         fovy_deg: tuple[float, float] = (40.0, 40.0),
         seed: int = 0,
+        max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
         active = num_particles if particles_per_step is None else particles_per_step
@@ -148,11 +157,15 @@ class ReDream(LightningModule):
         self.assignment = assignment
         self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
+        self.processes = Processes()
+        self._finite = FiniteSteps(max_skipped_steps)
+        self._goes_on = False  # from a checkpoint
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the sum of all losses."""
         step = self.global_step
-        drawn = [self._draw(index, step) for index in self.active_particles(step)]
+        active = self.processes.own(self.active_particles(step))
+        drawn = [self._draw(index, step) for index in active]
         denoising, eps_zeta = self._adapter_losses(drawn, step)  # Eqs. 4 and 5
         gradients = self._score(drawn, step, eps_zeta)
         losses = {
@@ -162,10 +175,21 @@ class ReDream(LightningModule):
         if step < self.warmup_steps:
             losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
         losses |= denoising | self._penalties(drawn, step)
-        self.log_dict(losses, prog_bar=True)
-        total = sum_of(losses.values())
-        self.log("loss", total)
-        return total
+        self.losses = self.processes.join_losses(losses)
+        self.log_dict(self.losses, prog_bar=True)
+        self.log("loss", sum_of(self.losses.values()))
+        return sum_of(losses.values())
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skips the step where it is not finite."""
+        self._finite.guard(self.losses, optimizer, self.global_step, self.processes)
+        if self._finite.num_skipped:
+            self.log("skipped", float(self._finite.num_skipped), prog_bar=True)
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What all processes train together: omega, e_psi and zeta."""
+        adapters = [each for each in (self.adapter, self.variational) if each is not None]
+        return [parameter for each in adapters for parameter in each.parameters()]
 
     def active_particles(self, step: int) -> list[int]:
         """The particles that a step updates, in turn."""
@@ -179,6 +203,7 @@ class ReDream(LightningModule):
     def _draw(self, index: int, step: int) -> Drawn:
         """Renders a particle from random cameras and draws its noise, keyed by step and index."""
         generator = key_generator(self.seed, step, index)
+        torch.manual_seed(generator.initial_seed())  # for plugins that draw without a generator
         particle: Representation = self.particles[index]  # type: ignore[assignment]
         particle.update(step)
         size = self.size_at(step)
@@ -250,7 +275,8 @@ class ReDream(LightningModule):
         if self.variational is not None:
             parts["variational"] = self._variational_batch(drawn)
         if self.adapter is not None and not self.adapter.stopped(step):
-            parts["adapter"] = self._adaptation.rows(step)
+            share = self.processes.share(self.adapter_batch_size)
+            parts["adapter"] = self._adaptation.rows(step, share)
         if not parts:
             return {}, None
         predicted = self._scoring.predict([rows for rows, _ in parts.values()])
@@ -287,6 +313,7 @@ class ReDream(LightningModule):
         """Meets the retrieved assets."""
         self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
         self._prompt = self._assets.prompt
+        require_uncompiled(self)
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""
@@ -312,26 +339,17 @@ class ReDream(LightningModule):
                 self.prompting,
             )
 
-        if self.global_step == 0:
-            self.asset_of.copy_(self._assign())
+        if not self._goes_on:
+            assigned = assign(
+                self.assignment,
+                list(self.particles),  # type: ignore[arg-type]
+                self._assets,
+                self.size_at(0),
+                self.sigma,
+                self.device,
+            )
+            self.asset_of.copy_(assigned)
         self._asset_indices: list[int] = self.asset_of.tolist()  # a step waits for no GPU
-
-    @torch.no_grad()
-    def _assign(self) -> Int[Tensor, " K"]:
-        """a_i: the asset that attracts each particle."""
-        num_assets = len(self._assets.references.captions)
-        if self.assignment == "best_first":
-            return torch.arange(len(self.particles)) % num_assets
-        cameras = turntable(8).to(self.device)
-        size = self.size_at(0)
-        assets = [self._assets.render_asset(i, cameras, size, size) for i in range(num_assets)]
-        white = torch.ones(1, 3, 1, 1, device=self.device)
-        nearest = []
-        for particle in self.particles:
-            image = particle.render(cameras, size, size).over(white)  # type: ignore[operator]
-            losses = torch.stack([asset_loss(image, a.over(white), self.sigma) for a in assets])
-            nearest.append(int(losses.argmin()))
-        return torch.tensor(nearest)
 
     @property
     def stage(self) -> str:
@@ -341,13 +359,18 @@ class ReDream(LightningModule):
         adapting = self.adapter is not None and not self.adapter.stopped(self.global_step)
         return "distil and adapt" if adapting else "distil"
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """Every ``held_out_period`` steps, the held-out views decide on stopping early."""
-        if self.adapter is None or self.adapter.stopped(self.global_step - 1):
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Every ``held_out_period`` steps, the held-out views decide on stopping early.
+
+        Not at the end of the step before: a checkpoint may have been written there already.
+        """
+        step, self.looked = self.global_step, {}
+        if self.adapter is None or step == 0 or self.adapter.stopped(step - 1):
             return
-        if self.global_step % self.held_out_period == 0:
-            loss = self._adaptation.held_out_loss()
+        if step % self.held_out_period == 0:
+            loss = self.trainer.strategy.broadcast(self._adaptation.held_out_loss())
             self.adapter.observe(loss)
+            self.looked = {"held_out": loss}
             self.log("held_out", loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -357,23 +380,21 @@ class ReDream(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
-        groups: list[dict[str, Any]] = []
-        for index, particle in enumerate(self.particles):
-            for group in particle.parameter_groups():  # type: ignore[operator]
-                groups.append({**group, "name": f"theta_{index}.{group['name']}"})
-        for adapter in (self.adapter, self.variational):
-            groups += [] if adapter is None else adapter.parameter_groups()
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.learning_rate_scale.at)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return make_optimizer(
+            list(self.particles),  # type: ignore[arg-type]
+            [self.adapter, self.variational],
+            self.learning_rate_scale.at,
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Particles keep the assets that they had."""
+        require_same_parts(checkpoint, self)
+        self._goes_on = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
-        for key in [key for key in state if key.startswith(("prior.", "variational_prior."))]:
+        for key in [key for key in state if is_frozen(key)]:
             del state[key]
 
 

@@ -14,6 +14,7 @@ from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
 from redream.schedules import Ramp
+from redream.training.assignment import assign
 from redream.types import Batch, NoisyRows, References, Views, key_generator
 
 
@@ -203,7 +204,8 @@ def test_particles_take_assets_best_first_or_nearest(folder):
     with torch.no_grad():
         nearest.particles[0].picture.copy_(green.rgb)
         nearest.particles[0].alpha.copy_(green.opacity * 20 - 10)
-    assert nearest._assign()[0] == 1
+    particles, assets = list(nearest.particles), nearest._assets
+    assert assign("nearest", particles, assets, 16, nearest.sigma, "cpu")[0] == 1
 
 
 def test_without_adapters_it_is_sds(folder):

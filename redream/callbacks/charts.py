@@ -27,8 +27,11 @@ class LossHistory:
         Lightning logs ``name``, ``name_step`` and ``name_epoch`` for one value; the first stands
         for all of them.
         """
-        if step % self.every_n_steps:
-            return
+        if step % self.every_n_steps == 0:
+            self.add(step, metrics)
+
+    def add(self, step: int, metrics: Mapping[str, object]) -> None:
+        """Appends the finite values of ``metrics`` at ``step``, for what is measured seldom."""
         for name, value in metrics.items():
             base, _, suffix = name.rpartition("_")
             if suffix in ("step", "epoch") and base in metrics:

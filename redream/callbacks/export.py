@@ -23,6 +23,7 @@ from redream.callbacks.report import ParticlePage, Report, show_number, write_js
 from redream.callbacks.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
+from redream.training.parallel import gather_particles
 from redream.types import References
 
 _NUM_REPORT_VIEWS = 8
@@ -100,7 +101,13 @@ class Export(Callback):
         *_: Any,  # noqa: ANN401
     ) -> None:
         """Records the losses."""
-        self.losses.record(trainer.global_step, trainer.callback_metrics)
+        losses = getattr(pl_module, "losses", None)
+        if losses is None:
+            self.losses.record(trainer.global_step, trainer.callback_metrics)
+            return
+        # Lightning's metrics would keep the value of a loss that is no longer computed.
+        self.losses.record(trainer.global_step, {**losses, "loss": sum(losses.values())})
+        self.losses.add(trainer.global_step, getattr(pl_module, "looked", {}))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything."""
@@ -148,7 +155,7 @@ class Export(Callback):
 
     def _export(self, trainer: L.Trainer, pl_module: L.LightningModule, interrupted: bool) -> None:
         self._has_run = True
-        if not trainer.is_global_zero:
+        if not gather_particles(trainer):
             return
         folder = Path(trainer.default_root_dir)
         data = trainer.datamodule  # type: ignore[attr-defined]

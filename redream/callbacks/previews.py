@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from redream import cameras
 from redream.callbacks.turntable import contact_sheet, render_over_white, write_png
 from redream.representations.base import Representation
+from redream.training.parallel import gather_particles
 
 
 class Previews(Callback):
@@ -59,7 +60,7 @@ class Previews(Callback):
             self._write(trainer, pl_module)
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not gather_particles(trainer):
             return
         particles: list[Representation] = list(pl_module.particles)  # type: ignore[arg-type]
         rows = [render_over_white(particle, self.cameras, self.size) for particle in particles]

@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import read_checkpoint
@@ -19,6 +21,9 @@ from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.vocabulary import gather
+from redream.training.checkpoints import WholeCheckpoints
+from redream.training.limits import require_workable
+from redream.training.parallel import ParticleParallel
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
 """What a config may import, besides plugins: a config from a stranger is data, not code."""
@@ -81,6 +86,45 @@ class ReDreamCLI(LightningCLI):
         path = config.get("ckpt_path")
         if path is not None and path not in ("best", "last"):
             read_checkpoint(Path(path))
+
+    def instantiate_classes(self) -> None:
+        """Makes the trainer and the module, and finds out whether they can work together."""
+        super().instantiate_classes()
+        num = len(self.model.particles)
+        require_workable(self.trainer, num, self.model.particles_per_step)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+        """Makes the trainer, with checkpoints that are whole or absent."""
+        own = self._get(self.config_init, "trainer.plugins") or []
+        plugins = [*(own if isinstance(own, list) else [own]), WholeCheckpoints()]
+        return super().instantiate_trainer(plugins=plugins, **kwargs)
+
+    def before_fit(self) -> None:
+        """Says it where there is nothing to go on from: a kill may have come very early."""
+        folder = self._folder_without_last()
+        if folder is not None:
+            print(f"redream: no last.ckpt in {folder} yet: starting at step 0", file=sys.stderr)
+
+    def before_predict(self) -> None:
+        """Refuses to preview, measure or export particles that were never trained."""
+        folder = self._folder_without_last()
+        if folder is not None:
+            raise FileNotFoundError(f"--ckpt_path last: there is no last.ckpt in {folder}")
+
+    before_validate = before_test = before_predict
+
+    def _folder_without_last(self) -> Path | None:
+        """Where there should be checkpoints, if the last was asked for and there is none."""
+        if self.config[self.subcommand].ckpt_path != "last":
+            return None
+        savers = self.trainer.checkpoint_callbacks
+        if any(
+            each._find_last_checkpoints(self.trainer)
+            for each in savers
+            if isinstance(each, ModelCheckpoint)
+        ):
+            return None
+        return Path(self.trainer.default_root_dir, "checkpoints")
 
     def before_instantiate_classes(self) -> None:
         """Finds out before the heavy work whether there is a prompt and room for the output."""
@@ -147,6 +191,9 @@ def run(
         ValueError: If something is wrong that the user can mend, a GPU that is too small included.
     """
     prepare_parser({"trainer": Trainer, "model": module, "data": data})
+    StrategyRegistry.register(
+        "ddp", ParticleParallel, "each process trains its own particles", override=True
+    )
     try:
         return ReDreamCLI(
             module,
@@ -197,4 +244,7 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the frozen prior
+    warnings.filterwarnings("ignore", r".*there is no last checkpoint available")  # we say it
+    # random numbers are keyed by the step: a run goes on as if it had not stopped
+    warnings.filterwarnings("ignore", r"You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead

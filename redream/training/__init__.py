@@ -1,0 +1,1 @@
+"""What the training loop needs besides the paper's equations, one idea a file."""

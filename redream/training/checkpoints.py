@@ -1,0 +1,166 @@
+"""Checkpoints: whole or absent, the one before kept, and nothing executed to read them."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+NEEDED = {"state_dict", "global_step", "optimizer_states"}
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Reads and writes checkpoints so that a kill, a full disk or a NaN leaves a good one.
+
+    A checkpoint is written under another name and renamed. What it replaces stays beside it as
+    ``previous-...``, and is read where the newer one is damaged.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ANN401
+    ) -> None:
+        """Writes a checkpoint, unless its weights are spoilt.
+
+        Raises:
+            OSError: If it cannot be written; what stood at ``path`` is intact.
+        """
+        if "://" in str(path):  # a remote file system renames by itself
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        path = Path(path)
+        spoilt = _first_not_finite(checkpoint["state_dict"])
+        if spoilt is not None:
+            warnings.warn(
+                f"step {checkpoint['global_step']} is not saved, as {spoilt} is not finite: "
+                f"{path} stays as it was",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return
+        temporary = path.with_name(f".{path.name}.part")  # one process writes: it can be reused
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            _keep(path)
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:  # PyTorch says RuntimeError where the disk is full
+            with suppress(OSError):  # it may be a disk that can only be read
+                temporary.unlink(missing_ok=True)
+            raise OSError(_why_not_written(path, error)) from error
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any = lambda storage, location: storage,  # noqa: ANN401
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Reads a checkpoint, or the one before where it is damaged.
+
+        Raises:
+            FileNotFoundError: If there is none; names those that there are.
+            ValueError: If it is damaged and there is none before it.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no checkpoint at {path}{_others(path)}")
+        try:
+            return _read(path, map_location)
+        except Exception as error:  # damaged pickles fail in any way
+            previous = _previous(path)
+            if not previous.is_file():
+                raise ValueError(
+                    f"cannot read {path}: it is cut short, or no checkpoint of a run{_others(path)}"
+                ) from error
+            warnings.warn(
+                f"{path} is damaged: going on from {previous}, the checkpoint before it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return _read(previous, map_location)
+
+
+def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -> None:
+    """Makes sure that a checkpoint is of this configuration; the frozen prior is in none.
+
+    Raises:
+        ValueError: If it holds other parts or other shapes.
+    """
+    theirs = checkpoint["state_dict"]
+    mine = {key: value for key, value in module.state_dict().items() if not is_frozen(key)}
+    for key in sorted(mine.keys() ^ theirs.keys()):
+        where = "is not in the checkpoint" if key in mine else "is in the checkpoint alone"
+        raise ValueError(f"the checkpoint is of another configuration: {key} {where}; {_ADVICE}")
+    for key, value in mine.items():
+        if isinstance(value, Tensor) and value.shape != theirs[key].shape:
+            raise ValueError(
+                f"the checkpoint is of another configuration: {key} has the shape "
+                f"{tuple(theirs[key].shape)} there and {tuple(value.shape)} here; {_ADVICE}"
+            )
+
+
+_ADVICE = "take the config.yaml of its run"
+
+
+def is_frozen(key: str) -> bool:
+    """Whether an entry of the module's state belongs to a frozen prior."""
+    return key.startswith(("prior.", "variational_prior."))
+
+
+def _read(path: Path, map_location: Any) -> dict[str, Any]:  # noqa: ANN401
+    checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    missing = NEEDED - checkpoint.keys()
+    if missing:
+        raise ValueError(f"{path} has no {', '.join(sorted(missing))}")
+    return checkpoint
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"previous-{path.name}")
+
+
+def _keep(path: Path) -> None:
+    """Gives a checkpoint a second name, under which it stays when its first is taken over."""
+    if not path.is_file():
+        return
+    second = path.with_name(f".previous-{path.name}.part")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, second)
+    os.replace(second, _previous(path))
+
+
+def _first_not_finite(state: Mapping[str, Any]) -> str | None:
+    for key, value in state.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            return key
+    return None
+
+
+def _why_not_written(path: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "writing failed"
+    free = shutil.disk_usage(next(each for each in path.absolute().parents if each.is_dir())).free
+    if isinstance(error, RuntimeError) and free < 1 << 20:
+        reason = "no space left on device"
+    intact = "; the one before is intact" if path.is_file() else ""
+    return f"cannot write the checkpoint {path}: {reason}{intact}"
+
+
+def _others(path: Path) -> str:
+    """The other checkpoints of a folder, for an error message."""
+    found = sorted(each.name for each in path.parent.glob("*.ckpt") if each != path)
+    return f"; beside it there is {', '.join(found)}" if found else ""

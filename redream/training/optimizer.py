@@ -1,0 +1,39 @@
+"""One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+
+from redream.adapters import Adapter
+from redream.representations import Representation
+
+
+def make_optimizer(
+    particles: Sequence[Representation],
+    adapters: Sequence[Adapter | None],
+    learning_rate_scale: Callable[[int], float],
+) -> OptimizerLRSchedulerConfig:
+    """Makes the optimiser of all particles and adapters, and its schedule by step.
+
+    Args:
+        particles: Each gives groups that are called ``theta_0.grid`` and so on.
+        adapters: Those that are trained; None are left out.
+        learning_rate_scale: Factor on all learning rates at a step.
+
+    Returns:
+        What ``configure_optimizers`` of a LightningModule returns.
+    """
+    groups: list[dict[str, Any]] = []
+    for index, particle in enumerate(particles):
+        for group in particle.parameter_groups():
+            groups.append({**group, "name": f"theta_{index}.{group['name']}"})
+    for adapter in adapters:
+        groups += [] if adapter is None else adapter.parameter_groups()
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_scale)
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+    }

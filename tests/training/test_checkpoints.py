@@ -1,0 +1,153 @@
+"""Checkpoints under faults: kills, damage, full disks, other configurations."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from toy_runs import Discs, make_module, make_trainer
+
+from redream.tools import lightning as tool
+from redream.training.checkpoints import WholeCheckpoints
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint"),  # as the command does
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+]
+
+
+def checkpoint(step, num=10):
+    weights = {"particles.0.x": torch.full((num,), float(step))}
+    return {"state_dict": weights, "global_step": step, "optimizer_states": []}
+
+
+@pytest.fixture
+def io():
+    return WholeCheckpoints()
+
+
+def test_the_checkpoint_before_stays_and_nothing_else_does(io, tmp_path):
+    path = tmp_path / "new" / "last.ckpt"
+    for step in (1, 2, 3):
+        io.save_checkpoint(checkpoint(step), path)
+    assert {each.name for each in path.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
+    assert io.load_checkpoint(path)["global_step"] == 3
+    assert io.load_checkpoint(path.with_name("previous-last.ckpt"))["global_step"] == 2
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(io, tmp_path, keep):
+    path = tmp_path / "last.ckpt"
+    for step in (1, 2):
+        io.save_checkpoint(checkpoint(step, 1000), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.warns(RuntimeWarning, match=r"last\.ckpt is damaged: going on from .*previous"):
+        assert io.load_checkpoint(path)["global_step"] == 1
+
+
+def test_what_cannot_be_read_is_said_in_a_line_with_what_else_there_is(io, tmp_path):
+    path = tmp_path / "last.ckpt"
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        io.load_checkpoint(path)
+    torch.save({"some": 1}, path)
+    (tmp_path / "step=4.ckpt").touch()
+    with pytest.raises(
+        ValueError, match=r"no checkpoint of a run; beside it there is step=4\.ckpt"
+    ):
+        io.load_checkpoint(path)
+
+
+def test_a_checkpoint_executes_nothing(io, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    torch.save(checkpoint(1) | {"bomb": Bomb()}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match="cannot read"):
+        io.load_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting takes root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_and_the_old_checkpoint_is_intact(io, small_disk):
+    path = small_disk / "last.ckpt"
+    io.save_checkpoint(checkpoint(1, 100_000), path)
+    with pytest.raises(OSError, match="[Nn]o space left on device; the one before is intact"):
+        io.save_checkpoint(checkpoint(2, 200_000), path)
+    assert io.load_checkpoint(path)["global_step"] == 1
+    assert [each.name for each in small_disk.iterdir()] == ["last.ckpt"]
+
+
+def test_a_disk_that_may_only_be_read_is_said(io, small_disk):
+    path = small_disk / "last.ckpt"
+    io.save_checkpoint(checkpoint(1), path)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OSError, match="Read-only file system; the one before is intact"):
+        io.save_checkpoint(checkpoint(2), path)
+    assert io.load_checkpoint(path)["global_step"] == 1
+
+
+def test_going_on_with_another_configuration_is_refused(sd_folders, tmp_path):
+    prior = sd_folders["epsilon"]
+    make_trainer(tmp_path, 1).fit(make_module(prior), Discs())
+    path = str(tmp_path / "checkpoints" / "last.ckpt")
+    for arguments, said in (
+        (dict(num_particles=1), "particles.1.*is in the checkpoint alone"),
+        (dict(num_particles=3), "particles.2.*is not in the checkpoint"),
+        (dict(variational=None), "variational.*is in the checkpoint alone"),
+    ):
+        with pytest.raises(ValueError, match=said) as error:
+            make_trainer(tmp_path, 2).fit(make_module(prior, **arguments), Discs(), ckpt_path=path)
+        assert "\n" not in str(error.value) and "config.yaml of its run" in str(error.value)
+
+
+def test_particles_keep_their_assets(sd_folders, tmp_path):
+    module = make_module(sd_folders["epsilon"], assignment="nearest")
+    make_trainer(tmp_path, 1).fit(module, Discs())
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["state_dict"]["asset_of"] = torch.tensor([1, 0])
+    torch.save(state, path)
+    module = make_module(sd_folders["epsilon"], assignment="nearest")
+    make_trainer(tmp_path, 2).fit(module, Discs(), ckpt_path=str(path))
+    assert module.asset_of.tolist() == [1, 0]
+
+
+CLI = ["--config", str(ROOT / "configs" / "default.yaml"), "--trainer.accelerator=cpu"]
+
+
+def test_nothing_is_exported_of_a_run_that_never_saved(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--ckpt_path last: there is no last\.ckpt in"):
+        tool.main("predict", [*CLI, f"--trainer.default_root_dir={tmp_path}", "--ckpt_path=last"])
+
+
+def test_particles_that_the_processes_do_not_divide_are_refused_at_once(tmp_path):
+    options = [f"--trainer.default_root_dir={tmp_path}", "--trainer.devices=2"]
+    with pytest.raises(ValueError, match="3 particles .* cannot be divided among 2 processes"):
+        tool.main("fit", [*CLI, *options, "--trainer.strategy=ddp", "--model.num_particles=3"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
+def test_runs_killed_at_random_moments_end_as_if_they_had_not_been():
+    """The whole command, with the embedded world; ``make kills`` does it 20 times."""
+    command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--kills=2", "--steps=6"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 killed runs" in done.stdout
