@@ -25,6 +25,7 @@ from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Scoring, require_same_diffusion
+from redream.starting import start_particles
 from redream.types import Batch, Cameras, NoisyRows, RetrievedAssets, Views, key_generator
 
 
@@ -168,7 +169,7 @@ class ReDream(LightningModule):
         self.camera_ranges = (elevation_deg, distance, fovy_deg)
         self.seed = seed
         self.assignment = assignment
-        self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
+        self.register_buffer("asset_of", torch.full((num_particles,), -1))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -327,7 +328,8 @@ class ReDream(LightningModule):
                 self.prompting,
             )
 
-        if self.global_step == 0:
+        if int(self.asset_of[0]) < 0:  # not from a checkpoint
+            start_particles(self.particles, self._assets.starts, self.seed)
             self.asset_of.copy_(self._assign())
 
     @torch.no_grad()

@@ -177,10 +177,17 @@ class References(NamedTuple):
 
 
 class RetrievedAssets(Protocol):
-    """What the module needs of the data: the N retrieved assets, facing front."""
+    """What the module needs of the data: the N retrieved assets, facing front.
+
+    Attributes:
+        prompt: The user's prompt c.
+        references: Their views.
+        starts: Meshes that the particles start from, in turn; none where assets only attract.
+    """
 
     prompt: str
     references: References
+    starts: "list[TriangleMesh]"
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest) from any cameras."""

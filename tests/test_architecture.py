@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = {"types", "cameras", "losses", "schedules", "kernels", "files"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
-    "data", "module", "adaptation", "prompt_table", "scoring", "indexing", "callbacks", "metrics",
+    "data", "module", "adaptation", "prompt_table", "scoring", "starting", "indexing", "callbacks",
+    "metrics",
 }  # fmt: skip
 TOP = {"cli", "tools", "__main__"}
 ALONE = {"plugins"}

@@ -73,6 +73,8 @@ class ReDreamCLI(LightningCLI):
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
         require_writable(Path(config.trainer.default_root_dir or "."))
+        if config.get("data.assets") is not None:  # an index would be opened for nothing
+            config.data.retriever = config.data.store = None
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
