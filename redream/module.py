@@ -294,7 +294,7 @@ class ReDream(LightningModule):
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
         return {
-            name: weight.at(step) * sum_of(d.views.penalties[name] for d in drawn)
+            name: weight.at(step) * sum_of(d.views.penalty(name) for d in drawn)
             for name, weight in self.penalties.items()
             if weight.at(step) != 0.0
         }

@@ -33,8 +33,8 @@ class Mesh(SurfaceRepresentation):
         base_resolution: Cells along each axis of the coarsest level.
         max_resolution: Cells along each axis of the finest level.
         hidden: Width of the hidden layers.
-        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or
-            ``normal``.
+        shading: What the views show: ``color``, ``lit`` (softly, from above the camera),
+            ``normal`` or, in the camera's frame, ``camera_normal``.
         learn_background: Whether to learn a background by direction; white otherwise.
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptron.

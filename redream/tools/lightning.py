@@ -16,6 +16,7 @@ from redream.plugins import Component, describe_broken, list_components
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
+from redream.tools.stages import read_stages
 from redream.tools.vocabulary import gather
 
 IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
@@ -62,6 +63,13 @@ class ReDreamCLI(LightningCLI):
         """Adds ``--prompt``, which in YAML is the line ``prompt: ...``."""
         parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
         parser.link_arguments("prompt", "data.prompt")
+        parser.add_argument(
+            "--stages",
+            type=dict[str, Any] | None,
+            default=None,
+            help="Runs that follow one another, what is different in each; configs/stages.yaml.",
+        )
+        parser.add_argument("--stage", type=str | None, default=None, help="The one to run alone.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parses the arguments; they are the command line, so Lightning need not warn of them."""
@@ -72,6 +80,8 @@ class ReDreamCLI(LightningCLI):
         config = self.config if self.subcommand is None else self.config[self.subcommand]
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
+        if config.stages is not None:
+            raise ValueError("stages are for `redream fit`; else give the config.yaml of one run")
         require_writable(Path(config.trainer.default_root_dir or "."))
         if config.get("data.assets") is not None:  # an index would be opened for nothing
             config.data.retriever = config.data.store = None
@@ -90,7 +100,13 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     from redream.data import RetrievalDataModule
     from redream.module import ReDream
 
-    run(ReDream, RetrievalDataModule, [verb, *arguments])
+    command = read_stages(arguments) if verb == "fit" else None
+    if command is None:
+        run(ReDream, RetrievalDataModule, [verb, *arguments])
+        return
+    from redream.tools.staged_run import run_stages
+
+    run_stages(command, ReDream, RetrievalDataModule)
 
 
 def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
@@ -118,6 +134,7 @@ def run(
     data: type[LightningDataModule],
     arguments: Sequence[str],
     verb: bool = True,
+    cli: type[ReDreamCLI] = ReDreamCLI,
 ) -> ReDreamCLI:
     """Loads the plugins, then parses the arguments and runs the verb.
 
@@ -126,6 +143,7 @@ def run(
         data: The LightningDataModule behind the key ``data``.
         arguments: The verb and its options.
         verb: Whether there is a verb to run; without one everything is made and nothing runs.
+        cli: The kind of command.
 
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
@@ -135,7 +153,7 @@ def run(
     """
     prepare_parser({"trainer": Trainer, "model": module, "data": data})
     try:
-        return ReDreamCLI(
+        return cli(
             module,
             data,
             parser_class=Parser,

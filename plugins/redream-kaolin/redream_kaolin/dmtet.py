@@ -49,8 +49,8 @@ class DMTet(SurfaceRepresentation):
         base_resolution: Cells along each axis of the coarsest level.
         max_resolution: Cells along each axis of the finest level.
         hidden: Width of the hidden layers.
-        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or
-            ``normal``, by which the geometry is distilled.
+        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or, to
+            distil the geometry by, ``normal`` or, in the camera's frame, ``camera_normal``.
         learn_background: Whether to learn a background by direction; white otherwise.
         component_share: Smallest share of all triangles that a component of the exported surface
             has.
