@@ -105,6 +105,11 @@ def test_a_wrong_option_takes_one_line(arguments, said):
         read_stages(["--config", str(SHIPPED), *arguments])
 
 
+def test_a_stage_cannot_be_named_out_of_the_jobs_folder(tmp_path):
+    with pytest.raises(ValueError, match="must be named by letters"):
+        read(tmp_path, "stages: {../../elsewhere: {}}")
+
+
 def test_a_stage_cannot_start_from_a_later_one():
     command = read_stages(["--config", str(SHIPPED)])
     with pytest.raises(ValueError, match="no such stage before"):

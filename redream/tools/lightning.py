@@ -178,9 +178,9 @@ def prepare_parser(core: dict[str, type]) -> None:
         core: The classes behind the parser's top-level keys.
     """
     _quiet_lightning()
-    Parser.components, Parser.core = list_components(), core
+    known, Parser.components, Parser.core = Parser.components, list_components(), core
     for component in Parser.components:
-        if component.reason is not None:
+        if component.reason is not None and component not in known:
             print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
     plugins = [component.value.partition(":")[0].split(".")[0] for component in Parser.components]
     modules = [each.__module__ for key, each in core.items() if key != "trainer"]

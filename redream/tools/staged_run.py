@@ -87,7 +87,8 @@ def run_stages(command: Command, module: type[Any], data: type[Any]) -> None:
     total = sum(planned[i].num_steps for i in chosen)
     for i in chosen:
         stage, folder, num_steps = planned[i]
-        if resume and _finished(root).get(stage.name, -1) >= num_steps:
+        done = _finished(root).get(stage.name, -1) >= num_steps
+        if resume and done and planned[i].checkpoint.is_file():
             continue
         _forget(planned[i + 1 :], root)
         options = [f"--trainer.default_root_dir={folder}"]

@@ -17,6 +17,7 @@ what lies in its folder.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,10 @@ def _add_file(found: dict[str, Stage], path: str) -> None:
             continue
         if not isinstance(overlay, dict):
             raise ValueError(f"{path}: the stage {name} must be a tree of keys, or null")
+        if not re.fullmatch(r"[\w-]+", str(name)):
+            raise ValueError(
+                f"{path}: the stage {name!r} must be named by letters, digits, _ and -"
+            )
         stage = found.setdefault(str(name), Stage(str(name), {}))
         below = overlay.get("config", [])
         names = [below] if isinstance(below, str) else below
