@@ -123,14 +123,14 @@ def test_a_plugin_of_ours_that_is_missing_comes_with_its_install_line():
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory):
+def job(tmp_path_factory, embedded_cache):
     """The command line of a small job, its folder, and its environment."""
     folder = tmp_path_factory.mktemp("job")
     (folder / "small.yaml").write_text(SMALL)
     options = ["--config", SHIPPED, "--config", folder / "small.yaml", "--prompt", "a golden vase"]
     options += ["--trainer.default_root_dir", folder / "out"]
     command = [sys.executable, "-m", "redream", "fit", *map(str, options)]
-    return command, folder / "out", {**os.environ, "REDREAM_CACHE": str(folder / "cache")}
+    return command, folder / "out", {**os.environ, "REDREAM_CACHE": str(embedded_cache)}
 
 
 def finished(folder):

@@ -125,9 +125,9 @@ def test_every_particle_starts_with_the_shape_and_the_colours_of_an_asset(ball):
     ("file", "said"), [("text.glb", "it is not a GLB file"), ("nowhere.glb", "there is no 3D file")]
 )
 def test_a_bad_file_ends_the_command_with_one_line_and_nothing_written(
-    tmp_path, monkeypatch, capsys, file, said
+    tmp_path, monkeypatch, capsys, embedded_cache, file, said
 ):
-    monkeypatch.setenv("REDREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("REDREAM_CACHE", str(embedded_cache))
     (tmp_path / "text.glb").write_text("a dog")
     code = cli.main(
         [
