@@ -17,7 +17,8 @@ def start_particles(
     Args:
         particles: The K particles.
         meshes: What they start from, facing front: particle i from mesh i mod N. None of them
-            leaves the particles as they are.
+            leaves the particles as they are, and so does what a particle was made from, such as
+            the checkpoint of the stage before.
         seed: Seed of the random numbers that fitting takes.
 
     Raises:
@@ -25,6 +26,6 @@ def start_particles(
     """
     starts = [mesh_start(mesh, seed) for mesh in meshes]
     for index, particle in enumerate(particles):
-        if starts:
-            assert isinstance(particle, Representation)
+        assert isinstance(particle, Representation)
+        if starts and not particle.is_started:
             particle.start_from(starts[index % len(starts)], seed + index)

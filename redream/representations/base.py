@@ -31,7 +31,13 @@ class Representation(nn.Module, ABC):
 
     Subclasses live on one device, render with gradients to their parameters, and export a
     surface. Constructor arguments are the configuration.
+
+    Attributes:
+        is_started: Whether it was made from something already, such as another run's checkpoint;
+            then it does not start from an asset.
     """
+
+    is_started: bool = False
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:

@@ -84,6 +84,7 @@ class Mesh(SurfaceRepresentation):
         self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
         self.register_buffer("faces", faces)
         self.vertex_lr, self.init_steps = vertex_lr, init_steps
+        self.is_started = init_from is not None
         if init_from is not None:
             chosen = seed if init_particle is None else init_particle
             self.start_from(read_start(init_from, chosen, init_resolution, seed), seed)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from redream.kernels.distance import signed_distance
 from redream.representations import Mesh, NeRF
 from redream.representations.start import mesh_start
 from redream.starting import start_particles
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -121,6 +124,16 @@ def test_every_particle_starts_with_the_shape_and_the_colours_of_an_asset(ball):
     assert agrees.float().mean() > 0.9
 
 
+def test_a_particle_that_was_made_from_something_does_not_start_from_an_asset(ball, tmp_path):
+    data = RetrievalDataModule("a ball", assets=str(ball), captions="a red ball")
+    data.setup("fit")
+    cube = tmp_path / "cube.ply"
+    cube.write_bytes(trimesh.creation.box().export(file_type="ply"))
+    particle = Mesh(init_from=str(cube), init_steps=0, num_levels=2)
+    start_particles([particle], data.starts, seed=0)
+    assert len(particle.faces) == 12
+
+
 @pytest.mark.parametrize(
     ("file", "said"), [("text.glb", "it is not a GLB file"), ("nowhere.glb", "there is no 3D file")]
 )
@@ -131,7 +144,7 @@ def test_a_bad_file_ends_the_command_with_one_line_and_nothing_written(
     (tmp_path / "text.glb").write_text("a dog")
     code = cli.main(
         [
-            "fit", "--config=configs/default.yaml", "--prompt=a dog",
+            "fit", f"--config={ROOT / 'configs/default.yaml'}", "--prompt=a dog",
             f"--trainer.default_root_dir={tmp_path / 'out'}", "--model.num_particles=1",
             f"--data.assets={tmp_path / file}", "--data.captions=a dog", "--data.encoder=null",
         ]

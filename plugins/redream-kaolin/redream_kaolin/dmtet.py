@@ -119,6 +119,7 @@ class DMTet(SurfaceRepresentation):
         self.offsets = nn.Parameter(torch.zeros_like(self.points), requires_grad=offset_lr > 0.0)
         self.init_steps = init_steps
         self._has_warned = False
+        self.is_started = init_from is not None
         if init_from is not None:
             chosen = seed if init_particle is None else init_particle
             self.start_from(read_start(init_from, chosen, resolution, seed), seed)
