@@ -25,7 +25,7 @@ def start_particles(
         ValueError: If a representation cannot start from an asset.
     """
     starts = [mesh_start(mesh, seed) for mesh in meshes]
-    for index, particle in enumerate(particles):
+    for index, particle in enumerate(particles if starts else ()):
         assert isinstance(particle, Representation)
-        if starts and not particle.is_started:
+        if not particle.is_started:
             particle.start_from(starts[index % len(starts)], seed + index)
