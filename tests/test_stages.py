@@ -44,6 +44,7 @@ stages:
       penalties:
         normal_consistency: {start: 1.0, end: 1.0}
         eikonal: {start: 0.0, end: 0.0}
+  texture: {trainer: {max_steps: 2}}
 """
 
 
