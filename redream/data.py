@@ -1,12 +1,21 @@
 """The data of a run, as the paper's Fig. 2 draws it: retrieve, orient, render."""
 
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, IterableDataset
 
-from redream.assets import AssetRenderer, Orientation, ReferenceRenderer, Store, align_front
+from redream.assets import (
+    AssetRenderer,
+    Orientation,
+    OwnFiles,
+    ReferenceRenderer,
+    Store,
+    align_front,
+)
 from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
 from redream.types import Asset, Batch, Cameras, References, TriangleMesh, Views
@@ -14,6 +23,9 @@ from redream.types import Asset, Batch, Cameras, References, TriangleMesh, Views
 
 class RetrievalDataModule(LightningDataModule):
     """Retrieves the N assets nearest to the prompt, turns them to face front, renders them.
+
+    Or takes the user's own files instead (App. F), from whose shapes and colours the particles
+    then start: particle i from file i mod N.
 
     Args:
         prompt: What to make (c in the paper).
@@ -24,17 +36,29 @@ class RetrievalDataModule(LightningDataModule):
         references: Renders the views of Eq. 5; 100 an asset by default.
         front_axis: What tells an asset's sides from its front and back: ``side`` prompts, or its
             ``mirror`` symmetry.
+        assets: One 3D file or several to take in the place of retrieved assets; no retriever and
+            no store are needed then.
+        captions: What these files show, a caption for each; by default the prompt.
+        orient: Whether the encoder turns the assets; False where they face +Z already.
+
+    Raises:
+        FileNotFoundError: If one of the files is missing.
+        ValueError: If the prompt is empty, there is neither a file nor a retriever with its store,
+            or files and captions do not match.
     """
 
     def __init__(
         self,
         prompt: str,
-        retriever: Retriever,
-        store: Store,
+        retriever: Retriever | None = None,
+        store: Store | None = None,
         encoder: Encoder | None = None,
         num_assets: int = 3,
         references: ReferenceRenderer | None = None,
         front_axis: Literal["side", "mirror"] = "side",
+        assets: list[str] | str | None = None,
+        captions: list[str] | str | None = None,
+        orient: bool = True,
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -42,13 +66,22 @@ class RetrievalDataModule(LightningDataModule):
                 'the prompt is empty: say what to make, as in --prompt "a striped dog"'
             )
         self.prompt = prompt
-        self.retriever, self.store, self.encoder = retriever, store, encoder
+        self.retriever, self.encoder = retriever, encoder
+        self.own = own_files(assets, captions, prompt)
+        self.store = self.own or store
+        if self.store is None or (self.own is None and retriever is None):
+            raise ValueError(
+                "there is nowhere to take assets from: set data.retriever and data.store, or "
+                "data.assets to a 3D file"
+            )
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
         self.front_axis: Literal["side", "mirror"] = front_axis
+        self.orient = orient
         self.assets: list[Asset] = []
         self.orientations: list[Orientation] = []
         self._meshes: list[TriangleMesh] = []
+        self.starts: list[TriangleMesh] = []
         self._renderers: list[AssetRenderer] = []
 
     def prepare_data(self) -> None:
@@ -72,13 +105,19 @@ class RetrievalDataModule(LightningDataModule):
     def _retrieve(self) -> None:
         if self.assets:
             return
-        supply_pictures(self.retriever, self.store)
-        assets = self.retriever.retrieve(self.prompt, self.num_assets)
+        assert self.store is not None
+        if self.own is not None:
+            assets = self.own.assets()
+        else:
+            assert self.retriever is not None
+            supply_pictures(self.retriever, self.store)
+            assets = self.retriever.retrieve(self.prompt, self.num_assets)
         self._meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
+        self.starts = self._meshes if self.own is not None else []
         self.assets = [self.store.complete(asset) for asset in assets]
 
     def _orient(self, mesh: TriangleMesh, asset: Asset) -> TriangleMesh:
-        if self.encoder is None:
+        if self.encoder is None or not self.orient:
             return mesh
         turned, orientation = align_front(
             mesh,
@@ -88,6 +127,11 @@ class RetrievalDataModule(LightningDataModule):
             axis=self.front_axis,
         )
         self.orientations.append(orientation)
+        if self.own is not None and orientation.has_front:
+            tell(
+                f"{asset.caption}: its front was found at {orientation.yaw_deg:.0f} degrees and "
+                "turned to 0; --data.orient false leaves it"
+            )
         return turned
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
@@ -118,3 +162,30 @@ class _Prompts(IterableDataset[Batch]):
         while self.num is None or step < self.num:
             yield Batch(step, self.prompt)
             step += 1
+
+
+def own_files(
+    assets: list[str] | str | None, captions: list[str] | str | None, prompt: str
+) -> OwnFiles | None:
+    """The user's own files with their captions; None where there are none.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+        ValueError: If files and captions do not match.
+    """
+    if assets is None:
+        if captions is not None:
+            raise ValueError("data.captions describes your own files: set data.assets to them")
+        return None
+    files = [assets] if isinstance(assets, str) else assets
+    if captions is None:
+        found = OwnFiles(files, [prompt] * len(files))
+        tell(f"data.assets without data.captions: taken to show the prompt, {prompt!r}")
+        return found
+    return OwnFiles(files, [captions] if isinstance(captions, str) else captions)
+
+
+@rank_zero_only
+def tell(message: str) -> None:
+    """Says something on stderr, once however many processes there are."""
+    print(f"redream: {message}", file=sys.stderr)

@@ -4,7 +4,7 @@ Score differences carry ``+w(t)``: the sign printed in Eqs. 1, 2 and 7 is that o
 not of the loss's gradient. Eqs. 3-5 keep their printed sign.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -186,3 +186,8 @@ def repel(
         strength = weight.view(-1, *[1] * len(axes))
         eps_cond = eps_cond - strength * (other - parallel)
     return eps_cond
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Adds scalars; the losses of particles are summed, not averaged."""
+    return torch.stack(list(terms)).sum()

@@ -1,6 +1,6 @@
 """The method: K particles, a frozen prior with a light adapter, and variational distillation."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from redream.losses import (
     asset_loss,
     delta_correction,
     guidance_loss,
+    sum_of,
     variational_loss,
 )
 from redream.priors import Prior
@@ -25,6 +26,7 @@ from redream.prompt_table import PromptTable
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Drawn, Scoring, require_same_diffusion
+from redream.starting import start_particles
 from redream.training.assignment import Assignment, assign
 from redream.training.checkpoints import is_frozen, require_same_parts
 from redream.training.finite import FiniteSteps
@@ -155,11 +157,10 @@ class ReDream(LightningModule):
         self.camera_ranges = (elevation_deg, distance, fovy_deg)
         self.seed = seed
         self.assignment = assignment
-        self.register_buffer("asset_of", torch.zeros(num_particles, dtype=torch.long))
+        self.register_buffer("asset_of", torch.full((num_particles,), -1))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
         self.processes = Processes()
         self._finite = FiniteSteps(max_skipped_steps)
-        self._goes_on = False  # from a checkpoint
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step: the sum of all losses."""
@@ -304,7 +305,7 @@ class ReDream(LightningModule):
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
         return {
-            name: weight.at(step) * sum_of(d.views.penalties[name] for d in drawn)
+            name: weight.at(step) * sum_of(d.views.penalty(name) for d in drawn)
             for name, weight in self.penalties.items()
             if weight.at(step) != 0.0
         }
@@ -338,8 +339,8 @@ class ReDream(LightningModule):
                 self.seed,
                 self.prompting,
             )
-
-        if not self._goes_on:
+        if int(self.asset_of[0]) < 0:  # not from a checkpoint
+            start_particles(self.particles, self._assets.starts, self.seed)
             assigned = assign(
                 self.assignment,
                 list(self.particles),  # type: ignore[arg-type]
@@ -389,15 +390,9 @@ class ReDream(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""
         require_same_parts(checkpoint, self)
-        self._goes_on = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
         for key in [key for key in state if is_frozen(key)]:
             del state[key]
-
-
-def sum_of(terms: Iterable[Tensor]) -> Tensor:
-    """Adds scalars; the losses of particles are summed, not averaged."""
-    return torch.stack(list(terms)).sum()

@@ -27,6 +27,12 @@ INTERFACES = {
 }
 """The entry-point groups and the base class that each group's plugins must extend."""
 
+OFFERED = {
+    "DMTet": "plugins/redream-kaolin",
+    "SentenceRetriever": "plugins/redream-sentence",
+}
+"""Classes of the plugins in ReDream's own repository, and the folders to install them from."""
+
 
 @dataclass(frozen=True)
 class Component:

@@ -139,6 +139,17 @@ class Views(NamedTuple):
         """Composites the views over a background picture or colour in [0, 1]."""
         return self.rgb + (1.0 - self.opacity) * background
 
+    def penalty(self, name: str) -> Float[Tensor, ""]:
+        """A regulariser by its name.
+
+        Raises:
+            ValueError: If the representation has none of this name.
+        """
+        if name not in self.penalties:
+            known = ", ".join(sorted(self.penalties)) or "none"
+            raise ValueError(f"there is no penalty {name!r} here; the representation has {known}")
+        return self.penalties[name]
+
 
 class NoisyRows(NamedTuple):
     """Rows for one forward pass of the denoiser; each row wears one hat.
@@ -177,10 +188,17 @@ class References(NamedTuple):
 
 
 class RetrievedAssets(Protocol):
-    """What the module needs of the data: the N retrieved assets, facing front."""
+    """What the module needs of the data: the N retrieved assets, facing front.
+
+    Attributes:
+        prompt: The user's prompt c.
+        references: Their views.
+        starts: Meshes that the particles start from, in turn; none where assets only attract.
+    """
 
     prompt: str
     references: References
+    starts: "list[TriangleMesh]"
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest) from any cameras."""

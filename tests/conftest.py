@@ -51,3 +51,9 @@ def loaded_prior(sd_folders):
 def prior(loaded_prior):
     """A prior of the test's own, to attach adapters to."""
     return copy.deepcopy(loaded_prior)
+
+
+@pytest.fixture(scope="session")
+def embedded_cache(tmp_path_factory):
+    """A cache of the tests' own: the embedded library and index are made once, by the first use."""
+    return tmp_path_factory.mktemp("cache")

@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = {"types", "cameras", "losses", "schedules", "kernels", "files"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
-    "data", "module", "adaptation", "prompt_table", "scoring", "training", "indexing", "callbacks",
+    "data", "module", "adaptation", "prompt_table", "scoring", "starting", "training", "indexing",
+    "callbacks",
     "metrics",
 }  # fmt: skip
 TOP = {"cli", "tools", "__main__"}

@@ -30,9 +30,9 @@ trainer:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A cache of its own: the library and the index are made once, by the first command."""
-    return {**os.environ, "REDREAM_CACHE": str(tmp_path_factory.mktemp("cache"))}
+def world(embedded_cache):
+    """The environment of the commands."""
+    return {**os.environ, "REDREAM_CACHE": str(embedded_cache)}
 
 
 def redream(world, *arguments):

@@ -47,6 +47,7 @@ class Assets:
     """Two assets: a red and a green disc."""
 
     prompt = "a dog"
+    starts = ()
 
     def __init__(self):
         cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]

@@ -38,6 +38,7 @@ class LightAdapter(Adapter):
             ignore them.
         min_improvement: Relative fall of the held-out loss that counts as improvement.
         held_out_every: Every so many-th picture is held out for early stopping.
+        init_from: Folder that an adapter was saved to, to start from; None starts as a no-op.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class LightAdapter(Adapter):
         patience: int | None = None,
         min_improvement: float = 0.0,
         held_out_every: int = 10,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         if "{view}" not in prefix_words:
@@ -67,6 +69,7 @@ class LightAdapter(Adapter):
         self.learn_prefixes = learn_prefixes
         self.prefix_words = prefix_words
         self.held_out_every = held_out_every
+        self.init_from = init_from
         self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
 
     @property
@@ -85,6 +88,8 @@ class LightAdapter(Adapter):
             torch.cat([tokens, tokens[-1:].expand(longest - len(tokens), -1)]) for tokens in words
         ]
         self.view_prefixes = nn.Parameter(torch.stack(padded), requires_grad=self.learn_prefixes)
+        if self.init_from is not None:
+            self.load(self.init_from)
 
     def prefixes(self, view_names: Sequence[str]) -> Float[Tensor, "B P D"]:
         """The prefix tokens e_psi of each view, with gradients.

@@ -5,6 +5,7 @@ from redream.assets.folder import FolderStore
 from redream.assets.loading import load_mesh, normalize
 from redream.assets.objaverse import ObjaverseStore
 from redream.assets.orientation import Orientation, align_front, rotate_yaw
+from redream.assets.own import OwnFiles
 from redream.assets.references import ReferenceRenderer
 from redream.assets.render import AssetRenderer
 from redream.assets.success import SuccessRate, orientation_success, wilson_interval
@@ -15,6 +16,7 @@ __all__ = [
     "FolderStore",
     "ObjaverseStore",
     "Orientation",
+    "OwnFiles",
     "ReferenceRenderer",
     "Store",
     "SuccessRate",

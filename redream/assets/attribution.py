@@ -78,7 +78,6 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
     else:
         lines += ["Made by ReDream from the prompt above alone; no asset was retrieved.", ""]
     for asset in assets:
-        scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines += [
             f"## {asset.caption or asset.uid}",
             "",
@@ -86,8 +85,8 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
             f"- author: {asset.author}",
             f"- license: {asset.license}",
             f"- source: {asset.source or 'not stated'}",
-            f"- similarity: {scores or 'not stated'}",
-            "",
         ]
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
+        lines += [f"- similarity: {scores}", ""] if scores else [""]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")

@@ -15,7 +15,7 @@ from redream.types import Material, TriangleMesh
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 
 
-def load_mesh(path: str | Path, radius: float = 0.9) -> TriangleMesh:
+def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> TriangleMesh:
     """Reads a ``.glb``, ``.gltf``, ``.obj`` or ``.ply`` file.
 
     Node transforms are applied, all meshes and primitives are joined, lines and points are left
@@ -25,6 +25,8 @@ def load_mesh(path: str | Path, radius: float = 0.9) -> TriangleMesh:
     Args:
         path: The file.
         radius: Largest distance of a vertex from the origin.
+        strict: Whether to refuse a file with coordinates that are no numbers; else the triangles
+            that have them are dropped.
 
     Returns:
         The mesh, on the CPU.
@@ -41,6 +43,9 @@ def load_mesh(path: str | Path, radius: float = 0.9) -> TriangleMesh:
     try:
         is_gltf = path.suffix.lower() in (".glb", ".gltf")
         parts = list(gltf_parts(path) if is_gltf else _other_parts(path))
+        num_lost = sum(int((~np.isfinite(part.vertices)).any(1).sum()) for part in parts)
+        if strict and num_lost:
+            raise ValueError(f"{num_lost} of its vertices are no numbers (NaN or infinite)")
         return normalize(join_parts(parts), radius)
     except Exception as error:  # a stranger's file can fail anywhere inside the readers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

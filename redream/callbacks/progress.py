@@ -2,7 +2,7 @@
 
 import time
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
@@ -17,6 +17,20 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 
+class Part(NamedTuple):
+    """Where a run is in a job of several.
+
+    Attributes:
+        name: Its name; empty where it is the whole job.
+        before: Steps of the runs before it.
+        total: Steps of all runs; None where the end is not known.
+    """
+
+    name: str
+    before: int
+    total: int | None
+
+
 class Progress(ProgressBar):
     """One bar over all steps; where the output is no terminal, a line now and then.
 
@@ -24,8 +38,13 @@ class Progress(ProgressBar):
     ``preparing``, since the kernels compile then.
 
     Args:
-        num_lines: How many lines a whole run prints where the output is no terminal.
+        num_lines: How many lines a whole job prints where the output is no terminal.
+
+    Attributes:
+        part: Where this run is in a job of several; None where it is the whole job.
     """
+
+    part: Part | None = None
 
     def __init__(self, num_lines: int = 20) -> None:
         super().__init__()
@@ -67,13 +86,14 @@ class Progress(ProgressBar):
             TimeRemainingColumn(),
             TextColumn("[dim]{task.fields[losses]}"),
             console=self.console,
+            transient=self._is_followed(trainer),
             refresh_per_second=4,
             speed_estimate_period=60.0,
         )
         self._bar.add_task(
             "preparing",
-            total=trainer.max_steps if trainer.max_steps > 0 else None,
-            completed=trainer.global_step,
+            total=self._part(trainer).total,
+            completed=self._part(trainer).before + trainer.global_step,
             losses="",
         )
         self._bar.start()
@@ -91,15 +111,17 @@ class Progress(ProgressBar):
         if not self._enabled:
             return
         stage = str(getattr(pl_module, "stage", "distil"))
+        name, before, total = self._part(trainer)
+        stage, done = f"{name}: {stage}" if name else stage, before + step
         if self._bar is not None:
             task, now = self._bar.task_ids[0], time.monotonic()
             if now - self._shown >= 0.25:  # reading losses waits for a GPU: no more than is seen
                 self._bar.update(task, losses=self._losses(trainer))
                 self._shown = now
-            self._bar.update(task, completed=step, description=stage)
-        elif step % max(trainer.max_steps // self.num_lines, 1) == 0:
+            self._bar.update(task, completed=done, description=stage)
+        elif done % max((total or -1) // self.num_lines, 1) == 0:
             left = self._time_left(trainer)
-            line = f"step {step}/{trainer.max_steps}  {stage}  ETA {left}  {self._losses(trainer)}"
+            line = f"step {done}/{total or -1}  {stage}  ETA {left}  {self._losses(trainer)}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -120,10 +142,21 @@ class Progress(ProgressBar):
     def _time_left(self, trainer: L.Trainer) -> str:
         begin, first = self._start
         num_steps = trainer.global_step - first
-        if num_steps <= 0 or trainer.max_steps < 0:
+        _, before, total = self._part(trainer)
+        if num_steps <= 0 or total is None:
             return "unknown"
-        seconds = (time.monotonic() - begin) / num_steps * (trainer.max_steps - trainer.global_step)
+        left = total - before - trainer.global_step
+        seconds = (time.monotonic() - begin) / num_steps * left
         return str(timedelta(seconds=round(seconds)))
+
+    def _is_followed(self, trainer: L.Trainer) -> bool:
+        """Whether another run of the job comes after this one, whose bar goes on in its place."""
+        _, before, total = self._part(trainer)
+        return total is not None and before + trainer.max_steps < total
+
+    def _part(self, trainer: L.Trainer) -> Part:
+        alone = Part("", 0, trainer.max_steps if trainer.max_steps > 0 else None)
+        return self.part or alone
 
     @staticmethod
     def _losses(trainer: L.Trainer) -> str:

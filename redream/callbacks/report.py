@@ -75,6 +75,7 @@ def write_report(report: Report, path: Path) -> None:
     page = files("redream.callbacks") / "page"
     charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
     assets = "".join(_asset(asset, picture) for asset, picture in report.assets)
+    retrieved = any(asset.scores for asset, _ in report.assets)
     html = Template((page / "report.html").read_text("utf-8")).substitute(
         policy=_POLICY,
         title=escape(f"{report.prompt} - ReDream"),
@@ -83,7 +84,7 @@ def write_report(report: Report, path: Path) -> None:
         prompt=escape(report.prompt),
         summary=_facts(report.summary),
         particles="".join(_particle(i, particle) for i, particle in enumerate(report.particles)),
-        retrieved=_section("Retrieved assets", "assets", assets),
+        retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
         losses=_section("Losses", "charts", charts),
         config=(
             f'<details><summary>Configuration</summary><pre class="card">{escape(report.config)}'

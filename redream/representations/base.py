@@ -1,6 +1,7 @@
 """The interface of a 3D representation: what a particle theta must be able to do."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -9,12 +10,34 @@ from torch import Tensor, nn
 from redream.types import Cameras, Views
 
 
+class Start(NamedTuple):
+    """A coloured surface inside the box [-1, 1]^3, on the CPU, to start from.
+
+    Attributes:
+        vertices: Positions.
+        faces: Corner indices, counter-clockwise seen from outside.
+        points: Points on the surface, uniform by area.
+        colors: Their colours in [0, 1].
+    """
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "F 3"]
+    points: Float[Tensor, "N 3"]
+    colors: Float[Tensor, "N 3"]
+
+
 class Representation(nn.Module, ABC):
     """A differentiable 3D scene theta inside the box [-1, 1]^3.
 
     Subclasses live on one device, render with gradients to their parameters, and export a
     surface. Constructor arguments are the configuration.
+
+    Attributes:
+        is_started: Whether it was made from something already, such as another run's checkpoint;
+            then it does not start from an asset.
     """
+
+    is_started: bool = False
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:
@@ -57,3 +80,17 @@ class Representation(nn.Module, ABC):
 
     def update(self, step: int) -> None:  # noqa: B027  (optional hook)
         """Called before each training step, for instance to refresh an occupancy grid."""
+
+    def start_from(self, start: Start, seed: int) -> None:
+        """Takes over a surface's shape and colours before the first step.
+
+        Parameters stay the objects that they are, so that an optimiser that knows them goes on.
+
+        Args:
+            start: The surface.
+            seed: Seed of the random numbers that it takes.
+
+        Raises:
+            ValueError: If this representation cannot.
+        """
+        raise ValueError(f"{type(self).__name__} cannot start from an asset: it has no start_from")

@@ -41,11 +41,13 @@ class ColorField(nn.Module):
         """Learns colours by heart, by Adam on the mean squared error.
 
         Args:
-            points: World points.
+            points: World points, on any device.
             colors: Their colours in [0, 1].
             num_steps: Steps, each on 4096 points.
-            generator: Draws the points of each step.
+            generator: Draws the points of each step, on the CPU.
         """
+        weight = next(self.mlp.parameters())
+        points, colors = points.to(weight), colors.to(weight)
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-2, betas=(0.9, 0.99), eps=1e-15)
         with torch.enable_grad():
             for _ in range(num_steps):

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from redream.representations.base import Start
 from redream.representations.start import read_start
 from redream.representations.surface import Shading, SurfaceRepresentation
 from redream.representations.triangles import sphere, weld
@@ -32,8 +33,8 @@ class Mesh(SurfaceRepresentation):
         base_resolution: Cells along each axis of the coarsest level.
         max_resolution: Cells along each axis of the finest level.
         hidden: Width of the hidden layers.
-        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or
-            ``normal``.
+        shading: What the views show: ``color``, ``lit`` (softly, from above the camera),
+            ``normal`` or, in the camera's frame, ``camera_normal``.
         learn_background: Whether to learn a background by direction; white otherwise.
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptron.
@@ -79,16 +80,21 @@ class Mesh(SurfaceRepresentation):
             mlp_lr,
             background_lr,
         )
-        if init_from is None:
-            vertices, faces = sphere(0.5)
-        else:
-            chosen = seed if init_particle is None else init_particle
-            start = read_start(init_from, chosen, init_resolution, seed)
-            vertices, faces = weld(start.vertices, start.faces)
-            self.color_field.fit(start.points, start.colors, init_steps, key_generator(seed, 1))
+        vertices, faces = sphere(0.5)
         self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
         self.register_buffer("faces", faces)
-        self.vertex_lr = vertex_lr
+        self.vertex_lr, self.init_steps = vertex_lr, init_steps
+        self.is_started = init_from is not None
+        if init_from is not None:
+            chosen = seed if init_particle is None else init_particle
+            self.start_from(read_start(init_from, chosen, init_resolution, seed), seed)
+
+    def start_from(self, start: Start, seed: int) -> None:
+        """Takes over the triangles, and learns the colours."""
+        vertices, faces = weld(start.vertices, start.faces)
+        self.vertices.data = vertices.to(self.vertices)
+        self.faces = faces.to(self.faces)
+        self.color_field.fit(start.points, start.colors, self.init_steps, key_generator(seed, 1))
 
     def surface(self) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
         """The triangles."""

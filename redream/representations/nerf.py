@@ -13,8 +13,9 @@ from redream.kernels.march import Samples, march
 from redream.kernels.occupancy import OccupancyGrid, cell_points
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
-from redream.representations.base import Representation
+from redream.representations.base import Representation, Start
 from redream.representations.field import Field
+from redream.representations.field_fit import fit_field
 from redream.representations.isosurface import extract_isosurface
 from redream.types import Cameras, Views, key_generator
 
@@ -60,6 +61,7 @@ class NeRF(Representation):
         surface_density: Density at the extracted surface; None takes half of the density at
             which rays stop, on average.
         component_share: Smallest share of all triangles that a component of the surface has.
+        init_steps: Steps by which an asset is learned that the particle starts from.
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptrons.
         background_lr: Learning rate of the background.
@@ -88,6 +90,7 @@ class NeRF(Representation):
         learn_background: bool = True,
         surface_density: float | None = None,
         component_share: float = 0.02,
+        init_steps: int = 200,
         grid_lr: float = 1e-2,
         mlp_lr: float = 1e-3,
         background_lr: float = 1e-3,
@@ -113,6 +116,7 @@ class NeRF(Representation):
         self.orientation_samples = orientation_samples
         self.surface_density = surface_density
         self.component_share = component_share
+        self.init_steps = init_steps
         self.learning_rates = (grid_lr, mlp_lr, background_lr)
         self.seed = seed
         self._step = 0
@@ -153,6 +157,13 @@ class NeRF(Representation):
                 for name in parts[0].penalties
             },
         )
+
+    @torch.no_grad()
+    def start_from(self, start: Start, seed: int) -> None:
+        """Learns a surface's inside and its colours; see :meth:`Representation.start_from`."""
+        fit_field(self.field, start, self.step_length, self.init_steps, key_generator(seed, 1))
+        device = self.occupancy.density.device
+        self.occupancy.refresh(self.density, key_generator(seed, 2, device=device))
 
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white where none is learned."""

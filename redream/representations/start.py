@@ -2,36 +2,19 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.assets import AssetRenderer, load_mesh
-from redream.representations.base import Representation
+from redream.representations.base import Representation, Start
 from redream.representations.checkpoint import load_particle
 from redream.representations.nerf import NeRF
 from redream.representations.triangles import at_barycentric, sample_surface
-from redream.types import key_generator
+from redream.types import TriangleMesh, key_generator
 
 _NUM_SAMPLES = 2**17
 _RADIUS = 0.9  # of what is read from a file, as of every asset
-
-
-class Start(NamedTuple):
-    """A coloured surface inside the box [-1, 1]^3, on the CPU.
-
-    Attributes:
-        vertices: Positions.
-        faces: Corner indices, counter-clockwise seen from outside.
-        points: Points on the surface, uniform by area.
-        colors: Their colours in [0, 1].
-    """
-
-    vertices: Float[Tensor, "V 3"]
-    faces: Int[Tensor, "F 3"]
-    points: Float[Tensor, "N 3"]
-    colors: Float[Tensor, "N 3"]
 
 
 def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> Start:
@@ -62,9 +45,21 @@ def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> St
         face, barycentric = sample_surface(vertices, faces, _NUM_SAMPLES, generator)
         points = at_barycentric(vertices, faces, face, barycentric)
         return Start(vertices, faces, points, scene.colors(points))
-    mesh = load_mesh(path, _RADIUS)
+    return mesh_start(load_mesh(path, _RADIUS), seed)
+
+
+def mesh_start(mesh: TriangleMesh, seed: int = 0) -> Start:
+    """The surface of a mesh, in the colours of its materials.
+
+    Args:
+        mesh: The mesh, on the CPU, inside the box [-1, 1]^3.
+        seed: Seed of the points.
+
+    Returns:
+        The surface.
+    """
     faces = mesh.faces.long()
-    face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, generator)
+    face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, key_generator(seed))
     points = at_barycentric(mesh.vertices, faces, face, barycentric)
     colors = AssetRenderer(mesh).albedo(face, barycentric)[:, :3]
     return Start(mesh.vertices, faces, points, colors)

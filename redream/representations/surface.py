@@ -21,7 +21,8 @@ from redream.representations.surface_regularizers import laplacian, normal_consi
 from redream.representations.triangles import area_normals, vertex_normals
 from redream.types import Cameras, Views
 
-Shading = Literal["color", "lit", "normal"]
+Shading = Literal["color", "lit", "normal", "camera_normal"]
+_TOWARD_CAMERA = (0.5, 0.5, 1.0)  # the normal that looks at the camera, as a colour
 _AMBIENT, _DIFFUSE = 0.65, 0.35  # the light of the references
 
 
@@ -41,7 +42,8 @@ class SurfaceRepresentation(Representation):
         hidden: Width of the hidden layers.
         shading: What the views' ``rgb`` shows: the colour field, the same with a soft light from
             above the camera, or the normals as colours ``(n + 1) / 2``, by which a geometry is
-            distilled.
+            distilled: in the world's frame, or in the camera's before a lilac background, as the
+            normal maps that models have seen.
         learn_background: Whether to learn a background by direction; white otherwise.
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptron.
@@ -91,8 +93,9 @@ class SurfaceRepresentation(Representation):
         found = fragments(vertices, faces, cameras, seen)
         normal = facing_normals(vertices, faces, found)
         ones = torch.ones_like(found.depth)[:, None]
+        to_world = cameras.c2w[found.pixel.div(height * width, rounding_mode="floor"), :3, :3]
         seen_there = torch.cat(
-            [self._shade(found, normal), ones, found.depth[:, None], normal], dim=-1
+            [self._shade(found, normal, to_world), ones, found.depth[:, None], normal], dim=-1
         )
         image = seen_there.new_zeros(seen.numel(), 8).index_copy(0, found.pixel, seen_there)
         if len(faces) > 0:
@@ -139,7 +142,10 @@ class SurfaceRepresentation(Representation):
         return torch.cat([self.color_field(part) for part in points.split(2**16)])
 
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
-        """The learned background in [0, 1]; white where none is learned."""
+        """The learned background in [0, 1]; where none is learned white, or flat for normals."""
+        if self.backdrop is None and self.shading == "camera_normal":
+            lilac = cameras.c2w.new_tensor(_TOWARD_CAMERA).view(1, 3, 1, 1)
+            return lilac.expand(cameras.num, 3, height, width)
         if self.backdrop is None:
             return super().background(cameras, height, width)
         _, directions = rays(cameras, height, width)
@@ -159,8 +165,15 @@ class SurfaceRepresentation(Representation):
             groups.append({"name": "background", "params": backdrop, "lr": background_lr})
         return groups
 
-    def _shade(self, found: Fragments, normal: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    def _shade(
+        self,
+        found: Fragments,
+        normal: Float[Tensor, "N 3"],
+        to_world: Float[Tensor, "N 3 3"],
+    ) -> Float[Tensor, "N 3"]:
         """What ``rgb`` shows at the points seen, in [0, 1]."""
+        if self.shading == "camera_normal":
+            return 0.5 * (to_world.transpose(1, 2) @ normal[..., None])[..., 0] + 0.5
         if self.shading == "normal":
             return 0.5 * normal + 0.5
         color: Tensor = self.color_field(found.points)

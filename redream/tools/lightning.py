@@ -20,6 +20,7 @@ from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
+from redream.tools.stages import read_stages
 from redream.tools.vocabulary import gather
 from redream.training.checkpoints import WholeCheckpoints
 from redream.training.limits import require_workable
@@ -69,6 +70,13 @@ class ReDreamCLI(LightningCLI):
         """Adds ``--prompt``, which in YAML is the line ``prompt: ...``."""
         parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
         parser.link_arguments("prompt", "data.prompt")
+        parser.add_argument(
+            "--stages",
+            type=dict[str, Any] | None,
+            default=None,
+            help="Runs that follow one another, what is different in each; configs/stages.yaml.",
+        )
+        parser.add_argument("--stage", type=str | None, default=None, help="The one to run alone.")
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -131,7 +139,11 @@ class ReDreamCLI(LightningCLI):
         config = self.config if self.subcommand is None else self.config[self.subcommand]
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
+        if config.stages is not None:
+            raise ValueError("stages are for `redream fit`; else give the config.yaml of one run")
         require_writable(Path(config.trainer.default_root_dir or "."))
+        if config.get("data.assets") is not None:  # an index would be opened for nothing
+            config.data.retriever = config.data.store = None
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
@@ -147,7 +159,13 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     from redream.data import RetrievalDataModule
     from redream.module import ReDream
 
-    run(ReDream, RetrievalDataModule, [verb, *arguments])
+    command = read_stages(arguments) if verb == "fit" else None
+    if command is None:
+        run(ReDream, RetrievalDataModule, [verb, *arguments])
+        return
+    from redream.tools.staged_run import run_stages
+
+    run_stages(command, ReDream, RetrievalDataModule)
 
 
 def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
@@ -175,6 +193,7 @@ def run(
     data: type[LightningDataModule],
     arguments: Sequence[str],
     verb: bool = True,
+    cli: type[ReDreamCLI] = ReDreamCLI,
 ) -> ReDreamCLI:
     """Loads the plugins, then parses the arguments and runs the verb.
 
@@ -183,6 +202,7 @@ def run(
         data: The LightningDataModule behind the key ``data``.
         arguments: The verb and its options.
         verb: Whether there is a verb to run; without one everything is made and nothing runs.
+        cli: The kind of command.
 
     Returns:
         The finished command, with its ``trainer``, ``model`` and ``datamodule``.
@@ -195,7 +215,7 @@ def run(
         "ddp", ParticleParallel, "each process trains its own particles", override=True
     )
     try:
-        return ReDreamCLI(
+        return cli(
             module,
             data,
             parser_class=Parser,
@@ -220,9 +240,9 @@ def prepare_parser(core: dict[str, type]) -> None:
         core: The classes behind the parser's top-level keys.
     """
     _quiet_lightning()
-    Parser.components, Parser.core = list_components(), core
+    known, Parser.components, Parser.core = Parser.components, list_components(), core
     for component in Parser.components:
-        if component.reason is not None:
+        if component.reason is not None and component not in known:
             print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
     bound_configs()
     plugins = [

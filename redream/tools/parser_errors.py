@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from redream.plugins import describe_broken, suggest
+from redream.plugins import OFFERED, describe_broken, suggest
 from redream.tools.vocabulary import Vocabulary
 
 Explanation = Callable[[re.Match[str]], str]
@@ -26,6 +26,8 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
         for component in known.broken:
             if component.name == name:
                 return describe_broken(component)
+        if name in OFFERED:
+            return f"{name} is in a plugin that is not installed: pip install -e {OFFERED[name]}"
         return f"there is no class {name!r}; {suggest(name, known.classes)}"
 
     def unknown_key(match: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from redream.kernels.distance import signed_distance
 from redream.kernels.outlines import Edges
 from redream.representations import SurfaceRepresentation
+from redream.representations.base import Start
 from redream.representations.isosurface import keep_large_components
 from redream.representations.start import read_start
 from redream.representations.surface import Shading
@@ -48,8 +49,8 @@ class DMTet(SurfaceRepresentation):
         base_resolution: Cells along each axis of the coarsest level.
         max_resolution: Cells along each axis of the finest level.
         hidden: Width of the hidden layers.
-        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or
-            ``normal``, by which the geometry is distilled.
+        shading: What the views show: ``color``, ``lit`` (softly, from above the camera) or, to
+            distil the geometry by, ``normal`` or, in the camera's frame, ``camera_normal``.
         learn_background: Whether to learn a background by direction; white otherwise.
         component_share: Smallest share of all triangles that a component of the exported surface
             has.
@@ -114,20 +115,27 @@ class DMTet(SurfaceRepresentation):
         self.shape_lrs = (sdf_lr, offset_lr)
         self.register_buffer("points", self.grid.vertices(), persistent=False)
         self.register_buffer("border", self.grid.border(), persistent=False)
-        if init_from is None:
-            sdf = init_radius - self.points.norm(dim=-1)
-        else:
-            chosen = seed if init_particle is None else init_particle
-            start = read_start(init_from, chosen, resolution, seed)
-            sdf = signed_distance(start.vertices, start.faces, self.points)
-            if not is_closed(start.vertices, start.faces):
-                cell, generator = 2.0 / resolution, key_generator(seed, 2)
-                sheets = sheet_distance(start.vertices, start.faces, self.points, cell, generator)
-                sdf = torch.maximum(sdf, sheets)
-            self.color_field.fit(start.points, start.colors, init_steps, key_generator(seed, 1))
-        self.sdf = nn.Parameter(sdf)
+        self.sdf = nn.Parameter(init_radius - self.points.norm(dim=-1))
         self.offsets = nn.Parameter(torch.zeros_like(self.points), requires_grad=offset_lr > 0.0)
+        self.init_steps = init_steps
         self._has_warned = False
+        self.is_started = init_from is not None
+        if init_from is not None:
+            chosen = seed if init_particle is None else init_particle
+            self.start_from(read_start(init_from, chosen, resolution, seed), seed)
+
+    @torch.no_grad()
+    def start_from(self, start: Start, seed: int) -> None:
+        """Takes over signed distances, and learns the colours."""
+        points = self.points.cpu()
+        sdf = signed_distance(start.vertices, start.faces, points)
+        if not is_closed(start.vertices, start.faces):
+            cell, generator = 2.0 / self.grid.resolution, key_generator(seed, 2)
+            sheets = sheet_distance(start.vertices, start.faces, points, cell, generator)
+            sdf = torch.maximum(sdf, sheets)
+        self.sdf.copy_(sdf)
+        self.offsets.zero_()
+        self.color_field.fit(start.points, start.colors, self.init_steps, key_generator(seed, 1))
 
     def surface(self) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
         """The triangles where the signed distance is zero, with gradients to it and the offsets.
