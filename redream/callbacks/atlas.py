@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
 
+from redream.callbacks.simplify import simplify
 from redream.callbacks.turntable import device_of
 from redream.kernels.raycast import RayCaster
 from redream.representations.base import Representation
@@ -92,6 +93,7 @@ def textured_mesh(
     surface_resolution: int = 80,
     texture_size: int = 1024,
     unlit: bool = True,
+    num_faces: int | None = None,
 ) -> TriangleMesh:
     """Extracts a particle's surface and bakes its colours into a texture.
 
@@ -101,6 +103,7 @@ def textured_mesh(
         texture_size: Texels along a side of the square texture.
         unlit: Whether viewers show the colours as they are; a distilled field's colours hold
             the light that the prior painted.
+        num_faces: Most triangles, made fewer before the colours are baked; None keeps all.
 
     Returns:
         The mesh on the CPU, in the particle's own frame.
@@ -112,6 +115,8 @@ def textured_mesh(
     vertices, faces = vertices.detach().cpu().float(), faces.cpu().long()
     if faces.shape[0] == 0:
         raise ValueError("The particle has no surface yet: train longer or lower its threshold.")
+    if num_faces is not None:
+        vertices, faces = simplify(vertices, faces, num_faces)
     atlas = unwrap(vertices, faces, texture_size)
     points, covered = texel_points(atlas, vertices, texture_size)
     colors = torch.cat(
@@ -122,14 +127,13 @@ def textured_mesh(
     )
     texture = torch.ones(texture_size, texture_size, 4)
     texture[..., :3][covered] = colors.clamp(0.0, 1.0).float()
-    num_faces = faces.shape[0]
     return TriangleMesh(
         vertices=vertices,
         faces=faces,
         corner_normals=vertex_normals(vertices, faces)[faces],
         corner_uvs=atlas.uvs[atlas.faces],
-        corner_colors=torch.ones(num_faces, 3, 4),
-        face_materials=torch.zeros(num_faces, dtype=torch.long),
+        corner_colors=torch.ones(len(faces), 3, 4),
+        face_materials=torch.zeros(len(faces), dtype=torch.long),
         materials=(Material(texture=_fill_gaps(texture, covered), unlit=unlit),),
     )
 

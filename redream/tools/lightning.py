@@ -13,7 +13,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from redream.plugins import Component, describe_broken, list_components
+from redream.representations.checkpoint import config_of
 from redream.tools.embedded import resolve
+from redream.tools.export_options import add_export_options, hand_to_export
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.vocabulary import gather
@@ -56,12 +58,13 @@ class Parser(LightningArgumentParser):
 
 
 class ReDreamCLI(LightningCLI):
-    """LightningCLI with ``prompt`` as a top-level key, handed to the data."""
+    """LightningCLI with the top-level keys ``prompt``, for the data, and ``export``."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--prompt``, which in YAML is the line ``prompt: ...``."""
+        """Adds ``--prompt``, in YAML the line ``prompt: ...``, and the options of the export."""
         parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
         parser.link_arguments("prompt", "data.prompt")
+        add_export_options(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parses the arguments; they are the command line, so Lightning need not warn of them."""
@@ -73,6 +76,7 @@ class ReDreamCLI(LightningCLI):
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
         require_writable(Path(config.trainer.default_root_dir or "."))
+        hand_to_export(config)
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
@@ -88,7 +92,17 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     from redream.data import RetrievalDataModule
     from redream.module import ReDream
 
-    run(ReDream, RetrievalDataModule, [verb, *arguments])
+    run(ReDream, RetrievalDataModule, [verb, *_with_own_config(verb, arguments)])
+
+
+def _with_own_config(verb: str, arguments: Sequence[str]) -> list[str]:
+    """A checkpoint brings the config of its run, unless another is given."""
+    given = dict(zip(arguments, arguments[1:], strict=False))  # options written apart
+    given |= dict(each.split("=", 1) for each in arguments if "=" in each)
+    if verb == "fit" or {"--config", "-c"} & given.keys() or "--ckpt_path" not in given:
+        return list(arguments)
+    config = config_of(Path(given["--ckpt_path"]))
+    return list(arguments) if config is None else [f"--config={config}", *arguments]
 
 
 def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
@@ -177,4 +191,5 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
     warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the frozen prior
+    warnings.filterwarnings("ignore", r"The dirpath has changed from")  # an export elsewhere
     warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead
