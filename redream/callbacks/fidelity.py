@@ -53,8 +53,10 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
         PSNR and overlap.
     """
     renderer, device = AssetRenderer(mesh), device_of(particle)
-    training = particle.training
+    training, shading = particle.training, getattr(particle, "shading", None)
     particle.eval()
+    if shading == "normal":  # by which a geometry is distilled; the model shows its colours
+        particle.shading = "color"
     squared, num, num_both = 0.0, 0, 0
     try:
         for i in range(cameras.num):  # one at a time bounds the memory
@@ -69,6 +71,8 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
             num_both += int((inside[0] & inside[1]).sum())
     finally:
         particle.train(training)
+        if shading is not None:
+            particle.shading = shading
     error = max(squared / (3 * max(num, 1)), 1e-10)
     return Fidelity(-10.0 * math.log10(error), num_both / max(num, 1))
 

@@ -14,7 +14,13 @@ class Representation(nn.Module, ABC):
 
     Subclasses live on one device, render with gradients to their parameters, and export a
     surface. Constructor arguments are the configuration.
+
+    Attributes:
+        is_soft: Whether views show at a surface point a mixture of what lies around it, so that a
+            texture is better taken from views than from ``colors``.
     """
+
+    is_soft: bool = False
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:

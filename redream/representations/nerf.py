@@ -68,6 +68,8 @@ class NeRF(Representation):
         ValueError: If an argument is out of range.
     """
 
+    is_soft = True
+
     def __init__(
         self,
         seed: int = 0,
