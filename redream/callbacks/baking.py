@@ -16,8 +16,7 @@ from redream.types import Cameras
 _NUM_CAMERAS = 32
 _POINTS_AT_ONCE = 1 << 18
 _SLACK = 0.01  # of the world's unit, by which the surface may hide its own points
-_GRAZING = 0.15  # cosine below which a view sees nothing of a point
-_SHARPNESS = 4  # power of the cosine: views from straight ahead count most
+_GRAZING = 0.05  # cosine below which a view sees nothing of a point
 
 
 def baking_cameras(distance: float = 3.0, fovy_deg: float = 40.0) -> Cameras:
@@ -95,4 +94,4 @@ def _seen(
     scale = 1.0 / torch.tan(torch.deg2rad(camera.fovy_deg[0]) / 2.0)
     place = scale * in_camera[:, :2] * points.new_tensor([1.0, -1.0]) / -in_camera[:, 2:]
     seen = ahead[clear]
-    return seen, cosine[seen] ** _SHARPNESS, place
+    return seen, cosine[seen], place
