@@ -56,7 +56,7 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
     training, shading = particle.training, getattr(particle, "shading", None)
     particle.eval()
     if shading == "normal":  # by which a geometry is distilled; the model shows its colours
-        particle.shading = "color"
+        particle.shading = "color"  # type: ignore[assignment]
     squared, num, num_both = 0.0, 0, 0
     try:
         for i in range(cameras.num):  # one at a time bounds the memory

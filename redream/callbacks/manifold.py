@@ -83,7 +83,7 @@ def _glue(corners: np.ndarray, matched: np.ndarray) -> np.ndarray:
     rows, columns = (np.concatenate(_ends(corners, matched[:, i])) for i in range(2))
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), [corners.size] * 2)
     _, label = connected_components(graph, directed=False)
-    return label.astype(np.int64)
+    return np.asarray(label, dtype=np.int64)
 
 
 def _stuck(corners: np.ndarray, label: np.ndarray, wedges: np.ndarray) -> np.ndarray:

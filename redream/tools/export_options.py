@@ -33,4 +33,5 @@ def hand_to_export(config: Namespace) -> None:
         if callback.class_path.split(".")[-1] == "Export":
             callback.init_args.update(given)
             return
-    config.trainer.callbacks = [*callbacks, Namespace(class_path=_CLASS_PATH, init_args=given)]
+    added = Namespace(class_path=_CLASS_PATH, init_args=given)  # type: ignore[no-untyped-call]
+    config.trainer.callbacks = [*callbacks, added]
