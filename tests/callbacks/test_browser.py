@@ -60,7 +60,7 @@ def test_the_model_is_seen_and_turns(browser, page):
                 break
         time.sleep(0.2)
     red, blue = seen(before)
-    assert red > 0.03 and blue > 0.03
+    assert red > 0.02 and blue > 0.02
     still = browser.screenshot(CANVAS)
     assert np.abs(np.asarray(still).astype(int) - np.asarray(before)).mean() < 1.0
     browser.evaluate(f"document.querySelector('{CANVAS}').focus()")
@@ -75,5 +75,5 @@ def test_the_model_is_seen_and_turns(browser, page):
     )
     after = browser.screenshot(CANVAS)
     assert sum(seen(after)) > 0.1
-    assert abs(seen(after)[0] - red) > 0.05  # one colour has turned away
+    assert abs(seen(after)[0] - red) > 0.5 * red  # it has turned away
     assert browser.complaints == []
