@@ -6,6 +6,7 @@ not of the loss's gradient. Eqs. 3-5 keep their printed sign.
 
 from collections.abc import Iterable, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 

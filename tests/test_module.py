@@ -102,8 +102,7 @@ def terms(module, step=0):
     """Each named loss, its gradients by parameter group."""
     drawn = [module._draw(index, step) for index in module.active_particles(step)]
     gradients = module._score(drawn, step)
-    from redream.losses import guidance_loss
-    from redream.module import sum_of
+    from redream.losses import guidance_loss, sum_of
 
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
     losses["warmup"] = sum_of(module._warmup_loss(d) for d in drawn)

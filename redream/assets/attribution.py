@@ -64,6 +64,31 @@ def attribution(*sources: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def model_extras(prompt: str, assets: Sequence[Asset]) -> dict[str, Any]:
+    """What an exported model says of itself: the prompt, and the assets that it was made from.
+
+    Args:
+        prompt: The user's prompt.
+        assets: The retrieved assets, best first.
+
+    Returns:
+        ``title``, ``generator`` and ``attribution``, a dictionary per asset with ``uid``,
+        ``caption``, ``author``, ``license`` and ``source``.
+    """
+    names = ("uid", "caption", "author", "license", "source")
+    attribution = [{name: getattr(asset, name) for name in names} for asset in assets]
+    return {"title": prompt, "generator": "ReDream", "attribution": attribution}
+
+
+def comment_lines(extras: Mapping[str, Any]) -> list[str]:
+    """The same as lines of text, for formats that have comments."""
+    lines = [f"{key}: {value}" for key, value in extras.items() if key != "attribution"]
+    for each in extras.get("attribution", ()):
+        facts = "; ".join(f"{key} {value}" for key, value in each.items() if value)
+        lines.append(f"attribution: {facts}")
+    return [" ".join(line.split()) for line in lines]
+
+
 def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
     """Writes ``attribution.md``: the assets a result was made from, with author and licence.
 

@@ -3,11 +3,14 @@
 import io
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from redream.assets.color import srgb_to_linear
 from redream.files import whole_file
@@ -17,7 +20,9 @@ _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963
 _TYPES = {2: "VEC2", 3: "VEC3", 4: "VEC4"}
 
 
-def write_glb(path: str | Path, mesh: TriangleMesh, extras: dict[str, str] | None = None) -> None:
+def write_glb(
+    path: str | Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None = None
+) -> None:
     """Writes a mesh with one primitive per material; textures are PNG.
 
     The file appears complete or not at all.
@@ -25,7 +30,7 @@ def write_glb(path: str | Path, mesh: TriangleMesh, extras: dict[str, str] | Non
     Args:
         path: The ``.glb`` file.
         mesh: The mesh.
-        extras: What to say in ``asset.extras``: author, license, source, title.
+        extras: What to say in ``asset.extras``: author, license, source, title, attribution.
 
     Raises:
         ValueError: If the mesh has no faces.
@@ -36,7 +41,7 @@ def write_glb(path: str | Path, mesh: TriangleMesh, extras: dict[str, str] | Non
         temporary.write_bytes(data)
 
 
-def glb_bytes(mesh: TriangleMesh, extras: dict[str, str] | None = None) -> bytes:
+def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> bytes:
     """A mesh as the bytes of a GLB file; see :func:`write_glb`."""
     if mesh.faces.shape[0] == 0:
         raise ValueError("the mesh has no faces, so there is nothing to write")
@@ -54,7 +59,7 @@ def glb_bytes(mesh: TriangleMesh, extras: dict[str, str] | None = None) -> bytes
             )
     asset: dict[str, Any] = {"version": "2.0", "generator": "ReDream"}
     if extras:
-        asset["extras"] = extras
+        asset["extras"] = dict(extras)
     header = {
         "asset": asset,
         "scene": 0,
@@ -91,7 +96,7 @@ class _Writer:
     def primitive(self, mesh: TriangleMesh, faces: np.ndarray, has_texture: bool) -> dict[str, Any]:
         """Writes the triangles of one material; equal corners are shared."""
         corners = mesh.faces.numpy()[faces].reshape(-1)
-        columns = [mesh.vertices.numpy()[corners], _unit_normals(mesh, faces)]
+        columns = [mesh.vertices.numpy()[corners], unit_normals(mesh, faces)]
         names, widths = ["POSITION", "NORMAL"], [3, 3]
         if has_texture:
             columns.append(mesh.corner_uvs.numpy()[faces].reshape(-1, 2))
@@ -138,12 +143,9 @@ class _Writer:
     def _texture(self, material: Material) -> int:
         key = id(material.texture)
         if key not in self._pictures and material.texture is not None:
-            pixels = (material.texture.clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
-            opaque = bool((pixels[..., 3] == 255).all())
-            png = io.BytesIO()
-            Image.fromarray(pixels[..., :3] if opaque else pixels).save(png, format="PNG")
+            view = self._view(texture_png(material.texture))
             images = self.header.setdefault("images", [])
-            images.append({"bufferView": self._view(png.getvalue()), "mimeType": "image/png"})
+            images.append({"bufferView": view, "mimeType": "image/png"})
             self.header["samplers"] = [{"magFilter": 9729, "minFilter": 9987}]
             textures = self.header.setdefault("textures", [])
             textures.append({"source": len(images) - 1, "sampler": 0})
@@ -179,8 +181,25 @@ class _Writer:
         return len(self.views) - 1
 
 
-def _unit_normals(mesh: TriangleMesh, faces: np.ndarray) -> np.ndarray:
-    """Corner normals made exactly unit; corners without one take their face's."""
+def texture_png(texture: Float[Tensor, "H W 4"]) -> bytes:
+    """A texture as PNG, without its alpha channel where nothing is transparent."""
+    pixels = (texture.clamp(0.0, 1.0) * 255.0).round().byte().cpu().numpy()
+    opaque = bool((pixels[..., 3] == 255).all())
+    png = io.BytesIO()
+    Image.fromarray(pixels[..., :3] if opaque else pixels).save(png, format="PNG")
+    return png.getvalue()
+
+
+def unit_normals(mesh: TriangleMesh, faces: np.ndarray) -> np.ndarray:
+    """Corner normals made exactly unit; corners without one take their face's.
+
+    Args:
+        mesh: The mesh.
+        faces: Indices of the faces whose corners are asked for.
+
+    Returns:
+        ``3 len(faces) x 3``, float64.
+    """
     normals = mesh.corner_normals.numpy()[faces].astype(np.float64)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     a, b, c = mesh.vertices.numpy()[mesh.faces.numpy()[faces]].astype(np.float64).transpose(1, 0, 2)

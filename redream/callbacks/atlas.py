@@ -1,5 +1,6 @@
 """From a particle to a textured mesh: surface, UV atlas by xatlas, colours baked from the field."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +10,17 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
 
+from redream.callbacks.baking import shown_colors
+from redream.callbacks.simplify import simplify
 from redream.callbacks.turntable import device_of
 from redream.kernels.raycast import RayCaster
 from redream.representations.base import Representation
-from redream.representations.triangles import vertex_normals
+from redream.representations.triangles import at_barycentric, vertex_normals
 from redream.types import Material, TriangleMesh
 
 _PADDING = 4  # texels between charts, so that filtering and two mip levels never mix them
+_MOST_FACES = 200_000  # that are unwrapped: a minute or so
+_ENOUGH_WEIGHT = 0.5  # of views, from which a texel needs no other colour
 _COLOR_CHUNK = 1 << 18  # surface points whose colour is asked for at once
 
 
@@ -59,9 +64,21 @@ def unwrap(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], texture_si
     )
 
 
-def texel_points(
-    atlas: Atlas, vertices: Float[Tensor, "V 3"], texture_size: int
-) -> tuple[Float[Tensor, "N 3"], Bool[Tensor, "{texture_size} {texture_size}"]]:
+class Texels(NamedTuple):
+    """The texels that show something.
+
+    Attributes:
+        points: The surface point under the centre of each, in row order.
+        normals: The smooth unit normal there.
+        covered: Which texels of the texture they are.
+    """
+
+    points: Float[Tensor, "N 3"]
+    normals: Float[Tensor, "N 3"]
+    covered: Bool[Tensor, "T T"]
+
+
+def find_texels(atlas: Atlas, vertices: Float[Tensor, "V 3"], texture_size: int) -> Texels:
     """Finds the surface point under the centre of each texel.
 
     The charts are a flat mesh, and each texel shoots a ray straight down at it.
@@ -72,7 +89,7 @@ def texel_points(
         texture_size: Texels along a side.
 
     Returns:
-        The points of the covered texels in row order, and which texels are covered.
+        The covered texels.
     """
     flat = torch.nn.functional.pad(atlas.uvs * texture_size, (0, 1))
     centre = torch.arange(texture_size) + 0.5
@@ -81,9 +98,14 @@ def texel_points(
     down = torch.tensor([0.0, 0.0, -1.0]).expand_as(origins)
     hits = RayCaster(flat, atlas.faces).cast(origins, down)
     covered = hits.face >= 0
-    corners = vertices[atlas.vertex_origin[atlas.faces[hits.face[covered]]]]
-    points = (hits.barycentric[covered][..., None] * corners).sum(dim=1)
-    return points, covered.reshape(texture_size, texture_size)
+    faces = atlas.vertex_origin[atlas.faces]
+    where = hits.face[covered], hits.barycentric[covered]
+    normals = at_barycentric(vertex_normals(vertices, faces), faces, *where)
+    return Texels(
+        points=at_barycentric(vertices, faces, *where),
+        normals=torch.nn.functional.normalize(normals, dim=-1),
+        covered=covered.reshape(texture_size, texture_size),
+    )
 
 
 @torch.no_grad()
@@ -91,7 +113,8 @@ def textured_mesh(
     particle: Representation,
     surface_resolution: int = 80,
     texture_size: int = 1024,
-    unlit: bool = True,
+    num_faces: int | None = None,
+    unlit: bool | None = None,
 ) -> TriangleMesh:
     """Extracts a particle's surface and bakes its colours into a texture.
 
@@ -99,8 +122,10 @@ def textured_mesh(
         particle: The scene theta.
         surface_resolution: Cells along each axis of the sampling grid.
         texture_size: Texels along a side of the square texture.
-        unlit: Whether viewers show the colours as they are; a distilled field's colours hold
-            the light that the prior painted.
+        num_faces: Most triangles, made fewer before the colours are baked; None keeps all up to
+            200,000, of which an atlas can be made in reasonable time.
+        unlit: Whether viewers show the colours as they are, since a distilled field's colours hold
+            the light that the prior painted; None where the particle's own views do.
 
     Returns:
         The mesh on the CPU, in the particle's own frame.
@@ -112,26 +137,51 @@ def textured_mesh(
     vertices, faces = vertices.detach().cpu().float(), faces.cpu().long()
     if faces.shape[0] == 0:
         raise ValueError("The particle has no surface yet: train longer or lower its threshold.")
+    if not bool(torch.isfinite(vertices).all()):
+        raise ValueError("The particle's surface has vertices that are not numbers (NaN).")
+    if num_faces is None and len(faces) > _MOST_FACES:
+        warnings.warn(
+            f"The surface has {len(faces):,} triangles: making them {_MOST_FACES:,}; set num_faces "
+            "for another number, or a lower surface_resolution.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    vertices, faces = simplify(vertices, faces, num_faces or _MOST_FACES)
     atlas = unwrap(vertices, faces, texture_size)
-    points, covered = texel_points(atlas, vertices, texture_size)
-    colors = torch.cat(
-        [
-            particle.colors(part.to(device_of(particle))).cpu()
-            for part in torch.split(points, _COLOR_CHUNK)
-        ]
-    )
+    texels = find_texels(atlas, vertices, texture_size)
+    colors = _colors(particle, vertices, faces, texels)
+    if not bool(torch.isfinite(colors).all()):
+        raise ValueError("The particle's surface has colours that are not numbers (NaN).")
     texture = torch.ones(texture_size, texture_size, 4)
-    texture[..., :3][covered] = colors.clamp(0.0, 1.0).float()
-    num_faces = faces.shape[0]
+    texture[..., :3][texels.covered] = colors.clamp(0.0, 1.0).float()
+    if unlit is None:
+        unlit = getattr(particle, "shading", "color") != "lit"
     return TriangleMesh(
         vertices=vertices,
         faces=faces,
         corner_normals=vertex_normals(vertices, faces)[faces],
         corner_uvs=atlas.uvs[atlas.faces],
-        corner_colors=torch.ones(num_faces, 3, 4),
-        face_materials=torch.zeros(num_faces, dtype=torch.long),
-        materials=(Material(texture=_fill_gaps(texture, covered), unlit=unlit),),
+        corner_colors=torch.ones(len(faces), 3, 4),
+        face_materials=torch.zeros(len(faces), dtype=torch.long),
+        materials=(Material(texture=_fill_gaps(texture, texels.covered), unlit=unlit),),
     )
+
+
+def _colors(
+    particle: Representation,
+    vertices: Float[Tensor, "V 3"],
+    faces: Int[Tensor, "F 3"],
+    texels: Texels,
+) -> Float[Tensor, "N 3"]:
+    """The colours of the texels: the field's own, and of soft fields what their views show."""
+    device = device_of(particle)
+    parts = torch.split(texels.points, _COLOR_CHUNK)
+    colors = torch.cat([particle.colors(part.to(device)).cpu() for part in parts])
+    if not particle.is_soft:
+        return colors
+    shown, weight = shown_colors(particle, vertices, faces, texels.points, texels.normals)
+    share = (weight / _ENOUGH_WEIGHT).clamp_max(1.0)[:, None]
+    return share * shown + (1.0 - share) * colors
 
 
 def _fill_gaps(

@@ -15,11 +15,18 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from redream import cameras
-from redream.assets.attribution import write_attribution
-from redream.assets.writing import write_glb
-from redream.callbacks.atlas import textured_mesh
+from redream.assets.attribution import model_extras, write_attribution
+from redream.assets.formats import FormatName
 from redream.callbacks.charts import LossHistory
-from redream.callbacks.report import ParticlePage, Report, show_number, write_json, write_report
+from redream.callbacks.models import ModelExport
+from redream.callbacks.report import (
+    ParticlePage,
+    Report,
+    describe_model,
+    show_number,
+    write_json,
+    write_report,
+)
 from redream.callbacks.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
@@ -38,8 +45,13 @@ class Export(Callback):
 
     Args:
         metrics: What to measure on each particle's turntable.
+        formats: What to write models as: ``glb``, ``obj`` (with MTL and PNG), ``ply`` (colours by
+            vertex), ``usd`` (a ``.usdz`` package; needs usd-core).
         surface_resolution: Cells along each axis of the grid that the surface is found on.
+        num_faces: Most triangles of a model; its texture is baked after they are made fewer. None
+            keeps what the surface has.
         texture_size: Texels along a side of each model's texture.
+        size_m: Longest side of a model's bounding box in metres; models stand on the origin.
         num_frames: Pictures of a turntable, a multiple of 8.
         frames_per_second: Speed of the turntable film.
         frame_size: Height and width of the turntable in pixels, even.
@@ -52,8 +64,11 @@ class Export(Callback):
     def __init__(
         self,
         metrics: list[Metric] | None = None,
+        formats: Sequence[FormatName] = ("glb",),
         surface_resolution: int = 80,
+        num_faces: int | None = None,
         texture_size: int = 1024,
+        size_m: float = 1.0,
         num_frames: int = 48,
         frames_per_second: int = 16,
         frame_size: int = 160,
@@ -66,18 +81,17 @@ class Export(Callback):
             raise ValueError(f"num_frames must be a multiple of 8, got {num_frames}.")
         if frame_size < 2 or frame_size % 2:
             raise ValueError(f"frame_size must be an even number of pixels, got {frame_size}.")
-        if surface_resolution < 2 or texture_size < 16 or record_every_n_steps < 1:
-            raise ValueError(
-                "surface_resolution must be at least 2, texture_size 16 and record_every_n_steps 1,"
-                f" got {surface_resolution}, {texture_size} and {record_every_n_steps}."
-            )
+        if record_every_n_steps < 1:
+            raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
         self.metrics = metrics or []
-        self.surface_resolution = surface_resolution
-        self.texture_size = texture_size
+        self.models = ModelExport(
+            formats, surface_resolution, num_faces, texture_size, size_m, frame_size
+        )
         self.frames_per_second = frames_per_second
         self.frame_size = frame_size
         self.cameras = cameras.turntable(num_frames, elevation_deg, distance, fovy_deg)
         self.losses = LossHistory(record_every_n_steps)
+        self._steps = 0
         self._seconds = 0.0  # of training, over all sessions of a resumed run
         self._began: float | None = None
         self._has_run = False
@@ -101,6 +115,7 @@ class Export(Callback):
         *_: Any,  # noqa: ANN401
     ) -> None:
         """Records the losses."""
+        self._steps = trainer.global_step
         losses = getattr(pl_module, "losses", None)
         if losses is None:
             self.losses.record(trainer.global_step, trainer.callback_metrics)
@@ -142,12 +157,14 @@ class Export(Callback):
             warnings.warn(f"The export was left unfinished: {error}", RuntimeWarning, stacklevel=1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Loss curves and training time, so that a resumed run's report shows all of it."""
-        return {"losses": self.losses.state_dict(), "seconds": self._elapsed()}
+        """Loss curves, training time and steps, so that a resumed run's report shows all of it."""
+        curves = self.losses.state_dict()
+        return {"losses": curves, "seconds": self._elapsed(), "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the curves and the time of an earlier session."""
+        """Takes up the curves, the time and the steps of an earlier session."""
         self.losses.load_state_dict(state_dict["losses"])
+        self._steps = state_dict.get("steps", 0)
         self._seconds = state_dict["seconds"]
 
     def _elapsed(self) -> float:
@@ -161,22 +178,28 @@ class Export(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         _say(trainer, f"exporting to {folder}" + (" what there is so far" if interrupted else ""))
         seconds, assets = self._elapsed(), list(data.assets)
+        extras = model_extras(data.prompt, assets)
         pages = [
-            self._export_particle(i, particle, data.prompt, folder)
+            self._export_particle(i, particle, data.prompt, extras, folder)
             for i, particle in enumerate(_particles(pl_module))
         ]
+        for i, page in enumerate(pages):
+            if page.model:
+                _say(trainer, f"particle {i}: {describe_model(page.model)}")
         pictures = asset_pictures(data.references, len(assets))
         for i, picture in enumerate(pictures):
             if picture is not None:
                 write_png(picture, folder / "retrieval" / f"asset_{i}.png")
         write_attribution(data.prompt, assets, folder / "attribution.md")
         facts = {
-            "steps": trainer.global_step,
+            "steps": self._steps,  # ``predict`` has not trained, but its particles have
             "seconds": round(seconds, 1),
             "interrupted": interrupted,
         } | peak_memory()
         measured = [dict(page.measures) for page in pages]
-        measures = {"prompt": data.prompt, **facts, "orbit": self._orbit(), "particles": measured}
+        models = [dict(page.model) for page in pages]
+        measures = {"prompt": data.prompt, **facts, "orbit": self._orbit()}
+        measures |= {"particles": measured, "models": models}
         write_json(measures, folder / "metrics.json")
         if pl_module.adapter is not None:
             pl_module.adapter.save(folder / "adapter")  # type: ignore[operator, union-attr]
@@ -193,26 +216,30 @@ class Export(Callback):
         _say(trainer, f"open {folder / 'report.html'}")
 
     def _export_particle(
-        self, index: int, particle: Representation, prompt: str, folder: Path
+        self,
+        index: int,
+        particle: Representation,
+        prompt: str,
+        extras: Mapping[str, Any],
+        folder: Path,
     ) -> ParticlePage:
         pictures = render_over_white(particle, self.cameras, self.frame_size)
         film = folder / f"turntable_{index}.mp4"
         write_film(pictures, film, self.frames_per_second)
-        model, note = folder / f"particle_{index}.glb", ""
+        model, note = None, ""
         try:
-            mesh = textured_mesh(particle, self.surface_resolution, self.texture_size)
-            write_glb(model, mesh, {"title": prompt, "generator": "ReDream"})
+            model = self.models.write(particle, folder / f"particle_{index}", extras)
         except ValueError as error:  # no surface: the pictures still show what there is
             note = f"No model of particle {index}: {error}"
-            model.unlink(missing_ok=True)
             warnings.warn(note, RuntimeWarning, stacklevel=1)
         stride = self.cameras.num // _NUM_REPORT_VIEWS
         return ParticlePage(
             views=pictures[::stride],
             azimuth_deg=self.cameras.azimuth_deg[::stride],
-            glb=None if note else model.read_bytes(),
+            glb=None if model is None else model.glb,
             film=film.read_bytes(),
             measures=self._measure(prompt, pictures, particle),
+            model={} if model is None else model.facts,
             note=note,
         )
 
@@ -227,7 +254,7 @@ class Export(Callback):
         of_surfaces = [metric for metric in self.metrics if metric.needs_surface]
         if particle is not None and of_surfaces:
             try:
-                surface = particle.extract_surface(self.surface_resolution)
+                surface = particle.extract_surface(self.models.surface_resolution)
             except ValueError:  # there is none, which is a measurement, too
                 surface = torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)
             measured += [metric.measure_surface(*surface) for metric in of_surfaces]

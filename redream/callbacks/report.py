@@ -7,6 +7,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -34,6 +35,7 @@ class ParticlePage(NamedTuple):
         glb: The exported model, or None where there is no surface.
         film: The turntable as an mp4.
         measures: Metrics by name.
+        model: What the model consists of and how true it is; empty where there is none.
         note: Said instead of the model where there is none.
     """
 
@@ -43,6 +45,7 @@ class ParticlePage(NamedTuple):
     film: bytes
     measures: Mapping[str, float]
     note: str = ""
+    model: Mapping[str, float] = MappingProxyType({})
 
 
 class Report(NamedTuple):
@@ -84,6 +87,7 @@ def write_report(report: Report, path: Path) -> None:
         prompt=escape(report.prompt),
         summary=_facts(report.summary),
         particles="".join(_particle(i, particle) for i, particle in enumerate(report.particles)),
+        models=_section("Models", "card", _models(report.particles)),
         retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
         losses=_section("Losses", "charts", charts),
         config=(
@@ -100,6 +104,42 @@ def write_report(report: Report, path: Path) -> None:
 def show_number(value: float) -> str:
     """Whole numbers without a fraction, others with three decimals."""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
+
+
+def describe_model(model: Mapping[str, float]) -> str:
+    """A model in a few words, for the end of a command."""
+    watertight = "watertight" if model["is_watertight"] else "not watertight"
+    return (
+        f"{show_number(model['num_faces'])} faces, {watertight}, "
+        f"PSNR {model['psnr_db']:.1f} dB to its particle"
+    )
+
+
+def _model_facts(model: Mapping[str, float]) -> dict[str, str]:
+    """A model's facts as people read them: booleans as words, units beside the number."""
+    shown = {}
+    for name, value in model.items():
+        words = name.removeprefix("num_").removeprefix("is_").replace("_", " ")
+        if isinstance(value, bool):
+            shown[words] = "yes" if value else "no"
+        elif name.endswith("_db"):
+            shown["PSNR"] = f"{value:.1f} dB"
+        else:
+            shown[words] = show_number(value)
+    return shown
+
+
+def _models(particles: list[ParticlePage]) -> str:
+    """A table with a row per model."""
+    rows = [(i, _model_facts(page.model)) for i, page in enumerate(particles) if page.model]
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("particle", *rows[0][1]))
+    body = "".join(
+        f"<tr><td>{i}</td>{''.join(f'<td>{escape(value)}</td>' for value in facts.values())}</tr>"
+        for i, facts in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _particle(index: int, particle: ParticlePage) -> str:

@@ -35,9 +35,12 @@ class Representation(nn.Module, ABC):
     Attributes:
         is_started: Whether it was made from something already, such as another run's checkpoint;
             then it does not start from an asset.
+        is_soft: Whether views show at a surface point a mixture of what lies around it, so that a
+            texture is better taken from views than from ``colors``.
     """
 
     is_started: bool = False
+    is_soft: bool = False
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:

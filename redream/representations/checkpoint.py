@@ -78,10 +78,16 @@ def load_particle(path: Path, number: int) -> Representation:
     return particle.eval()
 
 
+def config_of(checkpoint: Path) -> Path | None:
+    """The ``config.yaml`` of a checkpoint's run, beside it or one folder above, if there is one."""
+    folders = (checkpoint.parent, checkpoint.parent.parent)
+    places = [folder / "config.yaml" for folder in folders]
+    return next((place for place in places if place.is_file()), None)
+
+
 def _make(path: Path) -> Representation:
     """The representation that a checkpoint's run was configured with, untrained."""
-    places = [folder / "config.yaml" for folder in (path.parent, path.parent.parent)]
-    config = next((place for place in places if place.is_file()), None)
+    config = config_of(path)
     if config is None:
         raise FileNotFoundError(f"{path} needs its run's config.yaml beside it or one folder above")
     try:

@@ -30,8 +30,14 @@ def extract_isosurface(
 
     Raises:
         ValueError: If the density nowhere exceeds the threshold; the message names one that has
-            a surface.
+            a surface. If it is not a number somewhere.
     """
+    num_nan = int((~torch.isfinite(density)).sum())
+    if num_nan:
+        raise ValueError(
+            f"no surface: the field's density is not a number (NaN) in {num_nan} of "
+            f"{density.numel()} cells; go back to an earlier checkpoint"
+        )
     highest = float(density.max())
     if highest <= 0.0:
         raise ValueError("no surface: the field is empty; train longer, or with less sparsity")

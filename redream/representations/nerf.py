@@ -11,6 +11,7 @@ from redream.kernels.composite import composite, transmittance
 from redream.kernels.hash_grid import HashGrid
 from redream.kernels.march import Samples, march
 from redream.kernels.occupancy import OccupancyGrid, cell_points
+from redream.kernels.raycast import RayCaster
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
@@ -18,6 +19,9 @@ from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.isosurface import extract_isosurface
 from redream.types import Cameras, Views, key_generator
+
+_SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
+_SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that is seen
 
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
 
@@ -58,8 +62,8 @@ class NeRF(Representation):
         orientation_samples: Samples on which the orientation penalty is estimated; 0 leaves it
             out.
         learn_background: Whether to learn a background by direction; white otherwise.
-        surface_density: Density at the extracted surface; None takes half of the density at
-            which rays stop, on average.
+        surface_density: Density at the extracted surface; None takes that whose silhouettes are
+            most like those of the views.
         component_share: Smallest share of all triangles that a component of the surface has.
         init_steps: Steps by which an asset is learned that the particle starts from.
         grid_lr: Learning rate of the hash grid.
@@ -69,6 +73,8 @@ class NeRF(Representation):
     Raises:
         ValueError: If an argument is out of range.
     """
+
+    is_soft = True
 
     def __init__(
         self,
@@ -217,14 +223,11 @@ class NeRF(Representation):
                 density at which there is one.
         """
         device = self.occupancy.density.device
-        points = cell_points(resolution, device)
-        density = torch.cat([self.density(part) for part in points.split(2**16)])
         threshold = self.surface_density
         if threshold is None:
-            threshold = 0.5 * self._visible_density()
-        vertices, faces = extract_isosurface(
-            density.view(resolution, resolution, resolution), threshold, self.component_share
-        )
+            threshold = self._covering_density()
+        density = self._density_grid(resolution)
+        vertices, faces = extract_isosurface(density, threshold, self.component_share)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -317,14 +320,36 @@ class NeRF(Representation):
         return (weights[..., None] * colors).sum(1) / weights.sum(1, keepdim=True).clamp_min(1e-8)
 
     @torch.no_grad()
-    def _visible_density(self) -> float:
-        """Mean density of what a ring of cameras sees, each sample as much as it shows."""
+    def _covering_density(self) -> float:
+        """The density whose surface covers, from around, what views show as covered.
+
+        Of some shares of the mean density of what is seen, each sample as much as it shows, that
+        whose silhouettes overlap most (Jaccard index) with those of the views.
+        """
         cameras = turntable(8, distance=3.0 * self.radius).to(self.occupancy.density.device)
-        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 64, 64))
+        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 96, 96))
         samples = self._visible_samples(origins, directions, None)
         density, _ = self.field(samples.positions)
-        weights = composite(density, density[:, None], samples).weights
-        return float((weights * density).sum() / weights.sum().clamp_min(1e-8))
+        seen = composite(density, density[:, None], samples)
+        visible = float((seen.weights * density).sum() / seen.weights.sum().clamp_min(1e-8))
+        covered = seen.opacity >= 0.5
+        grid = self._density_grid(_SEARCH_RESOLUTION)
+        best, most = 0.5 * visible, 0.0
+        for share in _SHARES:
+            if not 0.0 < share * visible < float(grid.max()):
+                continue
+            surface = extract_isosurface(grid, share * visible, self.component_share)
+            caster = RayCaster(*surface, device=origins.device)
+            hit = caster.cast(origins, directions).face >= 0
+            overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
+            if overlap > most:
+                best, most = share * visible, overlap
+        return best
+
+    def _density_grid(self, resolution: int) -> Float[Tensor, "G G G"]:
+        points = cell_points(resolution, self.occupancy.density.device)
+        density = torch.cat([self.density(part) for part in points.split(2**16)])
+        return density.view(resolution, resolution, resolution)
 
     def _orientation(
         self,

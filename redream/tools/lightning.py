@@ -15,9 +15,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
-from redream.representations.checkpoint import read_checkpoint
+from redream.representations.checkpoint import config_of, read_checkpoint
 from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
+from redream.tools.export_options import add_export_options, hand_to_export
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.stages import read_stages
@@ -64,10 +65,10 @@ class Parser(LightningArgumentParser):
 
 
 class ReDreamCLI(LightningCLI):
-    """LightningCLI with ``prompt`` as a top-level key, handed to the data."""
+    """LightningCLI with the top-level keys ``prompt``, for the data, and ``export``."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--prompt``, which in YAML is the line ``prompt: ...``."""
+        """Adds ``--prompt``, in YAML the line ``prompt: ...``, and the options of the export."""
         parser.add_argument("--prompt", type=str, default="", help="What to make, in a few words.")
         parser.link_arguments("prompt", "data.prompt")
         parser.add_argument(
@@ -77,6 +78,7 @@ class ReDreamCLI(LightningCLI):
             help="Runs that follow one another, what is different in each; configs/stages.yaml.",
         )
         parser.add_argument("--stage", type=str | None, default=None, help="The one to run alone.")
+        add_export_options(parser)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -144,6 +146,7 @@ class ReDreamCLI(LightningCLI):
         require_writable(Path(config.trainer.default_root_dir or "."))
         if config.get("data.assets") is not None:  # an index would be opened for nothing
             config.data.retriever = config.data.store = None
+        hand_to_export(config)
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:
@@ -161,11 +164,21 @@ def main(verb: str, arguments: Sequence[str]) -> None:
 
     command = read_stages(arguments) if verb == "fit" else None
     if command is None:
-        run(ReDream, RetrievalDataModule, [verb, *arguments])
+        run(ReDream, RetrievalDataModule, [verb, *_with_own_config(verb, arguments)])
         return
     from redream.tools.staged_run import run_stages
 
     run_stages(command, ReDream, RetrievalDataModule)
+
+
+def _with_own_config(verb: str, arguments: Sequence[str]) -> list[str]:
+    """A checkpoint brings the config of its run, unless another is given."""
+    given = dict(zip(arguments, arguments[1:], strict=False))  # options written apart
+    given |= dict(each.split("=", 1) for each in arguments if "=" in each)
+    if verb == "fit" or {"--config", "-c"} & given.keys() or "--ckpt_path" not in given:
+        return list(arguments)
+    config = config_of(Path(given["--ckpt_path"]))
+    return list(arguments) if config is None else [f"--config={config}", *arguments]
 
 
 def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
@@ -267,4 +280,5 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", r".*there is no last checkpoint available")  # we say it
     # random numbers are keyed by the step: a run goes on as if it had not stopped
     warnings.filterwarnings("ignore", r"You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", r"The dirpath has changed from")  # an export elsewhere
     warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead

@@ -6,8 +6,9 @@ import pytest
 import torch
 import trimesh
 
+from redream.assets import AssetRenderer
 from redream.assets.writing import write_glb
-from redream.callbacks.atlas import texel_points, textured_mesh, unwrap
+from redream.callbacks.atlas import find_texels, textured_mesh, unwrap
 from redream.types import TriangleMesh
 
 
@@ -40,17 +41,18 @@ def test_charts_do_not_overlap_and_stay_in_the_square(sphere, resolution):
     a, b, c = atlas.uvs[atlas.faces].unbind(1)
     edges = torch.stack([b - a, c - a], dim=-1)
     area = 0.5 * torch.linalg.det(edges).abs().sum() * 256**2
-    _, covered = texel_points(atlas, vertices, 256)
+    covered = find_texels(atlas, vertices, 256).covered
     # Overlapping charts would cover fewer texels than their areas sum to.
     assert covered.sum().item() == pytest.approx(area.item(), rel=0.01)
 
 
 def test_texels_lie_on_the_surface(sphere, resolution):
     vertices, faces = sphere.extract_surface(resolution)
-    points, covered = texel_points(unwrap(vertices, faces, 256), vertices, 256)
+    points, normals, covered = find_texels(unwrap(vertices, faces, 256), vertices, 256)
     assert points.shape == (int(covered.sum()), 3)
     radius = points.norm(dim=-1)
     assert (radius < 0.6 + 1e-3).all() and (radius > 0.6 - 0.01).all()
+    assert ((points / radius[:, None] * normals).sum(-1) > 0.99).all()
 
 
 def test_glb_colours_are_the_fields(sphere, resolution, tmp_path):
@@ -87,6 +89,65 @@ def test_unlit_is_a_choice(sphere, tmp_path):
         data = path.read_bytes()
         header = json.loads(data[20 : 20 + struct.unpack("<I", data[12:16])[0]])
         assert ("KHR_materials_unlit" in header.get("extensionsUsed", [])) is unlit
+
+
+def test_the_texture_is_baked_after_faces_are_made_fewer(sphere, resolution):
+    mesh = textured_mesh(sphere, resolution, 256, num_faces=600)
+    assert len(mesh.faces) <= 600
+    points = mesh.vertices[mesh.faces]
+    colors = AssetRenderer(mesh).albedo(
+        torch.arange(len(points)), torch.full((len(points), 3), 1 / 3)
+    )
+    assert (colors[:, :3] - sphere.colors(points.mean(1))).abs().mean() < 0.01
+
+
+def test_a_soft_particle_is_baked_from_what_its_views_show(sphere, resolution, monkeypatch):
+    """``colors`` says black, the views say otherwise."""
+    expected, seen = sphere.colors, sphere.render
+    monkeypatch.setattr(sphere, "is_soft", True, raising=False)
+    monkeypatch.setattr(sphere, "colors", lambda points: torch.zeros_like(points))
+
+    def render(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(sphere, "colors", expected)
+            return seen(*arguments)
+
+    monkeypatch.setattr(sphere, "render", render)
+    mesh = textured_mesh(sphere, resolution, 128)
+    points = mesh.vertices[mesh.faces].mean(1)
+    colors = AssetRenderer(mesh).albedo(
+        torch.arange(len(points)), torch.full((len(points), 3), 1 / 3)
+    )
+    assert (colors[:, :3] - expected(points)).abs().mean() < 0.02
+
+
+def test_too_many_faces_are_named_and_made_fewer(sphere, monkeypatch):
+    monkeypatch.setattr("redream.callbacks.atlas._MOST_FACES", 500)
+    with pytest.warns(
+        RuntimeWarning, match=r"has [\d,]+ triangles: making them 500; set num_faces"
+    ):
+        assert len(textured_mesh(sphere, 24, 64).faces) <= 500
+
+
+def test_what_is_not_a_number_is_named(sphere, monkeypatch):
+    vertices, faces = sphere.extract_surface(8)
+    monkeypatch.setattr(sphere, "colors", lambda points: torch.full_like(points, torch.nan))
+    with pytest.raises(ValueError, match="colours that are not numbers"):
+        textured_mesh(sphere, 8, 32)
+    vertices[0] = torch.nan
+    monkeypatch.setattr(sphere, "extract_surface", lambda resolution: (vertices, faces))
+    with pytest.raises(ValueError, match="vertices that are not numbers"):
+        textured_mesh(sphere, 8, 32)
+
+
+def test_a_surface_that_is_not_manifold_becomes_a_model(sphere, monkeypatch):
+    vertices, faces = sphere.extract_surface(8)
+    fins = torch.tensor([[0, 1, 5], [0, 1, 7], [0, 0, 3]])
+    monkeypatch.setattr(
+        sphere, "extract_surface", lambda resolution: (vertices, torch.cat([faces, fins]))
+    )
+    for num_faces in (None, 60):
+        assert len(textured_mesh(sphere, 8, 32, num_faces=num_faces).faces) > 30
 
 
 def test_no_surface_is_an_error(toy):

@@ -6,6 +6,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from redream.assets.gltf import read_header
 from redream.callbacks import Export
 from redream.callbacks.export import asset_pictures
 from redream.metrics import Metric
@@ -55,8 +56,11 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
     (tmp_path / "config.yaml").write_text("seed: 7\n")
     train(toy.Module(), [export])
     assert _names(tmp_path) == PRODUCTS | {"config.yaml"}
-    radii = [trimesh.load_scene(tmp_path / f"particle_{i}.glb").extents[0] / 2 for i in (0, 1)]
-    assert radii == pytest.approx([0.6, 0.4], abs=0.01)
+    for i in (0, 1):  # one metre, standing on the origin
+        low, high = trimesh.load_scene(tmp_path / f"particle_{i}.glb").bounds
+        assert (high - low).max() == pytest.approx(1.0, abs=1e-5)
+        assert low[1] == pytest.approx(0.0, abs=1e-6)
+        assert (low + high)[[0, 2]] == pytest.approx(0.0, abs=1e-6)
     for i in (0, 1):
         num_frames, seconds = imageio_ffmpeg.count_frames_and_secs(
             str(tmp_path / f"turntable_{i}.mp4")
@@ -68,6 +72,13 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
     assert 0.05 < metrics["peak_memory_gib"] < 64
     big, small = (particle["coverage"] for particle in metrics["particles"])
     assert big > 1.5 * small > 0
+    for model in metrics["models"]:
+        assert model["psnr_db"] > 20.0 and model["silhouette_iou"] > 0.9
+        assert model["is_watertight"] is True and model["num_components"] == 1
+    header = read_header(tmp_path / "particle_1.glb")
+    assert header["asset"]["extras"]["title"] == metrics["prompt"]
+    authors = [each["author"] for each in header["asset"]["extras"]["attribution"]]
+    assert authors == ["Ann", "Bob"]
     attribution = (tmp_path / "attribution.md").read_text()
     for word in ("uid-0", "Ann", "by", "https://example.org/dog", "0.310", "uid-1", "Bob", "cc0"):
         assert word in attribution
@@ -76,6 +87,7 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
         assert image.getpixel((15, 8)) == (102, 102, 102)  # the front picture of the second asset
     report = (tmp_path / "report.html").read_text()
     assert "seed: 7" in report and "distillation" in report
+    assert "<th>watertight</th>" in report and f"{model['psnr_db']:.1f} dB" in report
     assert export.losses.curves["distillation"][0][0] == 1
     assert len(export.losses.curves["distillation"]) == 4
 
@@ -187,7 +199,7 @@ def test_a_resumed_run_reports_all_of_its_curve(toy, train, tmp_path):
     )
     assert resumed.losses.curves == first.losses.curves
     assert [step for step, _ in resumed.losses.curves["distillation"]] == [1, 2, 3]
-    assert resumed.state_dict()["seconds"] > 0
+    assert resumed.state_dict()["seconds"] > 0 and resumed.state_dict()["steps"] == 3
 
 
 def test_asset_pictures_choose_the_view_nearest_to_the_front(toy):
@@ -204,7 +216,33 @@ def test_asset_pictures_choose_the_view_nearest_to_the_front(toy):
     assert pictures[2] is None
 
 
-@pytest.mark.parametrize("options", [{"num_frames": 12}, {"frame_size": 33}, {"texture_size": 0}])
+def test_models_in_other_formats_only(toy, train, tmp_path):
+    options = {"surface_resolution": 12, "texture_size": 32, "num_frames": 8, "frame_size": 16}
+    train(toy.Module(radii=(0.6,)), [Export(formats=["ply", "obj"], size_m=0.25, **options)])
+    models = {path.name for path in tmp_path.glob("particle_*")}
+    assert models == {f"particle_0.{suffix}" for suffix in ("ply", "obj", "mtl", "png")}
+    assert trimesh.load(tmp_path / "particle_0.ply").extents.max() == pytest.approx(0.25)
+    (model,) = json.loads((tmp_path / "metrics.json").read_text())["models"]
+    assert model["psnr_db"] > 15.0  # the GLB is measured though it is not kept
+    assert "model/gltf-binary" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_frames": 12},
+        {"frame_size": 33},
+        {"texture_size": 0},
+        {"texture_size": 1 << 20},
+        {"num_faces": 3},
+        {"size_m": 0.0},
+        {"size_m": float("nan")},
+        {"surface_resolution": 1},
+        {"formats": []},
+        {"formats": ["fbx"]},
+        {"record_every_n_steps": 0},
+    ],
+)
 def test_unusable_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Export(**options)

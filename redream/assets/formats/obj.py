@@ -1,0 +1,70 @@
+"""Writes a mesh as Wavefront OBJ, with its materials in an MTL file and its textures as PNG."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redream.assets.attribution import comment_lines
+from redream.assets.writing import texture_png, unit_normals
+from redream.files import whole_file
+from redream.types import Material, TriangleMesh
+
+
+def write_obj(path: Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> None:
+    """Writes ``NAME.obj``, ``NAME.mtl`` and ``NAME.png``; with several textures ``NAME_1.png`` ...
+
+    The OBJ file comes last, so that where it is, all is. It has positions, texture coordinates and
+    normals; vertex colours have no place in the format and are left out.
+
+    Args:
+        path: The ``.obj`` file.
+        mesh: The mesh.
+        extras: What to say in comments.
+
+    Raises:
+        ValueError: If the mesh has no faces.
+        OSError: If the folder cannot be written.
+    """
+    if len(mesh.faces) == 0:
+        raise ValueError("the mesh has no faces, so there is nothing to write")
+    comments = [f"# {line}" for line in comment_lines(extras or {})]
+    described = list(comments)
+    for index, material in enumerate(mesh.materials):
+        described += _material(path, index, material)
+    with whole_file(path.with_suffix(".mtl")) as temporary:
+        temporary.write_text("\n".join(described) + "\n", encoding="utf-8")
+    lines = [*comments, f"mtllib {path.stem}.mtl", f"o {path.stem}"]
+    faces = np.arange(len(mesh.faces))
+    uvs = mesh.corner_uvs.numpy().reshape(-1, 2) * (1.0, -1.0) + (0.0, 1.0)  # v points up
+    places, place = np.unique(uvs, axis=0, return_inverse=True)
+    normals, normal = np.unique(unit_normals(mesh, faces).round(5), axis=0, return_inverse=True)
+    for kind, rows in (("v", mesh.vertices.numpy()), ("vt", places), ("vn", normals)):
+        lines += [" ".join([kind, *(f"{value:.7g}" for value in row)]) for row in rows.tolist()]
+    corners = np.stack([mesh.faces.numpy().reshape(-1), place.reshape(-1), normal.reshape(-1)], 1)
+    corners = (corners + 1).reshape(-1, 3, 3)
+    for index in range(len(mesh.materials)):
+        lines.append(f"usemtl material_{index}")
+        own = corners[(mesh.face_materials == index).numpy()]
+        lines += [" ".join(["f", *("/".join(map(str, c)) for c in face)]) for face in own.tolist()]
+    with whole_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _material(path: Path, index: int, material: Material) -> list[str]:
+    """The lines of a material; its texture is written beside."""
+    red, green, blue, alpha = material.base_color
+    lines = [
+        f"newmtl material_{index}",
+        f"illum {0 if material.unlit else 1}",  # 0: the colour as it is
+        f"Kd {red:.5g} {green:.5g} {blue:.5g}",
+        "Ks 0 0 0",
+        f"d {alpha:.5g}",
+    ]
+    if material.texture is not None:
+        picture = path.with_name(path.stem + (f"_{index}" if index else "") + ".png")
+        with whole_file(picture) as temporary:
+            temporary.write_bytes(texture_png(material.texture))
+        lines.append(f"map_Kd {picture.name}")
+    return lines

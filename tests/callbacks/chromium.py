@@ -1,0 +1,110 @@
+"""Chromium without a window, driven over its DevTools pipe with the standard library alone."""
+
+import base64
+import io
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+
+from PIL import Image
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless=new --no-sandbox --no-first-run --disable-extensions --hide-scrollbars --mute-audio"
+    " --disable-background-networking --use-angle=swiftshader --enable-unsafe-swiftshader"
+    " --remote-debugging-pipe about:blank"
+)
+
+
+def find_browser():
+    """The path of a Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class Browser:
+    """One page in a browser of its own.
+
+    Attributes:
+        complaints: Exceptions and errors that the page has reported.
+    """
+
+    def __init__(self, path, profile, timeout=120.0):
+        self.timeout, self.complaints = timeout, []
+        self._number, self._session, self._rest = 0, None, b""
+        from_us, self._out = os.pipe()  # the browser reads its descriptor 3 and writes to its 4
+        self._in, to_us = os.pipe()
+        command = [path, *FLAGS.split(), f"--user-data-dir={profile}", "--window-size=1000,900"]
+        self._process = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "browser", *command],
+            pass_fds=(from_us, to_us),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(from_us)
+        os.close(to_us)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method, **parameters):
+        """Asks for something and returns the answer; what happens meanwhile is noted."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            heard = self._hear()
+            if heard.get("id") == self._number:
+                assert "error" not in heard, heard
+                return heard["result"]
+            self._note(heard)
+
+    def evaluate(self, expression):
+        """The value of an expression of JavaScript, awaited."""
+        options = {"awaitPromise": True, "returnByValue": True}
+        answer = self.call("Runtime.evaluate", expression=expression, **options)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def screenshot(self, selector):
+        """What the page shows where an element is."""
+        box = self.evaluate(
+            f"(e => (e.scrollIntoView(), e = e.getBoundingClientRect(), "
+            f"[e.x + scrollX, e.y + scrollY, e.width, e.height]))"
+            f"(document.querySelector({json.dumps(selector)}))"
+        )
+        clip = dict(zip(("x", "y", "width", "height"), box, strict=True), scale=1)
+        shot = self.call("Page.captureScreenshot", format="png", clip=clip)
+        return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+
+    def close(self):
+        """Ends the browser."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+    def _hear(self):
+        end = time.monotonic() + self.timeout
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], max(0.0, end - time.monotonic()))
+            data = os.read(self._in, 1 << 20) if ready else b""
+            assert data, "the browser says nothing"
+            self._rest += data
+        message, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(message)
+
+    def _note(self, heard):
+        method, said = heard.get("method"), heard.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            self.complaints.append(said["exceptionDetails"])
+        elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "assert"):
+            self.complaints.append(said["args"])
+        elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
+            self.complaints.append(said["entry"])
