@@ -80,6 +80,7 @@ def write_page(notebook: NotebookNode, name: str, folder: Path = PAGES) -> Path:
     for path, content in resources["outputs"].items():
         (folder / path).write_bytes(content)
     page = folder / f"{name}.md"
+    text = text.replace(".ipynb)", ".md)").replace("](../docs/", "](../")  # pages link pages
     temporary = page.with_name(f".{page.name}")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, page)
