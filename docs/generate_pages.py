@@ -13,6 +13,9 @@ from redream import cli
 # Not for import: the program's entrance, its verbs, and the embedded world, which is files.
 NO_API = {"__main__", "cli", "mini"}
 
+WITHIN = {"priors": ("prompting",), "testing": ("priors",), "tools": ("lightning", "notebook")}
+"""Parts of rooms that have a name of their own in code that uses ReDream."""
+
 SUBVERBS = {"index": ("build", "import", "info", "verify")}
 """Verbs of verbs, with a help of their own."""
 
@@ -37,13 +40,21 @@ def write_api(folder: Path) -> None:
         write_changed(folder / name, text)
 
 
-def api_page(name: str) -> str:
+def api_page(room: str) -> str:
     """The page of a room; a package's page has what its ``__init__`` exports."""
-    module = importlib.import_module(f"redream.{name}")
-    imported = "   :imported-members:\n" if hasattr(module, "__all__") else ""
+    parts = [f"# redream.{room}", automodule(room)]
+    for part in WITHIN.get(room, ()):
+        parts += [f"## redream.{room}.{part}", automodule(f"{room}.{part}")]
+    return "\n\n".join(parts) + "\n"
+
+
+def automodule(name: str) -> str:
+    """What has Sphinx describe a module, or what a package exports."""
+    exports = hasattr(importlib.import_module(f"redream.{name}"), "__all__")
+    imported = "   :imported-members:\n" if exports else ""
     return (
-        f"# redream.{name}\n\n```{{eval-rst}}\n.. automodule:: redream.{name}\n"
-        f"   :members:\n{imported}   :show-inheritance:\n```\n"
+        f"```{{eval-rst}}\n.. automodule:: redream.{name}\n"
+        f"   :members:\n{imported}   :show-inheritance:\n```"
     )
 
 

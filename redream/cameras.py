@@ -131,7 +131,7 @@ def rays(
 def view_names(
     azimuth_deg: Float[Tensor, " B"], front_deg: float = 45.0, back_deg: float = 135.0
 ) -> list[str]:
-    """Names views: front where |azimuth| <= front_deg, back where >= back_deg, side between."""
+    """Names views: front up to front_deg to either side, back from back_deg on, side between."""
     folded = (torch.remainder(azimuth_deg + 180.0, 360.0) - 180.0).abs().tolist()
     return [
         "front" if angle <= front_deg else "back" if angle >= back_deg else "side"
