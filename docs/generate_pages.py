@@ -5,7 +5,9 @@ import importlib
 import io
 import os
 import pkgutil
+import sys
 from pathlib import Path
+from unittest import mock
 
 import redream
 from redream import cli
@@ -78,15 +80,10 @@ def write_command_line(path: Path) -> None:
 def help_of(*verbs: str) -> str:
     """What a command prints for ``--help``, at a page's width."""
     printed = io.StringIO()
-    width = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
-    try:
-        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            cli.main([*verbs, "--help"])
-    finally:
-        os.environ.pop("COLUMNS")
-        if width is not None:
-            os.environ["COLUMNS"] = width
+    command = mock.patch.object(sys, "argv", ["redream", *verbs, "--help"])
+    width = mock.patch.dict(os.environ, {"COLUMNS": "100"})
+    with command, width, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        cli.main()
     text = printed.getvalue().strip()
     if not text:
         raise RuntimeError(f"`redream {' '.join(verbs)} --help` printed nothing")

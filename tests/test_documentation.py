@@ -1,11 +1,12 @@
 """What the pages say must be so: names, links, and commands."""
 
 import ast
-import importlib
+import pkgutil
 import re
 import shlex
 from pathlib import Path
 
+import generate_pages
 import pytest
 
 from redream import cli
@@ -56,15 +57,7 @@ def test_what_a_notebook_links_is_there():
 def test_what_a_page_refers_to_exists(page):
     """Sphinx leaves a name that it does not find as plain text, without a word."""
     roles = re.findall(r"\{py:\w+\}`(?:[^`<]*<)?~?([\w.]+)>?`", page.read_text("utf-8"))
-    for name in roles:
-        found = None
-        for module, _, attribute in [name.rpartition(".")]:
-            try:
-                found = getattr(importlib.import_module(module), attribute)
-            except ModuleNotFoundError:  # a class's method
-                module, _, owner = module.rpartition(".")
-                found = getattr(getattr(importlib.import_module(module), owner), attribute)
-        assert found is not None and found.__doc__, name
+    assert all(pkgutil.resolve_name(name).__doc__ for name in roles)
 
 
 @pytest.mark.parametrize("arguments", commands())
@@ -94,6 +87,28 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
 def test_every_verb_that_a_page_shows_is_one():
     shown = {argument.values[0][0] for argument in commands()}
     assert {"fit", "retrieve", "index", "plugins"} <= shown <= set(cli.VERBS)
+
+
+def test_the_page_of_the_command_line_has_each_verbs_own_help(tmp_path, monkeypatch):
+    assert generate_pages.help_of("retrieve").startswith("usage: redream retrieve [-h]")
+    monkeypatch.setattr(generate_pages, "help_of", lambda *verbs: f"help of {' '.join(verbs)}")
+    generate_pages.write_command_line(tmp_path / "cli.md")
+    text = (tmp_path / "cli.md").read_text("utf-8")
+    assert all(f"\n## {verb}\n" in text for verb in cli.VERBS)
+    assert all(
+        f"help of {verb}\n" in text for verb in ("fit", "retrieve", "index build", "plugins")
+    )
+
+
+def test_every_room_has_an_api_page_and_stale_pages_go(tmp_path):
+    (tmp_path / "gone.md").write_text("# redream.gone\n")
+    generate_pages.write_api(tmp_path)
+    pages = {path.stem for path in tmp_path.iterdir()}
+    folders = {path.parent.name for path in (ROOT / "redream").glob("*/__init__.py")}
+    assert folders - {"mini"} <= pages and "gone" not in pages and "losses" in pages
+    text = (tmp_path / "priors.md").read_text("utf-8")
+    assert "automodule:: redream.priors\n" in text
+    assert "automodule:: redream.priors.prompting\n" in text
 
 
 def test_the_plugin_page_lists_every_group_with_its_base_class():

@@ -1,12 +1,12 @@
 """The notebooks run, small: the same cells behind other parameters, in a kernel of their own."""
 
 import base64
-import importlib.util
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import render_notebooks
 import torch
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -38,17 +38,6 @@ SMALL = {
 }
 
 
-def docs_module(name):
-    """A file of ``docs/``, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-rendering = docs_module("render_notebooks")
-
-
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     """One process for all notebooks: importing the packages takes longer than running the cells."""
@@ -61,7 +50,7 @@ def kernel(tmp_path_factory):
 
 def run(kernel, path, values):
     """Runs a notebook with other parameters, and gives its code cells."""
-    notebook = rendering.with_parameters(rendering.read(path), values)
+    notebook = render_notebooks.with_parameters(render_notebooks.read(path), values)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     resources = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, km=kernel, timeout=300, resources=resources)
@@ -90,7 +79,7 @@ def test_runs_small(kernel, path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_is_committed_without_outputs(path):
-    notebook = rendering.read(path)
+    notebook = render_notebooks.read(path)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -99,7 +88,7 @@ def test_is_committed_without_outputs(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_says_which_cell_to_change_for_another_prior_or_library(path):
     """The one cell tagged ``parameters``, after a cell that says so."""
-    cells = rendering.read(path).cells
+    cells = render_notebooks.read(path).cells
     (place,) = [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
     assert "only one to change" in cells[place - 1].source
     text = "".join(cell.source for cell in cells)
@@ -107,9 +96,9 @@ def test_says_which_cell_to_change_for_another_prior_or_library(path):
 
 
 def test_parameters_that_a_notebook_does_not_have_are_refused():
-    notebook = rendering.read(NOTEBOOKS[0])
+    notebook = render_notebooks.read(NOTEBOOKS[0])
     with pytest.raises(ValueError, match="have no num_asets"):
-        rendering.with_parameters(notebook, {"num_asets": 1})
+        render_notebooks.with_parameters(notebook, {"num_asets": 1})
 
 
 def test_a_page_has_the_text_the_code_and_the_pictures(tmp_path):
@@ -119,8 +108,8 @@ def test_a_page_has_the_text_the_code_and_the_pictures(tmp_path):
     tagged = nbformat.v4.new_code_cell("n = 3", metadata={"tags": ["parameters"]})
     drawing = nbformat.v4.new_code_cell("draw(n)", outputs=[picture])
     cells = [nbformat.v4.new_markdown_cell("# Title"), tagged, drawing]
-    notebook = rendering.with_parameters(nbformat.v4.new_notebook(cells=cells), {"n": 4})
-    page = rendering.write_page(notebook, "page", tmp_path)
+    notebook = render_notebooks.with_parameters(nbformat.v4.new_notebook(cells=cells), {"n": 4})
+    page = render_notebooks.write_page(notebook, "page", tmp_path)
     text = page.read_text("utf-8")
     assert text.index("# Title") < text.index("n = 3") < text.index("draw(n)")
     assert "n = 4" not in text
