@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: the pages need no script and no network."""
+"""Formulas as MathML, which browsers draw by themselves: pages need no script and no network."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml

@@ -60,7 +60,7 @@ def test_what_a_page_refers_to_exists(page):
     assert all(pkgutil.resolve_name(name).__doc__ for name in roles)
 
 
-@pytest.mark.parametrize("arguments", commands())
+@pytest.mark.parametrize("arguments", list(commands()))
 def test_a_command_parses(arguments, monkeypatch, capsys):
     """By the parser of the command line itself; nothing is run."""
     monkeypatch.chdir(ROOT)
