@@ -27,14 +27,14 @@ format: .venv/.installed-dev
 types: .venv/.installed-dev
 	$(BIN)/mypy
 
-docs: .venv/.installed-docs
+docs: .venv/.installed-docs  ## pages to docs/_build; `make notebooks` first gives them pictures
 	$(BIN)/sphinx-build -W -b html docs docs/_build
 
-notebooks: .venv/.installed-notebooks
-	$(BIN)/pytest --nbmake notebooks
+notebooks: .venv/.installed-docs  ## run the notebooks in full, with their pictures into the docs
+	$(BIN)/python docs/render_notebooks.py
 
 clean:
-	rm -rf docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf docs/_build docs/notebooks docs/api docs/cli.md .pytest_cache .mypy_cache .ruff_cache
 
 # Stamps: the environment is completed again only when a pyproject.toml changes. The tests of the
 # plugins that are installed here need no weights: those that do are skipped without them.

@@ -161,7 +161,8 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
-    from redream.mini.floors import adapt, obeys_back, recognise, sample_pictures
+    from redream.adaptation import Adaptation, adapt
+    from redream.mini.floors import obeys_back, recognise, sample_pictures
     from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
@@ -175,7 +176,9 @@ def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
         model, data = made.model, made.datamodule
         scale = model.guidance_scale
         data.setup("fit")
-        steps = adapt(model.prior, model.adapter, data.references, model.adapter_batch_size)
+        steps = adapt(
+            Adaptation(model.prior, model.adapter, data.references, model.adapter_batch_size)
+        )
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}
         for name, hat in (("raw", None), ("adapted", model.adapter)):

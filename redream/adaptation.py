@@ -90,6 +90,38 @@ class Adaptation:
         return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])
 
 
+def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
+    """Trains omega and e_psi on Eq. 5 alone, without any particle, to the adapter's own end.
+
+    Args:
+        adaptation: What to train and on which views.
+        held_out_period: Steps between two looks at the held-out views.
+
+    Returns:
+        The steps taken.
+
+    Raises:
+        ValueError: If the adapter would never stop.
+    """
+    adapter = adaptation.adapter
+    if adapter.early_stopping.max_steps is None and adapter.early_stopping.patience is None:
+        raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
+    groups = adapter.parameter_groups()
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+    step = 0
+    while not adapter.stopped(step):
+        rows, noise = adaptation.rows(step)
+        weight = adaptation.prior.denoising_weight(rows.timesteps)
+        loss = adapter_loss(adaptation.prior.predict_noise(rows), noise, weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        step += 1
+        if step % held_out_period == 0:
+            adapter.observe(adaptation.held_out_loss())
+    return step
+
+
 def draw_noise(
     latents: Float[Tensor, "B C h w"], num_timesteps: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B C h w"]]:

@@ -139,7 +139,7 @@ def view_indices(
 def view_names(
     azimuth_deg: Float[Tensor, " B"], front_deg: float = 45.0, back_deg: float = 135.0
 ) -> list[str]:
-    """Names views: front where |azimuth| <= front_deg, back where >= back_deg, side between."""
+    """Names views: front up to front_deg to either side, back from back_deg on, side between."""
     return [VIEW_NAMES[i] for i in view_indices(azimuth_deg, front_deg, back_deg).tolist()]
 
 

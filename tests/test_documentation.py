@@ -1,20 +1,38 @@
-"""What the pages say must be so: names that they import exist, files that they link are there."""
+"""What the pages say must be so: names, links, and commands."""
 
 import ast
+import pkgutil
 import re
+import shlex
 from pathlib import Path
 
+import generate_pages
 import pytest
 
-from redream.plugins import INTERFACES
+from redream import cli
+from redream.plugins import INTERFACES, list_components
+from redream.tools import index, index_build, index_import, retrieve
 
 ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
+WITH_COMMANDS = [*PAGES, *sorted((ROOT / "plugins").glob("*/README.md"))]
+TUTORIAL = {"ByAuthor", "DMTet", "SentenceRetriever"}
+"""Classes of the plugins in the repository, which need not be installed where it is tested."""
 
 
 def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def commands():
+    """Every line of every console block that calls ReDream, continued lines joined."""
+    for page in WITH_COMMANDS:
+        for block in blocks(page, "console"):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                if words[:1] == ["redream"]:
+                    yield pytest.param(words[1:], id=f"{page.parent.name}/{page.stem}: {line[:60]}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -24,10 +42,74 @@ def test_what_a_page_imports_exists(page):
         exec(compile(ast.Module(imports, []), str(page), "exec"), {})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: f"{page.parent.name}-{page.name}")
 def test_what_a_page_links_is_there(page):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))
     assert [each for each in targets if not (page.parent / each).exists()] == []
+
+
+def test_what_a_notebook_links_is_there():
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", notebook.read_text("utf-8"))
+        assert [each for each in targets if not (notebook.parent / each).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_refers_to_exists(page):
+    """Sphinx leaves a name that it does not find as plain text, without a word."""
+    roles = re.findall(r"\{py:\w+\}`(?:[^`<]*<)?~?([\w.]+)>?`", page.read_text("utf-8"))
+    assert all(pkgutil.resolve_name(name).__doc__ for name in roles)
+
+
+@pytest.mark.parametrize("arguments", list(commands()))
+def test_a_command_parses(arguments, monkeypatch, capsys):
+    """By the parser of the command line itself; nothing is run."""
+    monkeypatch.chdir(ROOT)
+    verb, *rest = arguments
+    missing = TUTORIAL - {each.name for each in list_components() if each.reason is None}
+    if missing & set(rest) and verb != "retrieve":
+        pytest.skip(f"{missing & set(rest)} is not installed")
+    if verb == "retrieve":
+        retrieve._parser(verb).parse_args(rest)
+    elif verb == "index" and rest[0] == "build":
+        index_build._parser().parse_args(rest[1:])
+    elif verb == "index" and rest[0] == "import":
+        index_import._parser().parse_args(rest[1:])
+    elif verb == "index":
+        index._parser(verb).parse_args(rest)
+    elif verb == "plugins":
+        assert cli.main(arguments) == 0
+    else:
+        with pytest.raises(SystemExit) as leaving:  # a config is printed, and nothing made
+            cli.main([*arguments, "--print_config"])
+        assert leaving.value.code == 0, capsys.readouterr().err
+
+
+def test_every_verb_that_a_page_shows_is_one():
+    shown = {argument.values[0][0] for argument in commands()}
+    assert {"fit", "retrieve", "index", "plugins"} <= shown <= set(cli.VERBS)
+
+
+def test_the_page_of_the_command_line_has_each_verbs_own_help(tmp_path, monkeypatch):
+    assert generate_pages.help_of("retrieve").startswith("usage: redream retrieve [-h]")
+    monkeypatch.setattr(generate_pages, "help_of", lambda *verbs: f"help of {' '.join(verbs)}")
+    generate_pages.write_command_line(tmp_path / "cli.md")
+    text = (tmp_path / "cli.md").read_text("utf-8")
+    assert all(f"\n## {verb}\n" in text for verb in cli.VERBS)
+    assert all(
+        f"help of {verb}\n" in text for verb in ("fit", "retrieve", "index build", "plugins")
+    )
+
+
+def test_every_room_has_an_api_page_and_stale_pages_go(tmp_path):
+    (tmp_path / "gone.md").write_text("# redream.gone\n")
+    generate_pages.write_api(tmp_path)
+    pages = {path.stem for path in tmp_path.iterdir()}
+    folders = {path.parent.name for path in (ROOT / "redream").glob("*/__init__.py")}
+    assert folders - {"mini"} <= pages and "gone" not in pages and "losses" in pages
+    text = (tmp_path / "priors.md").read_text("utf-8")
+    assert "automodule:: redream.priors\n" in text
+    assert "automodule:: redream.priors.prompting\n" in text
 
 
 def test_the_plugin_page_lists_every_group_with_its_base_class():

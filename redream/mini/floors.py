@@ -7,17 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.adaptation import Adaptation
-from redream.adapters import LightAdapter
-from redream.losses import adapter_loss
 from redream.metrics.prior_balance import sample_pictures as sample_pictures
 from redream.mini.categories import CATEGORIES
 from redream.mini.materials import MATERIALS
 from redream.mini.view_classifier import ViewClassifier
 from redream.mini.world import Pair
-from redream.priors import Prior
 from redream.retrieval import Encoder
-from redream.types import References
 
 BACK = 2
 
@@ -75,35 +70,3 @@ def recognise(
 def obeys_back(judge: ViewClassifier, pictures: Float[Tensor, "B 3 H W"]) -> float:
     """Share of pictures that show a back, as the view classifier sees it."""
     return float((judge(pictures).argmax(1) == BACK).float().mean())
-
-
-def adapt(
-    prior: Prior, adapter: LightAdapter, references: References, batch_size: int, seed: int = 0
-) -> int:
-    """Trains an attached adapter on Eq. 5 alone, to its own end.
-
-    Args:
-        prior: The prior.
-        adapter: The adapter, attached; its budget and patience say when to stop.
-        references: The retrieved assets' views.
-        batch_size: Views in each step.
-        seed: Keys the random numbers.
-
-    Returns:
-        The steps taken.
-    """
-    adaptation = Adaptation(prior, adapter, references, batch_size, seed)
-    optimizer = torch.optim.AdamW(
-        adapter.parameter_groups(), betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0
-    )
-    step = 0
-    while not adapter.stopped(step):
-        rows, noise = adaptation.rows(step)
-        loss = adapter_loss(prior.predict_noise(rows), noise)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        step += 1
-        if step % 50 == 0:
-            adapter.observe(adaptation.held_out_loss())
-    return step
