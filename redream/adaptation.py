@@ -42,6 +42,7 @@ class Adaptation:
         self.batch_size, self.seed = batch_size, seed
         self.latents = self._encode()
         self._training, self._held_out = adapter.split(len(self.latents))
+        self._first = round(adapter.lowest_time * prior.num_train_timesteps)
 
     def rows(
         self, step: int, share: slice = slice(None)
@@ -59,11 +60,30 @@ class Adaptation:
         picks = torch.randint(len(self._training), (self.batch_size,), generator=generator)
         return self._rows(self._training[picks], generator, share)
 
+    def weight(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
+        """The weight of each row in Eq. 5.
+
+        Args:
+            timesteps: The rows' diffusion times.
+
+        Returns:
+            What the prior's own training used, or the adapter's emphasis on much noise, whose mean
+            over the times that are trained is 1.
+        """
+        if self.adapter.max_emphasis == 0.0:
+            return self.prior.denoising_weight(timesteps)
+        times = torch.arange(self._first, self.prior.num_train_timesteps, device=timesteps.device)
+        return self._emphasis(timesteps) / self._emphasis(times).mean()
+
+    def _emphasis(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
+        alpha, sigma = self.prior.signal_and_noise(timesteps)
+        return (sigma / alpha.clamp_min(1e-3)).square().clamp_max(self.adapter.max_emphasis)
+
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Eq. 5 on the held-out views, with the same noise each time."""
         rows, noise = self._rows(self._held_out, key_generator(self.seed, _KEY))
-        weight = self.prior.denoising_weight(rows.timesteps)
+        weight = self.weight(rows.timesteps)
         return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
     def _rows(
@@ -71,7 +91,7 @@ class Adaptation:
     ) -> tuple[NoisyRows, Tensor]:
         last = self.prior.num_train_timesteps
         timesteps, noise = (
-            each[share] for each in draw_noise(self.latents[chosen], last, generator)
+            each[share] for each in draw_noise(self.latents[chosen], last, generator, self._first)
         )
         chosen = chosen[share]
         latents = self.latents[chosen]
@@ -111,7 +131,7 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
     step = 0
     while not adapter.stopped(step):
         rows, noise = adaptation.rows(step)
-        weight = adaptation.prior.denoising_weight(rows.timesteps)
+        weight = adaptation.weight(rows.timesteps)
         loss = adapter_loss(adaptation.prior.predict_noise(rows), noise, weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -123,10 +143,13 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
 
 
 def draw_noise(
-    latents: Float[Tensor, "B C h w"], num_timesteps: int, generator: torch.Generator
+    latents: Float[Tensor, "B C h w"],
+    num_timesteps: int,
+    generator: torch.Generator,
+    first: int = 0,
 ) -> tuple[Int[Tensor, " B"], Float[Tensor, "B C h w"]]:
-    """Diffusion times, uniform over all, and noise for a denoising loss (Eqs. 4 and 5)."""
-    timesteps = torch.randint(num_timesteps, (len(latents),), generator=generator)
+    """Diffusion times, uniform from ``first`` on, and noise for a denoising loss (Eqs. 4, 5)."""
+    timesteps = torch.randint(first, num_timesteps, (len(latents),), generator=generator)
     noise = torch.randn(latents.shape, generator=generator)
     return timesteps.to(latents.device), noise.to(latents)
 

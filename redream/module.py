@@ -282,13 +282,14 @@ class ReDream(LightningModule):
             return {}, None
         predicted = self._scoring.predict([rows for rows, _ in parts.values()])
         shared = self.share_noise and self.variational is not None
-        equations = {"variational": variational_loss, "adapter": adapter_loss}
-        return {
-            name: equations[name](
-                eps, noise, self._scoring.host_of(rows).denoising_weight(rows.timesteps)
-            )
-            for (name, (rows, noise)), eps in zip(parts.items(), predicted, strict=True)
-        }, predicted[0].detach() if shared else None
+        losses = {}
+        for (name, (rows, noise)), eps in zip(parts.items(), predicted, strict=True):
+            if name == "adapter":
+                losses[name] = adapter_loss(eps, noise, self._adaptation.weight(rows.timesteps))
+            else:
+                weight = self._scoring.host_of(rows).denoising_weight(rows.timesteps)
+                losses[name] = variational_loss(eps, noise, weight)
+        return losses, predicted[0].detach() if shared else None
 
     def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
         """Eq. 4's rows: the particles' views at a fresh x_t, over all times, or the scored one."""

@@ -38,6 +38,11 @@ class LightAdapter(Adapter):
             ignore them.
         min_improvement: Relative fall of the held-out loss that counts as improvement.
         held_out_every: Every so many-th picture is held out for early stopping.
+        lowest_time: Share of the diffusion times, from the clean end, that Eq. 5 leaves out: what
+            a view is, is decided while there is much noise.
+        max_emphasis: Bound of the weight sigma_t^2 / alpha_t^2 with which Eq. 5's error of the
+            noise counts as one of the clean picture; 0 weighs all times alike, as printed. The
+            error of the noise alone is all but blind where there is much noise.
         init_from: Folder that an adapter was saved to, to start from; None starts as a no-op.
     """
 
@@ -54,6 +59,8 @@ class LightAdapter(Adapter):
         patience: int | None = None,
         min_improvement: float = 0.0,
         held_out_every: int = 10,
+        lowest_time: float = 0.0,
+        max_emphasis: float = 0.0,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -61,6 +68,10 @@ class LightAdapter(Adapter):
             raise ValueError(f"prefix_words must contain {{view}}, unlike {prefix_words!r}")
         if held_out_every < 2:
             raise ValueError("held_out_every must be 2 or more, or nothing is left to train on")
+        if not 0.0 <= lowest_time < 1.0:
+            raise ValueError(f"lowest_time is {lowest_time}, and must be at least 0 and below 1")
+        if max_emphasis < 0.0:
+            raise ValueError(f"max_emphasis is {max_emphasis}, and must not be negative")
         self.rank = rank
         self.lora_alpha = lora_alpha
         self.learning_rate = learning_rate
@@ -69,6 +80,7 @@ class LightAdapter(Adapter):
         self.learn_prefixes = learn_prefixes
         self.prefix_words = prefix_words
         self.held_out_every = held_out_every
+        self.lowest_time, self.max_emphasis = lowest_time, max_emphasis
         self.init_from = init_from
         self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
 
