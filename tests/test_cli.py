@@ -289,7 +289,7 @@ def test_the_arguments_of_nested_classes_are_known():
     known = gather({"model": Module}, [])
     assert "model.penalties" in known.keys
     message = "Option 'strat' is not accepted"
-    assert explain(message, known) == "unknown key 'strat'; did you mean start?"
+    assert explain(message, known) == "unknown key 'strat'; did you mean start or stage?"
     assert "did you mean dirpath" in explain("Option 'dirpth' is not accepted", known)
 
 

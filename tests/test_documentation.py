@@ -11,13 +11,13 @@ import pytest
 
 from redream import cli
 from redream.plugins import INTERFACES, list_components
-from redream.tools import index, index_build, index_import, retrieve
+from redream.tools import index, index_build, index_import, retrieve, study, sweep
 
 ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 WITH_COMMANDS = [*PAGES, *sorted((ROOT / "plugins").glob("*/README.md"))]
-TUTORIAL = {"ByAuthor", "DMTet", "SentenceRetriever"}
+TUTORIAL = {"ByAuthor", "DMTet", "KeyValueAdapter", "SentenceRetriever"}
 """Classes of the plugins in the repository, which need not be installed where it is tested."""
 
 
@@ -77,6 +77,16 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
         index_import._parser().parse_args(rest[1:])
     elif verb == "index":
         index._parser(verb).parse_args(rest)
+    elif verb == "study":
+        study._parser(verb).parse_args(rest)
+    elif verb == "sweep":
+        sweep._parser(verb).parse_known_args(rest)
+    elif "--ckpt_path" in rest:  # of a run that there need not be
+        at = rest.index("--ckpt_path")
+        given = [*rest[:at], *rest[at + 2 :], "--config=configs/default.yaml"]
+        with pytest.raises(SystemExit) as leaving:
+            cli.main([verb, *given, "--print_config"])
+        assert leaving.value.code == 0, capsys.readouterr().err
     elif verb == "plugins":
         assert cli.main(arguments) == 0
     else:

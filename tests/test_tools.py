@@ -155,7 +155,7 @@ def test_a_gpu_that_is_too_small_is_one_line(monkeypatch, capsys):
     def run_out(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines.")
 
-    monkeypatch.setattr(lightning, "ReDreamCLI", run_out)
+    monkeypatch.setattr(lightning.ReDreamCLI, "__init__", run_out)
     assert cli.main(["fit", "--config", "configs/default.yaml"]) == 2
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
     for option in ("--model.variational_prior null", "dtype bfloat16", "--model.render_size"):

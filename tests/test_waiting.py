@@ -57,6 +57,7 @@ class Canvas(Representation):
 
 class Assets:
     prompt = "a dog"
+    starts = ()
     references = References(
         torch.rand(20, 4, 16, 16), turntable(20), ("a dog",), torch.zeros(20, dtype=torch.long)
     )

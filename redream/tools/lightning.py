@@ -100,8 +100,9 @@ class ReDreamCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Makes the trainer and the module, and finds out whether they can work together."""
         super().instantiate_classes()
-        num = len(self.model.particles)
-        require_workable(self.trainer, num, self.model.particles_per_step)
+        particles = getattr(self.model, "particles", None)
+        if particles is not None:
+            require_workable(self.trainer, len(particles), self.model.particles_per_step)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Makes the trainer, with checkpoints that are whole or absent."""

@@ -189,7 +189,7 @@ class Captions(Target):
 
     def read(self, folder: Path) -> None:
         from redream.assets.captions import read_captions as of_known
-        from redream.indexing.captions import read_captions
+        from redream.assets.captions import read_captions
 
         of_known(folder / "input.csv", {f"{0:032x}"})
         read_captions(folder / "input.csv")

@@ -27,6 +27,7 @@ class Discs(L.LightningDataModule):
     """Two assets: a red and a green disc."""
 
     prompt = "a dog"
+    starts = ()
 
     def setup(self, stage):
         cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]
