@@ -188,10 +188,9 @@ class Captions(Target):
         (folder / "input.csv").write_bytes(data)
 
     def read(self, folder: Path) -> None:
-        from redream.assets.captions import read_captions as of_known
         from redream.assets.captions import read_captions
 
-        of_known(folder / "input.csv", {f"{0:032x}"})
+        read_captions(folder / "input.csv", {f"{0:032x}"})
         read_captions(folder / "input.csv")
 
 
