@@ -144,6 +144,7 @@ def test_particles_that_the_processes_do_not_divide_are_refused_at_once(tmp_path
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
+@pytest.mark.slow
 def test_runs_killed_at_random_moments_end_as_if_they_had_not_been():
     """The whole command, with the embedded world; ``make kills`` does it 20 times."""
     command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--kills=2", "--steps=6"]
