@@ -50,7 +50,7 @@ class Meshes(Target):
             path for path in sorted(OBJAVERSE.rglob("*.glb")) if path.stat().st_size < _LARGEST
         ]
         if not self.files:
-            self.files = sorted(_library(work / "library").glob("*.glb"))
+            self.files = sorted(_library(work / "library").rglob("*.glb"))
         self.others = _other_formats(work / "formats")
 
     def spoil(self, chance: random.Random, folder: Path) -> None:
