@@ -279,6 +279,8 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
 
 
 def _object_lines(work: Path) -> list[str]:
+    if not any((work / "objects").glob("*/run.json")):
+        return []
     lines = [
         "## The default run",
         "",
