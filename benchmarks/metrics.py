@@ -8,7 +8,6 @@ spoils them in known ways.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -36,6 +35,7 @@ from redream.metrics.base import merge  # noqa: E402
 from redream.mini.materials import COLOURS  # noqa: E402
 from redream.mini.prepare import WEIGHTS, pair_captions  # noqa: E402
 from redream.mini.scene import Camera, Scene, make_scene, render_scene  # noqa: E402
+from redream.mini.two_faced import with_second_face  # noqa: E402
 from redream.retrieval import Encoder  # noqa: E402
 
 SIZE = 96
@@ -47,19 +47,6 @@ def scene_of(prompt: str, seed: int) -> Scene:
     _, material, category = prompt.split()
     rng = np.random.default_rng([40_000, seed])
     return make_scene(category, material, str(rng.choice(list(COLOURS))), rng)
-
-
-def with_second_face(scene: Scene) -> Scene:
-    """The front half, glued to itself back to back."""
-    half = scene.vertices[scene.faces].mean(axis=1)[:, 2] > 0
-    turn = np.array([-1.0, 1.0, -1.0])
-    return replace(
-        scene,
-        vertices=np.concatenate([scene.vertices, scene.vertices * turn]),
-        normals=np.concatenate([scene.normals, scene.normals * turn]),
-        faces=np.concatenate([scene.faces[half], scene.faces[half] + len(scene.vertices)]),
-        face_role=np.concatenate([scene.face_role[half]] * 2),
-    )
 
 
 def pictures_of(scene: Scene, num_views: int) -> Tensor:

@@ -38,7 +38,8 @@ PROMPTS = (
 
 def measure_prior(work: Path) -> None:
     """Measures what the prior and the CLIPs can do, at the default run's guidance."""
-    from redream.mini.floors import describe, obeys_back, recognise, sample_pictures
+    from redream.metrics.prior_balance import sample_pictures
+    from redream.mini.floors import describe, obeys_back, recognise
     from redream.mini.prepare import embedded_world
     from redream.mini.view_classifier import ViewClassifier
     from redream.mini.world import HELD_OUT, seen_pairs
@@ -162,7 +163,8 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
 def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
     from redream.adaptation import Adaptation, adapt
-    from redream.mini.floors import obeys_back, recognise, sample_pictures
+    from redream.metrics.prior_balance import sample_pictures
+    from redream.mini.floors import obeys_back, recognise
     from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]

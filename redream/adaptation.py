@@ -8,6 +8,7 @@ from redream.adapters import LightAdapter
 from redream.losses import adapter_loss
 from redream.priors import Prior
 from redream.priors.prompting import Prompting, ViewWords
+from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows, References, key_generator
 
 _KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
@@ -43,6 +44,8 @@ class Adaptation:
         self.latents = self._encode()
         self._training, self._held_out = adapter.split(len(self.latents))
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
+        times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
+        self._mean_emphasis = self._emphasis(times).mean()
 
     def rows(
         self, step: int, share: slice = slice(None)
@@ -72,8 +75,7 @@ class Adaptation:
         """
         if self.adapter.max_emphasis == 0.0:
             return self.prior.denoising_weight(timesteps)
-        times = torch.arange(self._first, self.prior.num_train_timesteps, device=timesteps.device)
-        return self._emphasis(timesteps) / self._emphasis(times).mean()
+        return self._emphasis(timesteps) / self._mean_emphasis
 
     def _emphasis(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
         alpha, sigma = self.prior.signal_and_noise(timesteps)
@@ -89,12 +91,9 @@ class Adaptation:
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
     ) -> tuple[NoisyRows, Tensor]:
-        last = self.prior.num_train_timesteps
-        timesteps, noise = (
-            each[share] for each in draw_noise(self.latents[chosen], last, generator, self._first)
-        )
-        chosen = chosen[share]
-        latents = self.latents[chosen]
+        latents, last = self.latents[chosen], self.prior.num_train_timesteps
+        drawn = draw_noise(latents, last, generator, self._first)
+        chosen, latents, timesteps, noise = (each[share] for each in (chosen, latents, *drawn))
         names = self.prompting.view_names(self.references.cameras.select(chosen))
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
@@ -126,8 +125,7 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
     adapter = adaptation.adapter
     if adapter.early_stopping.max_steps is None and adapter.early_stopping.patience is None:
         raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
-    groups = adapter.parameter_groups()
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+    optimizer = make_optimizer([], [adapter], lambda step: 1.0)["optimizer"]
     step = 0
     while not adapter.stopped(step):
         rows, noise = adaptation.rows(step)

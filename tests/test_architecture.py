@@ -12,7 +12,7 @@ import redream
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"types", "cameras", "losses", "schedules", "kernels", "files"}
+CORE = {"types", "cameras", "errors", "losses", "schedules", "kernels", "files"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
     "data", "module", "adaptation", "prompt_table", "scoring", "starting", "training", "indexing",

@@ -1,6 +1,7 @@
 """A ReDream adapter that tunes the keys and values of cross-attention in full."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,39 +21,23 @@ class KeyValueAdapter(LightAdapter):
 
     Args:
         learning_rate: Of the matrices.
-        prefix_learning_rate: Of the prefixes e_psi.
         target_modules: Endings of the names of the adapted linear layers.
-        learn_prefixes: Whether e_psi is trained; fixed at its words otherwise.
-        prefix_words: What a prefix starts from; ``{view}`` stands for front, side or back.
-        max_steps: Steps to train at most; None for no budget.
-        patience: Held-out losses in a row without improvement after which to stop; None to
-            ignore them.
-        min_improvement: Relative fall of the held-out loss that counts as improvement.
-        held_out_every: Every so many-th picture is held out for early stopping.
+        **options: The other arguments of :class:`redream.adapters.LightAdapter`, but rank and
+            scale, which follow from the layers.
     """
 
     def __init__(
         self,
         learning_rate: float = 1e-5,
-        prefix_learning_rate: float = 5e-4,
         target_modules: Sequence[str] = CROSS_ATTENTION,
-        learn_prefixes: bool = True,
-        prefix_words: str = "{view} view of",
-        max_steps: int | None = 400,
-        patience: int | None = None,
-        min_improvement: float = 0.0,
-        held_out_every: int = 10,
+        **options: Any,  # noqa: ANN401  (typed where they are handed to)
     ) -> None:
         super().__init__(
+            rank=1,  # the layers' width, once they are known
+            lora_alpha=1.0,
             learning_rate=learning_rate,
-            prefix_learning_rate=prefix_learning_rate,
             target_modules=target_modules,
-            learn_prefixes=learn_prefixes,
-            prefix_words=prefix_words,
-            max_steps=max_steps,
-            patience=patience,
-            min_improvement=min_improvement,
-            held_out_every=held_out_every,
+            **options,
         )
 
     def attach(self, prior: LoraHost) -> None:

@@ -10,6 +10,7 @@ from redream.assets.beside import FilesBeside
 from redream.assets.gltf_parts import gltf_parts
 from redream.assets.parts import Part, join_parts, place, placed
 from redream.assets.textures import Textures
+from redream.errors import first_line
 from redream.types import Material, TriangleMesh
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -48,8 +49,7 @@ def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> Tr
             raise ValueError(f"{num_lost} of its vertices are no numbers (NaN or infinite)")
         return normalize(join_parts(parts), radius)
     except Exception as error:  # a stranger's file can fail anywhere inside the readers
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"cannot read {path}: {reason}") from error
+        raise ValueError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def normalize(mesh: TriangleMesh, radius: float = 0.9) -> TriangleMesh:

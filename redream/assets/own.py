@@ -9,6 +9,7 @@ import torch
 from redream.assets.annotations import asset_record, file_facts
 from redream.assets.base import Store
 from redream.assets.loading import SUFFIXES, load_mesh
+from redream.kernels.outlines import find_edges
 from redream.types import Asset, TriangleMesh
 
 MAX_FACES = 2_000_000
@@ -84,10 +85,8 @@ _YOURS = {"license": "your own", "author": "you"}
 def num_branching_edges(mesh: TriangleMesh) -> int:
     """How many edges have more than two faces, vertices of one position taken for one."""
     _, index = torch.unique(mesh.vertices, dim=0, return_inverse=True)
-    corners = index[mesh.faces.long()]
-    sides = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]).sort(1).values
-    keys = sides[:, 0] * (len(index) + 1) + sides[:, 1]
-    return int((torch.unique(keys, return_counts=True)[1] > 2).sum())
+    edges = find_edges(index[mesh.faces.long()])
+    return int((torch.bincount(edges.edge) > 2).sum())
 
 
 def _require_few(file: Path, num_faces: int) -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from redream.callbacks.turntable import device_of
+from redream.callbacks.turntable import render_views
 from redream.cameras import orbit
 from redream.kernels.raycast import RayCaster
 from redream.representations.base import Representation
@@ -53,14 +53,11 @@ def shown_colors(
     Returns:
         Colours in [0, 1], and the weights that were summed: 0 where no view sees a point.
     """
-    cameras, device = baking_cameras(), device_of(particle)
+    cameras = baking_cameras()
     caster = RayCaster(vertices, faces)
     total, weights = torch.zeros_like(points), points.new_zeros(len(points))
-    training = particle.training
-    particle.eval()
-    for i in range(cameras.num):
+    for i, views in enumerate(render_views(particle, cameras, size)):
         camera = cameras.select(slice(i, i + 1))
-        views = particle.render(camera.to(device), size, size)
         picture = torch.cat([views.rgb, views.opacity], dim=1).float().cpu()
         for part in torch.split(torch.arange(len(points)), _POINTS_AT_ONCE):
             seen, weight, place = _seen(caster, camera, points[part], normals[part])
@@ -71,7 +68,6 @@ def shown_colors(
             color = (rgb / opacity.clamp_min(1e-3)).clamp(0.0, 1.0)
             total[part[seen]] += weight[:, None] * color
             weights[part[seen]] += weight
-    particle.train(training)
     return total / weights.clamp_min(1e-8)[:, None], weights
 
 

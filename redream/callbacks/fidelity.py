@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.assets import AssetRenderer
-from redream.callbacks.turntable import device_of
+from redream.callbacks.turntable import over_white, render_views
 from redream.cameras import orbit
 from redream.representations.base import Representation
 from redream.types import Cameras, TriangleMesh, Views
@@ -52,25 +52,23 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
     Returns:
         PSNR and overlap.
     """
-    renderer, device = AssetRenderer(mesh), device_of(particle)
-    training, shading = particle.training, getattr(particle, "shading", None)
-    particle.eval()
-    if shading == "normal":  # by which a geometry is distilled; the model shows its colours
+    renderer, shading = AssetRenderer(mesh), getattr(particle, "shading", None)
+    if shading in (
+        "normal",
+        "camera_normal",
+    ):  # by which a geometry is distilled; the model shows its colours
         particle.shading = "color"  # type: ignore[assignment]
     squared, num, num_both = 0.0, 0, 0
     try:
-        for i in range(cameras.num):  # one at a time bounds the memory
-            camera = cameras.select(slice(i, i + 1))
-            own = particle.render(camera.to(device), size, size)
-            exported = renderer.render(camera, size, size)
+        for i, own in enumerate(render_views(particle, cameras, size)):
+            exported = renderer.render(cameras.select(slice(i, i + 1)), size, size)
             inside = [_silhouette(views) for views in (own, exported)]
             union = inside[0] | inside[1]
-            difference = (_over_white(own) - _over_white(exported)).permute(0, 2, 3, 1)[union]
+            difference = (over_white(own) - over_white(exported)).permute(0, 2, 3, 1)[union]
             squared += float(difference.double().square().sum())
             num += int(union.sum())
             num_both += int((inside[0] & inside[1]).sum())
     finally:
-        particle.train(training)
         if shading is not None:
             particle.shading = shading
     error = max(squared / (3 * max(num, 1)), 1e-10)
@@ -102,7 +100,3 @@ def _ball(vertices: Float[Tensor, "V 3"]) -> tuple[Float[Tensor, " 3"], Tensor]:
 
 def _silhouette(views: Views) -> Tensor:
     return (views.opacity[:, 0] >= _COVERED).cpu()
-
-
-def _over_white(views: Views) -> Float[Tensor, "1 3 H W"]:
-    return views.over(torch.ones(1, 3, 1, 1, device=views.rgb.device)).clamp(0.0, 1.0).float().cpu()

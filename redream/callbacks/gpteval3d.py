@@ -10,8 +10,9 @@ from torch import Tensor
 
 from redream import cameras
 from redream.callbacks.report import write_json
-from redream.callbacks.turntable import device_of, write_png
+from redream.callbacks.turntable import over_white, render_views, write_png
 from redream.representations.base import Representation
+from redream.training.parallel import gather_particles
 from redream.types import Views
 
 
@@ -65,7 +66,7 @@ class GPTEval3D(Callback):
         self._write(trainer, pl_module)
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not gather_particles(trainer):
             return
         prompt_id = self._prompt_id(trainer.datamodule.prompt)  # type: ignore[attr-defined]
         method = self.folder / "methods" / self.method / str(prompt_id)
@@ -81,20 +82,10 @@ class GPTEval3D(Callback):
             write_json(prompts, path)
         return prompts.index(prompt)
 
-    @torch.no_grad()
     def _write_particle(self, particle: Representation, folder: Path) -> None:
-        device = device_of(particle)
-        training = particle.training
-        particle.eval()
-        try:
-            for i in range(self.cameras.num):
-                camera = self.cameras.select(slice(i, i + 1)).to(device)
-                views = particle.render(camera, self.size, self.size)
-                white = torch.ones(1, 3, 1, 1, device=device)
-                write_png(views.over(white)[0].float(), folder / f"rgb_{i}.png")
-                write_png(normal_colours(views)[0].float(), folder / f"normal_{i}.png")
-        finally:
-            particle.train(training)
+        for i, views in enumerate(render_views(particle, self.cameras, self.size)):
+            write_png(over_white(views)[0], folder / f"rgb_{i}.png")
+            write_png(normal_colours(views)[0].float(), folder / f"normal_{i}.png")
 
 
 def normal_colours(views: Views) -> Tensor:

@@ -2,7 +2,7 @@
 
 import io
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from redream.files import whole_file
 from redream.representations.base import Representation
-from redream.types import Cameras
+from redream.types import Cameras, Views
 
 
 def device_of(particle: Representation) -> torch.device:
@@ -23,10 +23,36 @@ def device_of(particle: Representation) -> torch.device:
 
 
 @torch.no_grad()
+def render_views(particle: Representation, cameras: Cameras, size: int) -> Iterator[Views]:
+    """Renders square views as a finished scene shows them, one at a time to bound the memory.
+
+    Args:
+        particle: What to render; its training mode is restored afterwards.
+        cameras: From where.
+        size: Height and width in pixels.
+
+    Yields:
+        The views of each camera, on the particle's device.
+    """
+    device, training = device_of(particle), particle.training
+    particle.eval()
+    try:
+        for i in range(cameras.num):
+            yield particle.render(cameras.select(slice(i, i + 1)).to(device), size, size)
+    finally:
+        particle.train(training)
+
+
+def over_white(views: Views) -> Float[Tensor, "B 3 H W"]:
+    """Views over white, in [0, 1] on the CPU."""
+    white = torch.ones(1, 3, 1, 1, device=views.rgb.device)
+    return views.over(white).clamp(0.0, 1.0).float().cpu()
+
+
 def render_over_white(
     particle: Representation, cameras: Cameras, size: int
 ) -> Float[Tensor, "B 3 {size} {size}"]:
-    """Renders square pictures over white, one camera at a time to bound the memory.
+    """Renders square pictures over white; see :func:`render_views`.
 
     Args:
         particle: What to render; its training mode is restored afterwards.
@@ -36,18 +62,7 @@ def render_over_white(
     Returns:
         Pictures in [0, 1] on the CPU.
     """
-    device = device_of(particle)
-    white = torch.ones(1, 3, 1, 1, device=device)
-    training = particle.training
-    particle.eval()
-    try:
-        pictures = [
-            particle.render(cameras.select(slice(i, i + 1)).to(device), size, size).over(white)
-            for i in range(cameras.num)
-        ]
-    finally:
-        particle.train(training)
-    return torch.cat(pictures).clamp(0.0, 1.0).float().cpu()
+    return torch.cat([over_white(views) for views in render_views(particle, cameras, size)])
 
 
 def contact_sheet(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from redream.errors import first_line
 from redream.indexing.captions import some
 from redream.retrieval import EmbeddingIndex, Encoder
 from redream.retrieval.portable import Reference
@@ -81,7 +82,7 @@ def read_parquet(path: str | Path) -> Vectors:
     try:
         table = pq.read_table(path)
     except pa.ArrowException as error:
-        raise ValueError(f"{path} is no parquet file ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"{path} is no parquet file ({first_line(error)})") from error
     if "uid" not in table.column_names:
         raise ValueError(f"{path} has no column uid; it has {', '.join(table.column_names)}")
     uids = [str(uid) for uid in table["uid"].to_pylist()]

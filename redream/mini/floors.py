@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.metrics.prior_balance import sample_pictures as sample_pictures
 from redream.mini.categories import CATEGORIES
 from redream.mini.materials import MATERIALS
 from redream.mini.view_classifier import ViewClassifier

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from redream.errors import first_line
 from redream.priors.families import Family
 
 
@@ -33,7 +34,7 @@ def merge_loras(family: Family, loras: Sequence[str], scales: Sequence[float] | 
         try:
             state = pipeline.lora_state_dict(str(path), use_safetensors=True)
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise ValueError(f"{path} is no LoRA that diffusers reads ({reason})") from error
         state = state[0] if isinstance(state, tuple) else state
         _require_fit(family.denoiser, family.component, state, path)

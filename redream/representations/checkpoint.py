@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import yaml
 
+from redream.errors import first_line
 from redream.representations.base import Representation
 
 
@@ -103,8 +104,7 @@ def _make(path: Path) -> Representation:
     try:
         particle: Representation = known[name](**arguments)
     except Exception as error:  # arguments of any type, so it can fail in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{config} describes no {name}: {reason}") from error
+        raise ValueError(f"{config} describes no {name}: {first_line(error)}") from error
     return particle
 
 

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from redream.errors import first_line
+
 _LOG = logging.getLogger(__name__)
 _LOCAL = "local-dir:"
 
@@ -170,8 +172,7 @@ class Encoder:
                 self.model, pretrained=self.pretrained, device=self.device, require_pretrained=True
             )
         except Exception as error:  # open_clip, the hub and safetensors raise whatever they like
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"cannot load encoder {self.model}: {reason}") from error
+            raise ValueError(f"cannot load encoder {self.model}: {first_line(error)}") from error
         return model.eval().requires_grad_(False)
 
     def _require_own_activation(self) -> None:
@@ -212,7 +213,7 @@ class Encoder:
                 self.model, **overruled
             )
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise ValueError(f"cannot load the tokenizer of {self.model}: {reason}") from error
         return tokenizer
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from redream.retrieval.faults import broken, first_line
+from redream.errors import first_line
+from redream.retrieval.faults import broken
 from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
 from redream.retrieval.table import AssetTable

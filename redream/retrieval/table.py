@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from redream.retrieval.faults import broken, first_line
+from redream.errors import first_line
+from redream.retrieval.faults import broken
 
 SCHEMA = pa.schema(
     [

@@ -1,12 +1,11 @@
 """Objects of the embedded world whose every side is known, and known ways to spoil them."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torchvision.transforms.functional import gaussian_blur
 
 from redream.mini.scene import Camera, Scene, make_scene, render_scene
+from redream.mini.two_faced import with_second_face as with_second_face
 
 
 def scene_of(category, material="striped", colour="red", seed=0):
@@ -17,19 +16,6 @@ def turntable_of(scene: Scene, num=24, elevation_deg=15.0):
     """Pictures from equally spaced azimuths, the first from the front."""
     views = [Camera(i * 360.0 / num, elevation_deg) for i in range(num)]
     return torch.from_numpy(render_scene(scene, views)).permute(0, 3, 1, 2) / 255.0
-
-
-def with_second_face(scene: Scene) -> Scene:
-    """The front half, glued to itself back to back: what the Janus problem looks like."""
-    half = scene.vertices[scene.faces].mean(axis=1)[:, 2] > 0
-    turn = np.array([-1.0, 1.0, -1.0])
-    return replace(
-        scene,
-        vertices=np.concatenate([scene.vertices, scene.vertices * turn]),
-        normals=np.concatenate([scene.normals, scene.normals * turn]),
-        faces=np.concatenate([scene.faces[half], scene.faces[half] + len(scene.vertices)]),
-        face_role=np.concatenate([scene.face_role[half]] * 2),
-    )
 
 
 def blurred(pictures, sigma):

