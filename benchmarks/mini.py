@@ -179,7 +179,13 @@ def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
         scale = model.guidance_scale
         data.setup("fit")
         steps = adapt(
-            Adaptation(model.prior, model.adapter, data.references, model.adapter_batch_size)
+            Adaptation(
+                model.prior,
+                model.adapter,
+                data.references,
+                model.adapter_batch_size,
+                prompt=prompt,
+            )
         )
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}

@@ -1,17 +1,34 @@
 """Lightweight adaptation (Sec. 4.4): the rows of Eq. 5, drawn from the assets' views."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.adapters import LightAdapter
-from redream.losses import adapter_loss
-from redream.priors import Prior
+from redream.cameras import VIEW_NAMES
+from redream.losses import adapter_loss, view_contrast_loss
+from redream.priors import BASE, Prior, join_rows
 from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows, References, key_generator
 
 _KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
+
+
+class AdaptationBatch(NamedTuple):
+    """What one step of the adaptation learns from.
+
+    Attributes:
+        rows: B rows of Eq. 5; where views are contrasted, 3 B, in three parts.
+        noise: What the first B rows should predict, and the noise of every part.
+        frozen: What the frozen prior says of the B views; None without an anchor.
+    """
+
+    rows: NoisyRows
+    noise: Float[Tensor, "B C h w"]
+    frozen: Float[Tensor, "B C h w"] | None = None
 
 
 class Adaptation:
@@ -27,6 +44,7 @@ class Adaptation:
         batch_size: Views in each step.
         seed: Keys every random number, together with the step.
         prompting: Names the views, by the same angles as in the distillation.
+        prompt: The user's prompt, for which views are contrasted where the adapter asks for it.
     """
 
     def __init__(
@@ -37,31 +55,75 @@ class Adaptation:
         batch_size: int = 4,
         seed: int = 0,
         prompting: Prompting | None = None,
+        prompt: str = "",
     ) -> None:
         self.prior, self.adapter, self.references = prior, adapter, references
         self.prompting = prompting or ViewWords()
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.prompt = batch_size, seed, prompt
         self.latents = self._encode()
+        self._names = self.prompting.view_names(references.cameras)
         self._training, self._held_out = adapter.split(len(self.latents))
+        self._of_view = self._training_views()
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
         times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
         self._mean_emphasis = self._emphasis(times).mean()
 
-    def rows(
-        self, step: int, share: slice = slice(None)
-    ) -> tuple[NoisyRows, Float[Tensor, "B C h w"]]:
-        """Eq. 5's rows at a step and the noise that they should predict.
+    def batch(self, step: int, share: slice = slice(None)) -> "AdaptationBatch":
+        """What omega and e_psi learn from at a step.
 
         Args:
             step: Keys the choice of views, diffusion times and noise.
             share: This process's part of the batch; all of it by default.
 
         Returns:
-            Rows with cat(e_psi, the asset's own caption), with gradients to e_psi.
+            Rows of Eq. 5, of front, side and back in turn, with cat(e_psi, the asset's own
+            caption); where views are contrasted, the same noisy views once more with the user's
+            prompt under their own prefix, and once under another's.
         """
         generator = key_generator(self.seed, step, _KEY)
-        picks = torch.randint(len(self._training), (self.batch_size,), generator=generator)
-        return self._rows(self._training[picks], generator, share)
+        picks = self._pick(generator)
+        other = torch.randint(1, len(VIEW_NAMES), (len(picks),), generator=generator)[share]
+        rows, noise = self._rows(picks, generator, share)
+        if not self.adapter.view_contrast:
+            return AdaptationBatch(rows, noise)
+        names = [self._names[index] for index in picks[share].tolist()]
+        others = [
+            VIEW_NAMES[(VIEW_NAMES.index(name) + int(turn)) % len(VIEW_NAMES)]
+            for name, turn in zip(names, other, strict=True)
+        ]
+        prompts = [self.prompt] * len(names)
+        texts = [
+            self.prior.encode_prompts(prompts, self.adapter.prefixes(v)) for v in (names, others)
+        ]
+        parts = [rows, *(rows._replace(text=text) for text in texts)]
+        return AdaptationBatch(
+            join_rows(parts), noise, self._frozen(rows) if self.adapter.anchor else None
+        )
+
+    def loss(self, eps: Float[Tensor, "B C h w"], batch: "AdaptationBatch") -> Float[Tensor, ""]:
+        """Eq. 5, and what the adapter adds to it.
+
+        Args:
+            eps: The noise predicted for the batch's rows.
+            batch: What :meth:`batch` returned.
+
+        Returns:
+            The loss.
+        """
+        num = len(batch.noise)
+        weight = self.weight(batch.rows.timesteps[:num])
+        loss = adapter_loss(eps[:num], batch.noise, weight)
+        if not self.adapter.view_contrast:
+            return loss
+        own, other = eps[num : 2 * num], eps[2 * num :]
+        errors = [
+            (weight * (each - batch.noise).square()).mean(dim=(1, 2, 3)) for each in (own, other)
+        ]
+        loss = loss + self.adapter.view_contrast * view_contrast_loss(*errors)
+        if batch.frozen is not None:
+            drift = adapter_loss((own + other) / 2.0, batch.frozen, weight)
+            loss = loss + self.adapter.anchor * drift
+        return loss
 
     def weight(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B 1 1 1"]:
         """The weight of each row in Eq. 5.
@@ -88,13 +150,39 @@ class Adaptation:
         weight = self.weight(rows.timesteps)
         return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
+    def _training_views(self) -> list[Int[Tensor, " V"]]:
+        """The views to train on, of each prefix that any of them has."""
+        names = [self._names[index] for index in self._training.tolist()]
+        groups = [
+            [i for i, name in zip(self._training, names, strict=True) if name == view]
+            for view in VIEW_NAMES
+        ]
+        return [torch.stack(group) for group in groups if group]
+
+    def _pick(self, generator: torch.Generator) -> Int[Tensor, " B"]:
+        """A batch of views, of each prefix in turn: most cameras would see sides."""
+        turn = torch.randint(len(self._of_view), (), generator=generator)
+        groups = [
+            self._of_view[(int(turn) + i) % len(self._of_view)] for i in range(self.batch_size)
+        ]
+        return torch.stack(
+            [group[torch.randint(len(group), (), generator=generator)] for group in groups]
+        )
+
+    @torch.no_grad()
+    def _frozen(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
+        """What the frozen prior says of the same x_t and the user's prompt without a view."""
+        text = self.prior.encode_prompts([self.prompt]).expand(len(rows.latents), -1, -1)
+        hats = (BASE,) * len(rows.latents)
+        return self.prior.predict_noise(rows._replace(text=text, adapters=hats))
+
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
     ) -> tuple[NoisyRows, Tensor]:
         latents, last = self.latents[chosen], self.prior.num_train_timesteps
         drawn = draw_noise(latents, last, generator, self._first)
         chosen, latents, timesteps, noise = (each[share] for each in (chosen, latents, *drawn))
-        names = self.prompting.view_names(self.references.cameras.select(chosen))
+        names = [self._names[index] for index in chosen.tolist()]
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
@@ -125,15 +213,16 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
     adapter = adaptation.adapter
     if adapter.early_stopping.max_steps is None and adapter.early_stopping.patience is None:
         raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
-    optimizer = make_optimizer([], [adapter], lambda step: 1.0)["optimizer"]
+    made = make_optimizer([], [adapter], lambda step: 1.0)
+    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
     step = 0
     while not adapter.stopped(step):
-        rows, noise = adaptation.rows(step)
-        weight = adaptation.weight(rows.timesteps)
-        loss = adapter_loss(adaptation.prior.predict_noise(rows), noise, weight)
+        batch = adaptation.batch(step)
+        loss = adaptation.loss(adaptation.prior.predict_noise(batch.rows), batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        scheduler.step()
         step += 1
         if step % held_out_period == 0:
             adapter.observe(adaptation.held_out_loss())

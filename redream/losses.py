@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
 def sds_gradient(
@@ -140,6 +141,30 @@ def adapter_loss(
         The loss, a mean over all elements.
     """
     return (weight * (eps_adapted - noise).square()).mean()
+
+
+def view_contrast_loss(
+    error: Float[Tensor, " B"],
+    other_error: Float[Tensor, " B"],
+    temperature: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Asks a denoiser to tell the view that noise was added to from another one.
+
+    A denoiser that knows views errs less under the prefix of the view that x_t came from. As in a
+    diffusion classifier (Li et al., 2023), the errors are logits and the loss is the cross-entropy
+    of the two views. The temperature is a share of each row's own error, and the loss is in units
+    of Eq. 5's. This term is ours, not the paper's.
+
+    Args:
+        error: Squared error of the noise of each row, under its own view's prefix.
+        other_error: The same under another view's prefix.
+        temperature: Relative difference of the errors that makes the odds e to 1.
+
+    Returns:
+        The loss; ``temperature log 2`` times the mean error where the views make no difference.
+    """
+    scale = temperature * error.detach().clamp_min(1e-12)
+    return (scale * softplus((error - other_error) / scale)).mean()
 
 
 def guide(

@@ -13,7 +13,6 @@ from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
 from redream.cameras import concatenate, sample_cameras
 from redream.losses import (
-    adapter_loss,
     asset_loss,
     delta_correction,
     guidance_loss,
@@ -272,23 +271,19 @@ class ReDream(LightningModule):
         self, drawn: Sequence[Drawn], step: int
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Both denoising losses, in one forward pass, and what zeta says of a shared x_t."""
-        parts: dict[str, tuple[NoisyRows, Tensor]] = {}
+        parts: list[tuple[str, NoisyRows, Callable[[Tensor], Tensor]]] = []
         if self.variational is not None:
-            parts["variational"] = self._variational_batch(drawn)
+            rows, noise = self._variational_batch(drawn)
+            weight = self._scoring.host_of(rows).denoising_weight(rows.timesteps)
+            parts.append(("variational", rows, lambda eps: variational_loss(eps, noise, weight)))
         if self.adapter is not None and not self.adapter.stopped(step):
-            share = self.processes.share(self.adapter_batch_size)
-            parts["adapter"] = self._adaptation.rows(step, share)
+            batch = self._adaptation.batch(step, self.processes.share(self.adapter_batch_size))
+            parts.append(("adapter", batch.rows, lambda eps: self._adaptation.loss(eps, batch)))
         if not parts:
             return {}, None
-        predicted = self._scoring.predict([rows for rows, _ in parts.values()])
+        predicted = self._scoring.predict([rows for _, rows, _ in parts])
+        losses = {name: loss(eps) for (name, _, loss), eps in zip(parts, predicted, strict=True)}
         shared = self.share_noise and self.variational is not None
-        losses = {}
-        for (name, (rows, noise)), eps in zip(parts.items(), predicted, strict=True):
-            if name == "adapter":
-                losses[name] = adapter_loss(eps, noise, self._adaptation.weight(rows.timesteps))
-            else:
-                weight = self._scoring.host_of(rows).denoising_weight(rows.timesteps)
-                losses[name] = variational_loss(eps, noise, weight)
         return losses, predicted[0].detach() if shared else None
 
     def _variational_batch(self, drawn: Sequence[Drawn]) -> tuple[NoisyRows, Tensor]:
@@ -339,6 +334,7 @@ class ReDream(LightningModule):
                 self.adapter_batch_size,
                 self.seed,
                 self.prompting,
+                self._prompt,
             )
         if int(self.asset_of[0]) < 0:  # not from a checkpoint
             start_particles(self.particles, self._assets.starts, self.seed)

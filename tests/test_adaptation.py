@@ -6,6 +6,7 @@ import torch
 from redream.adaptation import Adaptation, adapt, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter
 from redream.cameras import turntable
+from redream.losses import view_contrast_loss
 from redream.priors import GaussianPrior
 from redream.types import References
 
@@ -59,3 +60,70 @@ def test_times_below_the_lowest_are_left_out():
 def test_what_no_adapter_can_do_is_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         LightAdapter(**arguments)
+
+
+@pytest.fixture
+def contrasting(prior):
+    """An adaptation on a real UNet whose views are contrasted and anchored."""
+    omega = LightAdapter(rank=2, view_contrast=10.0, anchor=0.5, max_steps=5)
+    omega.attach(prior)
+    for pair in omega.lora.values():
+        torch.nn.init.normal_(pair["lora_B"].weight, std=0.1)
+    side = prior.image_size
+    references = References(
+        torch.rand(24, 4, side, side), turntable(24), ("a dog",), torch.zeros(24, dtype=torch.long)
+    )
+    return Adaptation(prior, omega, references, batch_size=6, prompt="a corgi")
+
+
+def test_views_are_drawn_of_each_prefix_in_turn():
+    made = adaptation()
+    picks = made._pick(torch.Generator().manual_seed(0))
+    seen = [made._names[index] for index in picks.tolist()]
+    assert set(seen) == {"front", "side", "back"} and not set(picks.tolist()) & {9}
+
+
+def test_contrasted_rows_differ_in_their_words_alone(contrasting):
+    batch = contrasting.batch(3)
+    latents = batch.rows.latents.unflatten(0, (3, 6))
+    times = batch.rows.timesteps.unflatten(0, (3, 6))
+    texts = batch.rows.text.unflatten(0, (3, 6))
+    assert torch.equal(latents[0], latents[1]) and torch.equal(latents[0], latents[2])
+    assert torch.equal(times[0], times[2])
+    expected = contrasting.prior.encode_prompts(["a corgi"] * 3, contrasting.adapter.view_prefixes)
+    own = [int((expected - text).abs().sum((1, 2)).argmin()) for text in texts[1]]
+    other = [int((expected - text).abs().sum((1, 2)).argmin()) for text in texts[2]]
+    assert sorted(own) == [0, 0, 1, 1, 2, 2]
+    assert all(one != two for one, two in zip(own, other, strict=True))
+
+
+def test_the_loss_is_eq_5_plus_contrast_plus_anchor(contrasting):
+    batch = contrasting.batch(3)
+    eps = contrasting.prior.predict_noise(batch.rows)
+    true, own, other = (eps.unflatten(0, (3, 6)) - batch.noise).square().mean(dim=(2, 3, 4))
+    frozen = contrasting.prior.predict_noise(
+        batch.rows._replace(
+            text=contrasting.prior.encode_prompts(["a corgi"]).expand(18, -1, -1),
+            adapters=("__base__",) * 18,
+        )
+    )[:6]
+    drift = ((eps[6:12] + eps[12:]) / 2 - frozen).square().mean()
+    expected = true.mean() + 10.0 * view_contrast_loss(own, other) + 0.5 * drift
+    assert contrasting.loss(eps, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_shares_of_a_contrasted_batch_average_to_the_whole(contrasting):
+    losses = []
+    for share in (slice(None), slice(0, 3), slice(3, 6)):
+        batch = contrasting.batch(3, share)
+        losses.append(contrasting.loss(contrasting.prior.predict_noise(batch.rows), batch).item())
+    assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2.0, rel=1e-4)
+
+
+def test_contrast_teaches_views_and_gives_gradients_to_both_groups(contrasting):
+    batch = contrasting.batch(0)
+    loss = contrasting.loss(contrasting.prior.predict_noise(batch.rows), batch)
+    for group in contrasting.adapter.parameter_groups():
+        grads = torch.autograd.grad(loss, group["params"], retain_graph=True)
+        assert all(grad.abs().sum() > 0.0 for grad in grads)
+    assert adapt(contrasting) == 5

@@ -1,3 +1,5 @@
+import math
+
 import torch
 from torch.autograd import gradcheck
 
@@ -79,3 +81,19 @@ def test_guidance_is_in_diffusers_form():
     torch.testing.assert_close(losses.guide(uncond, cond, 1.0), cond)
     torch.testing.assert_close(losses.guide(uncond, cond, 0.0), uncond)
     torch.testing.assert_close(losses.guide(uncond, cond, 7.5), 7.5 * cond - 6.5 * uncond)
+
+
+def test_view_contrast_where_views_make_no_difference():
+    error = torch.tensor([0.2, 0.6], dtype=torch.float64)
+    loss = losses.view_contrast_loss(error, error, temperature=0.1)
+    torch.testing.assert_close(loss, 0.1 * math.log(2.0) * error.mean())
+
+
+def test_view_contrast_pulls_the_errors_apart_and_then_lets_go():
+    error = torch.full((3,), 0.5, dtype=torch.float64, requires_grad=True)
+    other = torch.tensor([0.45, 0.5, 5.0], dtype=torch.float64, requires_grad=True)
+    losses.view_contrast_loss(error, other, temperature=0.1).backward()
+    odds = torch.sigmoid((error - other).detach() / 0.05) / 3
+    torch.testing.assert_close(error.grad, odds)
+    torch.testing.assert_close(other.grad, -odds)
+    assert odds[0] > odds[1] > 1e3 * odds[2]

@@ -22,9 +22,17 @@ class LoraHost(Protocol):
         """The denoiser's name in diffusers' pipelines and LoRA files."""
 
     def add_lora(
-        self, name: str, rank: int, lora_alpha: float, target_modules: Sequence[str]
+        self,
+        name: str,
+        rank: int,
+        lora_alpha: float,
+        target_modules: Sequence[str],
+        lowest_time: float = 0.0,
     ) -> nn.ModuleDict:
-        """Adds a named LoRA adapter and returns its trainable layers by their path."""
+        """Adds a named LoRA adapter and returns its trainable layers by their path.
+
+        Rows at diffusion times below a share ``lowest_time`` of them stay the frozen prior's.
+        """
 
     def input_width(self, target_modules: Sequence[str]) -> int:
         """How many numbers the named linear layers read."""
@@ -69,6 +77,10 @@ class Adapter(nn.Module, ABC):
         Raises:
             ValueError: If the prior cannot be adapted so.
         """
+
+    def learning_rate_scale(self, step: int) -> float:  # noqa: ARG002  (for those that decay)
+        """Factor on its learning rates at a step, counted from 0; 1 unless it has a schedule."""
+        return 1.0
 
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 """The light adapter omega with learned view prefixes e_psi (Sec. 4.4, Eq. 5)."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from redream.adapters._lora_file import (
 )
 from redream.adapters.base import ATTENTION, Adapter, LoraHost
 from redream.cameras import VIEW_NAMES
+
+_RISE_STEPS = 20
 
 
 class LightAdapter(Adapter):
@@ -38,11 +41,20 @@ class LightAdapter(Adapter):
             ignore them.
         min_improvement: Relative fall of the held-out loss that counts as improvement.
         held_out_every: Every so many-th picture is held out for early stopping.
-        lowest_time: Share of the diffusion times, from the clean end, that Eq. 5 leaves out: what
-            a view is, is decided while there is much noise.
+        lowest_time: Share of the diffusion times, from the clean end, that omega neither learns
+            nor scores: there the frozen prior serves. What a view is, is decided while there is
+            much noise; the looks of the assets, which omega is not to bring along, later.
         max_emphasis: Bound of the weight sigma_t^2 / alpha_t^2 with which Eq. 5's error of the
             noise counts as one of the clean picture; 0 weighs all times alike, as printed. The
             error of the noise alone is all but blind where there is much noise.
+        view_contrast: Weight, beside Eq. 5, of telling views apart for the user's prompt
+            (:func:`redream.losses.view_contrast_loss`). Triples the rows of a step. A prior that
+            hardly knows views learns them in a few hundred steps with it, not without.
+        anchor: Weight of keeping what two views of the user's prompt share where the frozen prior
+            has it, so that views are learned and the assets' looks are not. Only beside
+            ``view_contrast``.
+        cosine_decay: Whether the learning rates rise in 20 steps and fall to 0 over
+            ``max_steps``.
         init_from: Folder that an adapter was saved to, to start from; None starts as a no-op.
     """
 
@@ -61,6 +73,9 @@ class LightAdapter(Adapter):
         held_out_every: int = 10,
         lowest_time: float = 0.0,
         max_emphasis: float = 0.0,
+        view_contrast: float = 0.0,
+        anchor: float = 0.0,
+        cosine_decay: bool = False,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -70,8 +85,14 @@ class LightAdapter(Adapter):
             raise ValueError("held_out_every must be 2 or more, or nothing is left to train on")
         if not 0.0 <= lowest_time < 1.0:
             raise ValueError(f"lowest_time is {lowest_time}, and must be at least 0 and below 1")
-        if max_emphasis < 0.0:
-            raise ValueError(f"max_emphasis is {max_emphasis}, and must not be negative")
+        weights = {"max_emphasis": max_emphasis, "view_contrast": view_contrast, "anchor": anchor}
+        for option, value in weights.items():
+            if value < 0.0:
+                raise ValueError(f"{option} is {value}, and must not be negative")
+        if anchor and not view_contrast:
+            raise ValueError("anchor holds what view_contrast trains: set view_contrast too")
+        if cosine_decay and max_steps is None:
+            raise ValueError("cosine_decay needs max_steps to decay over: set it")
         self.rank = rank
         self.lora_alpha = lora_alpha
         self.learning_rate = learning_rate
@@ -81,6 +102,8 @@ class LightAdapter(Adapter):
         self.prefix_words = prefix_words
         self.held_out_every = held_out_every
         self.lowest_time, self.max_emphasis = lowest_time, max_emphasis
+        self.view_contrast, self.anchor = view_contrast, anchor
+        self.cosine_decay = cosine_decay
         self.init_from = init_from
         self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
 
@@ -92,7 +115,9 @@ class LightAdapter(Adapter):
     def attach(self, prior: LoraHost) -> None:
         """Creates the LoRA and the prefixes; see :meth:`Adapter.attach`."""
         self._component = prior.component
-        self.lora = prior.add_lora(self.name, self.rank, self.lora_alpha, self.target_modules)
+        self.lora = prior.add_lora(
+            self.name, self.rank, self.lora_alpha, self.target_modules, self.lowest_time
+        )
         words = [prior.embed_words(self.prefix_words.format(view=view)) for view in VIEW_NAMES]
         longest = max(len(tokens) for tokens in words)
         # A view whose words make fewer tokens repeats its last one: all prefixes are of a length.
@@ -122,6 +147,14 @@ class LightAdapter(Adapter):
     def stopped(self, step: int) -> bool:
         """Whether adaptation is over at a step, counted from 0."""
         return self.early_stopping.stopped(step)
+
+    def learning_rate_scale(self, step: int) -> float:
+        """Factor on the learning rates at a step; see ``cosine_decay``."""
+        last = self.early_stopping.max_steps
+        if not self.cosine_decay or last is None:
+            return 1.0
+        rising = min(1.0, (step + 1) / _RISE_STEPS)
+        return rising * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / last)))
 
     def observe(self, held_out_loss: float) -> None:
         """Takes note of Eq. 5 on the held-out pictures, for early stopping."""

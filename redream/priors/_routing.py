@@ -1,11 +1,12 @@
 """One UNet, several LoRA adapters, each row of a batch with its own."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
+from jaxtyping import Bool
 from peft import LoraConfig
 from peft.tuners import lora
 from torch import Tensor, nn
@@ -19,11 +20,15 @@ class Rows:
 
     Attributes:
         adapters: The adapter of each row.
+        worn: For an adapter that leaves some rows to the frozen prior, those that it keeps, as
+            booleans on the rows' device.
         present: Those that occur, without the frozen prior.
     """
 
-    def __init__(self, adapters: tuple[str, ...]) -> None:
-        self.adapters = adapters
+    def __init__(
+        self, adapters: tuple[str, ...], worn: Mapping[str, Bool[Tensor, " B"]] | None = None
+    ) -> None:
+        self.adapters, self.worn = adapters, worn or {}
         self.present = [name for name in dict.fromkeys(adapters) if name != BASE]
         self._scales: dict[tuple[tuple[str, int, float], ...], Tensor] = {}
 
@@ -38,11 +43,12 @@ class Rows:
             A tensor of shape (rows, 1, ..., total rank).
         """
         if columns not in self._scales:
-            blocks = [
-                torch.tensor([[scale if row == name else 0.0] * rank for row in self.adapters])
-                for name, rank, scale in columns
-            ]
-            self._scales[columns] = torch.cat(blocks, dim=1).to(like)
+            blocks = []
+            for name, rank, scale in columns:
+                own = [[scale if row == name else 0.0] * rank for row in self.adapters]
+                block = torch.tensor(own).to(like)
+                blocks.append(block * self.worn[name][:, None] if name in self.worn else block)
+            self._scales[columns] = torch.cat(blocks, dim=1)
         scales = self._scales[columns]
         return scales.view(len(self.adapters), *[1] * (like.ndim - 2), -1)
 

@@ -73,7 +73,7 @@ class StableDiffusionPrior(Prior):
             family.vae.enable_gradient_checkpointing()
         if compile:
             family.denoiser.compile(dynamic=False)
-        self._adapters: set[str] = {BASE}
+        self._first_timesteps: dict[str, int] = {BASE: 0}  # of each adapter
         self._cameras: Float[Tensor, "B E"] | None = None
         family.time_embedding.register_forward_hook(self._add_cameras)
 
@@ -93,7 +93,12 @@ class StableDiffusionPrior(Prior):
         return self.family.component
 
     def add_lora(
-        self, name: str, rank: int, lora_alpha: float, target_modules: Sequence[str]
+        self,
+        name: str,
+        rank: int,
+        lora_alpha: float,
+        target_modules: Sequence[str],
+        lowest_time: float = 0.0,
     ) -> nn.ModuleDict:
         """Adds a named LoRA adapter to the denoiser; at first it changes nothing.
 
@@ -102,6 +107,8 @@ class StableDiffusionPrior(Prior):
             rank: Rank of the update.
             lora_alpha: The update is scaled by ``lora_alpha / rank``.
             target_modules: Endings of the names of the adapted linear layers.
+            lowest_time: Share of the diffusion times, from the clean end, at which its rows are
+                left to the frozen prior.
 
         Returns:
             The trainable layers, keyed by their path in the denoiser with ``/`` for ``.``.
@@ -113,7 +120,7 @@ class StableDiffusionPrior(Prior):
 
         denoiser = self.family.denoiser
         layers = add_lora(denoiser, self._routing, name, rank, lora_alpha, target_modules)
-        self._adapters.add(name)
+        self._first_timesteps[name] = round(lowest_time * self.num_train_timesteps)
         return layers
 
     def input_width(self, target_modules: Sequence[str]) -> int:
@@ -173,17 +180,18 @@ class StableDiffusionPrior(Prior):
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""
-        if unknown := set(rows.adapters) - self._adapters:
+        if unknown := set(rows.adapters) - set(self._first_timesteps):
             raise ValueError(
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
-                f"attach it, or use one of {', '.join(sorted(self._adapters))}"
+                f"attach it, or use one of {', '.join(sorted(self._first_timesteps))}"
             )
         from redream.priors._routing import Rows
 
         dtype = self.family.denoiser.dtype
         self._cameras = rows.cameras
+        worn = {n: rows.timesteps >= first for n, first in self._first_timesteps.items() if first}
         try:
-            with self._routing.route(Rows(rows.adapters)):
+            with self._routing.route(Rows(rows.adapters, worn)):
                 output = self.family.denoise(
                     rows.latents.to(dtype),
                     self.times[rows.timesteps],

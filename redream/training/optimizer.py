@@ -1,6 +1,7 @@
 """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,20 +21,31 @@ def make_optimizer(
     Args:
         particles: Each gives groups that are called ``theta_0.grid`` and so on.
         adapters: Those that are trained; None are left out.
-        learning_rate_scale: Factor on all learning rates at a step.
+        learning_rate_scale: Factor on all learning rates at a step; adapters have a factor of
+            their own besides.
 
     Returns:
         What ``configure_optimizers`` of a LightningModule returns.
     """
     groups: list[dict[str, Any]] = []
+    scales: list[Callable[[int], float]] = []
     for index, particle in enumerate(particles):
         for group in particle.parameter_groups():
             groups.append({**group, "name": f"theta_{index}.{group['name']}"})
+            scales.append(learning_rate_scale)
     for adapter in adapters:
-        groups += [] if adapter is None else adapter.parameter_groups()
+        if adapter is None:
+            continue
+        for group in adapter.parameter_groups():
+            groups.append(group)
+            scales.append(partial(_product, learning_rate_scale, adapter.learning_rate_scale))
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_scale)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, scales)
     return {
         "optimizer": optimizer,
         "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
     }
+
+
+def _product(one: Callable[[int], float], other: Callable[[int], float], step: int) -> float:
+    return one(step) * other(step)

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from redream.adapters import LightAdapter, VariationalAdapter
+from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows
 
 
@@ -158,3 +159,48 @@ def test_every_tenth_picture_is_held_out():
     train, held_out = LightAdapter(held_out_every=10).split(25)
     assert held_out.tolist() == [9, 19]
     assert sorted(train.tolist() + held_out.tolist()) == list(range(25))
+
+
+def test_below_its_lowest_time_rows_are_the_frozen_priors(prior):
+    omega = LightAdapter(rank=2, lowest_time=0.5)
+    omega.attach(prior)
+    for pair in omega.lora.values():
+        torch.nn.init.normal_(pair["lora_B"].weight, std=0.3)
+    clean_end = rows(prior)._replace(timesteps=torch.tensor([499, 500]))
+    adapted = prior.predict_noise(clean_end)
+    frozen = prior.predict_noise(clean_end._replace(adapters=("__base__",) * 2))
+    assert torch.equal(adapted[0], frozen[0])
+    assert not torch.allclose(adapted[1], frozen[1], atol=1e-3)
+    first = next(iter(omega.lora.values()))["lora_B"].weight
+    (none,) = torch.autograd.grad(adapted[0].sum(), first, retain_graph=True)
+    (some,) = torch.autograd.grad(adapted[1].sum(), first)
+    assert none.abs().max() == 0.0 < some.abs().max()
+
+
+def test_cosine_decay_rises_and_falls_to_nothing():
+    omega = LightAdapter(max_steps=200, cosine_decay=True)
+    scales = [omega.learning_rate_scale(step) for step in range(201)]
+    assert scales[0] == pytest.approx(0.05) and scales[200] == pytest.approx(0.0, abs=1e-12)
+    assert scales[100] == pytest.approx(0.5)
+    assert scales[:15] == sorted(scales[:15]) and scales[20:] == sorted(scales[20:], reverse=True)
+    assert LightAdapter(max_steps=200).learning_rate_scale(150) == 1.0
+
+
+def test_the_optimizer_multiplies_both_schedules(prior):
+    omega = LightAdapter(max_steps=200, cosine_decay=True, learning_rate=1e-2)
+    omega.attach(prior)
+    made = make_optimizer([], [omega], lambda step: 0.5)
+    assert made["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-2 * 0.5 * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"view_contrast": -1.0}, "view_contrast is -1.0"),
+        ({"anchor": 1.0}, "set view_contrast too"),
+        ({"cosine_decay": True, "max_steps": None}, "needs max_steps"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LightAdapter(**arguments)
