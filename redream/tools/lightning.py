@@ -93,7 +93,8 @@ class ReDreamCLI(LightningCLI):
         where it is damaged, the one before takes its place.
         """
         self.config = parser.parse_args(args)
-        config = self.config[self.config.subcommand] if self.config.get("subcommand") else {}
+        verb = self.config.get("subcommand")
+        config: Any = self.config[verb] if verb else {}
         path = config.get("ckpt_path")
         if path is not None and path not in ("best", "last"):
             config.ckpt_path = str(read_checkpoint_or_previous(Path(path))[0])
