@@ -202,6 +202,14 @@ def test_a_wrong_config_is_answered_in_one_line(config, capsys, tmp_path, text, 
     assert not (tmp_path / "out").exists()
 
 
+def test_what_a_callback_refuses_is_said_in_its_own_words_alone(config, capsys, tmp_path):
+    callback = {"class_path": "redream.callbacks.Export", "init_args": {"num_frames": 4}}
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
+    line = fails(capsys, "fit", "--config", config, "--config", wrong)
+    assert line == "redream: error: num_frames must be a multiple of 8, got 4.\n"
+
+
 def test_a_config_cannot_run_a_command(config, tmp_path, capsys):
     evil = {"class_path": "os.system", "init_args": {"command": f"touch {tmp_path}/pwned"}}
     for key in ("data.retriever", "trainer.callbacks", "trainer.strategy", "model.weights"):

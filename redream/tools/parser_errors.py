@@ -80,10 +80,9 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
 
 
 def what_the_class_said(message: str) -> str:
-    """The error of a class's constructor, where jsonargparse wraps it as one that may be null."""
-    said = re.search(
-        r"Errors:\s+- (?P<said>.*?)\s+- Expected a <class 'NoneType'>", message, re.DOTALL
-    )
+    """The error of a class's constructor, where jsonargparse tells what else might have been."""
+    others = r"(?:Not a valid subclass of|Expected a <class 'NoneType'>)"
+    said = re.search(rf"Errors:\s+- (?P<said>.*?)\s+- {others}", message, re.DOTALL)
     return " ".join(said["said"].split()) if said else message
 
 
