@@ -177,7 +177,7 @@ trainer:
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args: {save_last: true, save_top_k: 0, every_n_train_steps: 1}
     - class_path: redream.callbacks.Export
-      init_args: {num_frames: 4, frame_size: 32, surface_resolution: 16, texture_size: 32}
+      init_args: {num_frames: 8, frame_size: 32, surface_resolution: 16, texture_size: 32}
 model: {num_particles: 1}
 """
 PROMPTS = ("a golden elephant", "a striped dog", "a wooden chair")
