@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -55,26 +56,27 @@ data:
 
 
 class Job:
-    """The main job, cut short.
+    """A run of ``redream fit`` that can be killed and go on.
 
     Args:
-        folder: Where its output goes.
+        folder: Where its output and its log go.
         cache: The user's cache.
         num_steps: Its length.
+        configs: YAML files, the later over the earlier.
     """
 
-    def __init__(self, folder: Path, cache: Path, num_steps: int) -> None:
+    def __init__(self, folder: Path, cache: Path, num_steps: int, configs: Sequence[Path]) -> None:
         self.folder, self.cache, self.num_steps = folder, cache, num_steps
+        self.configs = configs
         folder.mkdir(parents=True)
-        (folder / "short.yaml").write_text(SHORT)
 
     @property
     def log(self) -> Path:
         """What the runs say."""
         return self.folder / "log.txt"
 
-    def start(self, *more: str) -> int:
-        """Forks a process that runs the job; its id."""
+    def start(self, *more: str, prepare: Callable[[], None] | None = None) -> int:
+        """Forks a process that runs the job, after ``prepare`` in that process; its id."""
         sys.stdout.flush()
         process = os.fork()
         if process:
@@ -87,10 +89,11 @@ class Job:
                 os.dup2(log.fileno(), 2)
             from redream.cli import main
 
+            if prepare is not None:
+                prepare()
             code = main(
                 [
-                    "fit", f"--config={ROOT / 'configs' / 'default.yaml'}",
-                    f"--config={self.folder / 'short.yaml'}",
+                    "fit", *(f"--config={each}" for each in self.configs),
                     f"--trainer.max_steps={self.num_steps}",
                     f"--trainer.default_root_dir={self.folder / 'out'}",
                     "--trainer.accelerator=cpu", *more,
@@ -108,10 +111,21 @@ class Job:
             raise SystemExit(f"a run failed; its log ends with\n{self.log.read_text()[-2000:]}")
         return time.monotonic() - begin
 
-    def end(self) -> dict:
-        """The last checkpoint."""
-        path = self.folder / "out" / "checkpoints" / "last.ckpt"
-        return torch.load(path, weights_only=True)
+
+def imported_once() -> None:
+    """Imports what a run would, so that forks start at once; without threads, which they lack."""
+    torch.set_num_threads(1)
+    import peft  # noqa: F401
+    from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+    from transformers import CLIPTextModel, CLIPTokenizer  # noqa: F401
+
+    import redream.callbacks
+    import redream.data
+    import redream.module
+    import redream.plugins
+    import redream.tools.lightning  # noqa: F401
+
+    redream.plugins.list_components()
 
 
 def difference(one: object, other: object, where: str = "") -> str | None:
@@ -139,6 +153,18 @@ def what_counts(checkpoint: dict) -> dict:
     return kept | {"global_step": checkpoint["global_step"], "export": export}
 
 
+def first_difference(whole: Path, other: Path) -> str | None:
+    """Where the output of a run differs first from that of the run that was left alone."""
+    ends = [
+        torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (whole, other)
+    ]
+    found = difference(*map(what_counts, ends))
+    for name in ("particle_0.glb", "particle_1.glb"):
+        models = [(each / name).read_bytes() for each in (whole, other)]
+        found = found or (None if models[0] == models[1] else name)
+    return found
+
+
 def is_same(whole: Job, job: Job) -> bool:
     """Compares two runs, and says where they differ.
 
@@ -149,10 +175,7 @@ def is_same(whole: Job, job: Job) -> bool:
         return os.waitpid(process, 0)[1] == 0
     found: str | None = "the comparison failed"
     try:
-        found = difference(what_counts(whole.end()), what_counts(job.end()))
-        for name in ("particle_0.glb", "particle_1.glb"):
-            models = [(each.folder / "out" / name).read_bytes() for each in (whole, job)]
-            found = found or (None if models[0] == models[1] else name)
+        found = first_difference(whole.folder / "out", job.folder / "out")
         print("     the same to the bit" if found is None else f"     differs: {found}", flush=True)
     finally:
         os._exit(found is not None)
@@ -184,18 +207,14 @@ def main() -> None:
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     draws = random.Random(seed)
-    torch.set_num_threads(1)
-    import redream.callbacks
-    import redream.data
-    import redream.module
-    import redream.plugins
-    import redream.tools.lightning  # noqa: F401
+    imported_once()
     from redream.files import cache_folder
 
-    redream.plugins.list_components()  # imports what a run would, so that forks start at once
     root = Path(tempfile.mkdtemp(prefix="redream-kills-"))
+    (root / "short.yaml").write_text(SHORT)
+    configs = [ROOT / "configs" / "default.yaml", root / "short.yaml"]
     cache = options.cache or cache_folder()
-    whole = Job(root / "whole", cache, options.steps)
+    whole = Job(root / "whole", cache, options.steps, configs)
     duration, survived = whole.finish(), 0
     print(f"a run of {options.steps} steps takes {duration:.1f} s; seed {seed}", flush=True)
     for number in range(options.kills):
@@ -204,7 +223,7 @@ def main() -> None:
             is_fresh = number < options.fresh_caches
             shutil.rmtree(root / f"run_{number}", ignore_errors=True)
             place = root / f"cache_{number}" if is_fresh else cache
-            job = Job(root / f"run_{number}", place, options.steps)
+            job = Job(root / f"run_{number}", place, options.steps, configs)
             moment = draws.uniform(0.0, (3.0 if is_fresh else 1.0) * duration)
             begin = time.monotonic()
             when = kill_once(job, moment)

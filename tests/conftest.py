@@ -6,9 +6,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several folders share
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +62,15 @@ def prior(loaded_prior):
 def embedded_cache(tmp_path_factory):
     """A cache of the tests' own: the embedded library and index are made once, by the first use."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting takes root")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)  # files may still be mapped

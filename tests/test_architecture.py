@@ -12,7 +12,7 @@ import redream
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"types", "cameras", "errors", "losses", "schedules", "kernels", "files"}
+CORE = {"types", "cameras", "errors", "losses", "schedules", "kernels", "files", "tensor_files"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
     "data", "module", "adaptation", "prompt_table", "scoring", "starting", "training", "indexing",
@@ -40,7 +40,7 @@ DOORS = {
 }
 """The single files that may import a room which the rest of their room must not know."""
 
-CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping"}
+CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors"}
 CONFINED = {
     "lightning": UPPER | TOP | ABOVE,
     "diffusers": {"priors", "adapters", "mini"},

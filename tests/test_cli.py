@@ -126,6 +126,25 @@ def test_fit_runs_and_saves_its_config(config, tmp_path):
     assert OneBatch.seen == "a golden duck"
 
 
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_what_shows_a_checkpoint_is_refused_without_one(config, capsys, verb):
+    line = fails(capsys, verb, "--config", config)
+    assert f"`redream {verb}` takes a checkpoint" in line and "give --ckpt_path" in line
+
+
+@pytest.mark.parametrize("verb", ["fit", "test", "predict"])
+def test_a_missing_configuration_is_asked_for_by_the_verbs_own_name(monkeypatch, capsys, verb):
+    class NeedsPrior(OneNumber):
+        def __init__(self, prior: str):
+            super().__init__()
+
+    monkeypatch.setattr("redream.module.ReDream", NeedsPrior)
+    monkeypatch.setattr("redream.data.RetrievalDataModule", OneBatch)
+    line = fails(capsys, verb, "--prompt", "a dog")
+    assert "model.prior missing" in line and "as in --config " in line
+    assert (f"`redream {verb}` takes the config and the checkpoint" in line) == (verb != "fit")
+
+
 def test_ctrl_c_ends_with_130(config, monkeypatch):
     handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(OneNumber, "interrupt", True)
@@ -181,6 +200,14 @@ def test_a_wrong_config_is_answered_in_one_line(config, capsys, tmp_path, text, 
     wrong.write_text(text)
     assert expected in fails(capsys, "fit", "--config", config, "--config", wrong)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_callback_refuses_is_said_in_its_own_words_alone(config, capsys, tmp_path):
+    callback = {"class_path": "redream.callbacks.Export", "init_args": {"num_frames": 4}}
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump({"trainer": {"callbacks": [callback]}}))
+    line = fails(capsys, "fit", "--config", config, "--config", wrong)
+    assert line == "redream: error: num_frames must be a multiple of 8, got 4.\n"
 
 
 def test_a_config_cannot_run_a_command(config, tmp_path, capsys):

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from two_discs import Discs
 
 from redream.adapters import LightAdapter, VariationalAdapter
-from redream.cameras import concatenate, sample_cameras
+from redream.cameras import sample_cameras
 from redream.module import ReDream
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
@@ -15,7 +16,7 @@ from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
 from redream.schedules import Ramp
 from redream.training.assignment import assign
-from redream.types import Batch, NoisyRows, References, Views, key_generator
+from redream.types import Batch, NoisyRows, Views, key_generator
 
 
 class Painting(Representation):
@@ -43,26 +44,6 @@ class Painting(Representation):
         return [{"name": "picture", "params": [self.picture, self.alpha], "lr": 1e-2}]
 
 
-class Assets:
-    """Two assets: a red and a green disc."""
-
-    prompt = "a dog"
-    starts = ()
-
-    def __init__(self):
-        cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]
-        views = [self.render_asset(i, camera, 16, 16) for i, camera in enumerate(cameras)]
-        rgba = torch.cat([torch.cat([v.rgb, v.opacity], 1) for v in views])
-        index = torch.arange(2).repeat_interleave(10)
-        self.references = References(rgba, concatenate(cameras), ("a cat", "a tree"), index)
-
-    def render_asset(self, index, cameras, height, width):
-        y, x = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
-        opacity = ((x**2 + y**2) < 0.5).float().expand(cameras.num, 1, -1, -1)
-        color = torch.eye(3)[index].view(1, 3, 1, 1)
-        return Views(color * opacity, opacity, opacity * 3, torch.zeros_like(opacity), {})
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("sd")
@@ -81,7 +62,7 @@ def make(folder, **arguments):
         guidance_scale=7.5,
     )
     module = ReDream(prior=StableDiffusionPrior(folder), **(defaults | arguments))
-    module._trainer = SimpleNamespace(datamodule=Assets(), global_step=0, current_epoch=0)
+    module._trainer = SimpleNamespace(datamodule=Discs(), global_step=0, current_epoch=0)
     module._fabric = None
     module.setup("fit")
     module.on_fit_start()

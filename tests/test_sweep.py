@@ -78,14 +78,24 @@ def test_a_run_is_made_once(tmp_path, fits):
 def test_a_run_goes_on_from_its_checkpoint_if_that_can_be_read(tmp_path, fits):
     import torch
 
-    first, second = plan(["a dog"], 2, tmp_path, [])
-    for run in (first, second):
-        (run.folder / "checkpoints").mkdir(parents=True)
-    torch.save({"state_dict": {}}, first.folder / sweep_run.CHECKPOINT)
-    (second.folder / sweep_run.CHECKPOINT).write_bytes(b"cut short")
-    make(first), make(second)
+    whole, cut, torn = plan(["a dog"], 3, tmp_path, [])
+    checkpoint = {"state_dict": {}, "global_step": 1, "optimizer_states": []}
+    for run in (whole, cut, torn):
+        path = run.folder / sweep_run.CHECKPOINT
+        path.parent.mkdir(parents=True)
+        torch.save(checkpoint, path)
+    for run in (cut, torn):
+        (run.folder / sweep_run.CHECKPOINT).write_bytes(b"cut short")
+    previous = (torn.folder / sweep_run.CHECKPOINT).with_name("previous-last.ckpt")
+    torch.save(checkpoint, previous)
+    make(whole), make(cut)
+    with pytest.warns(RuntimeWarning, match="last.ckpt is damaged: going on from .*previous-last"):
+        make(torn)
     given = [(each[0], "--ckpt_path" in each) for each in fits[0]]
-    assert given == [("fit", True), ("predict", True), ("fit", False)]  # nothing was exported
+    both = [("fit", True), ("predict", True)]  # nothing was exported
+    assert given == [*both, ("fit", False), *both]
+    assert fits[0][-1][-1] == str(previous)
+    assert "starting again" in (cut.folder / "log.txt").read_text()
 
 
 def test_a_failed_run_says_why_and_is_made_again(tmp_path, fits):
@@ -167,7 +177,7 @@ trainer:
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args: {save_last: true, save_top_k: 0, every_n_train_steps: 1}
     - class_path: redream.callbacks.Export
-      init_args: {num_frames: 4, frame_size: 32, surface_resolution: 16, texture_size: 32}
+      init_args: {num_frames: 8, frame_size: 32, surface_resolution: 16, texture_size: 32}
 model: {num_particles: 1}
 """
 PROMPTS = ("a golden elephant", "a striped dog", "a wooden chair")

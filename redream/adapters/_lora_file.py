@@ -1,13 +1,13 @@
 """Adapters on disk: diffusers' LoRA format and the view prefixes beside it."""
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from redream.tensor_files import write_tensors
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 PREFIX_FILE = "view_prefixes.safetensors"
@@ -33,7 +33,7 @@ def save_lora(
         f"{component}.target_modules": [path.replace("/", ".") for path in lora],
     }
     metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(config)}
-    save_tensors(directory / LORA_FILE, tensors, metadata)
+    write_tensors(directory / LORA_FILE, tensors, metadata)
 
 
 def load_lora(directory: Path, lora: nn.ModuleDict, component: str) -> None:
@@ -52,15 +52,6 @@ def load_lora(directory: Path, lora: nn.ModuleDict, component: str) -> None:
         lora.load_state_dict({state[key]: tensor for key, tensor in tensors.items()})
     except RuntimeError as error:
         raise ValueError(f"{path} has other shapes: use the rank it was made with") from error
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    # Cloned: safetensors refuses tensors that share their memory.
-    cpu = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
-    save_file(cpu, partial, metadata)
-    os.replace(partial, path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

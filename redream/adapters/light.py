@@ -14,10 +14,10 @@ from redream.adapters._lora_file import (
     load_lora,
     load_tensors,
     save_lora,
-    save_tensors,
 )
 from redream.adapters.base import ATTENTION, Adapter, LoraHost
 from redream.cameras import VIEW_NAMES
+from redream.tensor_files import write_tensors
 
 _RISE_STEPS = 20
 
@@ -181,7 +181,7 @@ class LightAdapter(Adapter):
         folder.mkdir(parents=True, exist_ok=True)
         save_lora(folder, self.lora, self._component, self.rank, self.lora_alpha)
         prefixes = dict(zip(VIEW_NAMES, self.view_prefixes, strict=True))
-        save_tensors(folder / PREFIX_FILE, prefixes, {"words": self.prefix_words})
+        write_tensors(folder / PREFIX_FILE, prefixes, {"words": self.prefix_words})
 
     def load(self, directory: str | Path) -> None:
         """Reads what :meth:`save` wrote; attach the adapter first.

@@ -1,19 +1,19 @@
 """The N retrieved assets seen from M uniform cameras (Sec. 4.4, App. A), rendered once."""
 
 import hashlib
-import os
-import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from redream.assets.render import VERSION, AssetRenderer
 from redream.cameras import concatenate, sample_cameras
+from redream.tensor_files import write_tensors
 from redream.types import Cameras, References, TriangleMesh, key_generator
 
 
@@ -31,7 +31,8 @@ class ReferenceRenderer:
         fovy_deg: Range of vertical fields of view.
         supersample: Rays along each side of a pixel.
         seed: Seed of the cameras.
-        cache_dir: Where pictures are kept; None keeps none.
+        cache_dir: Where pictures are kept; None keeps none, and a folder that cannot be written
+            is warned of.
         device: Where to render.
     """
 
@@ -86,18 +87,13 @@ class ReferenceRenderer:
                 rgba = load_file(path)["rgba"]
                 if rgba.shape == (self.num_views, 4, self.size, self.size):
                     return rgba
-            except (SafetensorError, KeyError):
-                pass  # half-written by a dying machine: drawn again below
+            except (SafetensorError, KeyError, OSError):
+                pass  # half-written by a dying machine, or just deleted: drawn again below
         rgba = self._draw(mesh, cameras)
-        self.cache_dir.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.cache_dir, suffix=".part")
-        os.close(handle)
         try:
-            save_file({"rgba": rgba}, temporary)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            write_tensors(path, {"rgba": rgba})
+        except OSError as error:
+            warnings.warn(f"the next run draws this again: {error}", RuntimeWarning, stacklevel=2)
         return rgba
 
     def _draw(self, mesh: TriangleMesh, cameras: Cameras) -> UInt8[Tensor, "M 4 H W"]:

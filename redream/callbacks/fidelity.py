@@ -53,10 +53,7 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
         PSNR and overlap.
     """
     renderer, shading = AssetRenderer(mesh), getattr(particle, "shading", None)
-    if shading in (
-        "normal",
-        "camera_normal",
-    ):  # by which a geometry is distilled; the model shows its colours
+    if shading in ("normal", "camera_normal"):  # a geometry; the model shows its colours
         particle.shading = "color"  # type: ignore[assignment]
     squared, num, num_both = 0.0, 0, 0
     try:

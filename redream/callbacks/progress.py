@@ -55,6 +55,7 @@ class Progress(ProgressBar):
         self._bar: RichProgress | None = None
         self._enabled = True
         self._start = (0.0, 0)  # when the first step ended, and which it was
+        self._losses = set[str]()  # the names of all that there were
 
     def disable(self) -> None:
         """Shows nothing from now on (Lightning's call on every rank but the first)."""
@@ -108,20 +109,22 @@ class Progress(ProgressBar):
         step = trainer.global_step
         if self._start[1] < 0:
             self._start = (time.monotonic(), step)
+        self._losses |= getattr(pl_module, "losses", {}).keys()
         if not self._enabled:
             return
         stage = str(getattr(pl_module, "stage", "distil"))
         name, before, total = self._part(trainer)
         stage, done = f"{name}: {stage}" if name else stage, before + step
         if self._bar is not None:
-            task, now = self._bar.task_ids[0], time.monotonic()
-            if now - self._shown >= 0.25:  # reading losses waits for a GPU: no more than is seen
-                self._bar.update(task, losses=self._losses(trainer))
-                self._shown = now
+            task, when = self._bar.task_ids[0], time.monotonic()
+            if when - self._shown >= 0.25:  # reading losses waits for a GPU: no more than is seen
+                self._bar.update(task, losses=self._now(trainer, pl_module))
+                self._shown = when
             self._bar.update(task, completed=done, description=stage)
         elif done % max((total or -1) // self.num_lines, 1) == 0:
             left = self._time_left(trainer)
-            line = f"step {done}/{total or -1}  {stage}  ETA {left}  {self._losses(trainer)}"
+            now = self._now(trainer, pl_module)
+            line = f"step {done}/{total or -1}  {stage}  ETA {left}  {now}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -158,7 +161,8 @@ class Progress(ProgressBar):
         alone = Part("", 0, trainer.max_steps if trainer.max_steps > 0 else None)
         return self.part or alone
 
-    @staticmethod
-    def _losses(trainer: L.Trainer) -> str:
-        shown = trainer.progress_bar_metrics
+    def _now(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+        """What Lightning shows, without losses that have ended: it would keep their last value."""
+        ended = self._losses - getattr(pl_module, "losses", {}).keys()
+        shown = {k: v for k, v in trainer.progress_bar_metrics.items() if k not in ended}
         return "  ".join(f"{name} {float(value):.3g}" for name, value in shown.items())

@@ -103,6 +103,7 @@ def write_film(frames: Float[Tensor, "B 3 H W"], path: Path, frames_per_second: 
 
     Raises:
         ValueError: If height or width is odd, which yuv420p cannot hold.
+        OSError: If it cannot be written.
     """
     height, width = frames.shape[-2:]
     if height % 2 or width % 2:
@@ -110,15 +111,14 @@ def write_film(frames: Float[Tensor, "B 3 H W"], path: Path, frames_per_second: 
     rgb = (frames.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
     encode = "-c:v libx264 -crf 18 -pix_fmt yuv420p -movflags +faststart -y".split()
     with whole_file(path) as temporary:
-        subprocess.run(
-            [
-                imageio_ffmpeg.get_ffmpeg_exe(),
-                *"-loglevel error -f rawvideo -pix_fmt rgb24".split(),
-                *("-s", f"{width}x{height}", "-r", str(frames_per_second), "-i", "-"),
-                *encode,
-                str(temporary),
-            ],
-            input=rgb.cpu().numpy().tobytes(),
-            check=True,
-            capture_output=True,
-        )
+        temporary.touch()  # says itself where nothing may be written
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            *"-loglevel error -f rawvideo -pix_fmt rgb24".split(),
+            *("-s", f"{width}x{height}", "-r", str(frames_per_second), "-i", "-"),
+            *encode,
+            str(temporary),
+        ]
+        done = subprocess.run(command, input=rgb.cpu().numpy().tobytes(), capture_output=True)
+        if done.returncode != 0:
+            raise OSError(done.stderr.decode(errors="replace").strip() or "ffmpeg failed")

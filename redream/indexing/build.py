@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from redream.assets import Store
-from redream.files import whole_file
+from redream.files import whole_file, why_not_written
 from redream.indexing.pictures import PictureSource, RenderedPictures
 from redream.indexing.progress import AssetProgress
 from redream.indexing.shards import Shard, read_shards
@@ -301,8 +301,11 @@ def _num_views(shown: ShownAsset) -> int:
 def _on_disk(path: Path, rows: int, dimension: int) -> np.ndarray:
     """An array of float16 in a file, for which there is room on the disk."""
     path.unlink(missing_ok=True)
-    array = np.lib.format.open_memmap(path, "w+", np.float16, (rows, dimension))
-    if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a signal later
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    try:
+        array = np.lib.format.open_memmap(path, "w+", np.float16, (rows, dimension))
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a signal later
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {why_not_written(path.parent, error)}") from error
     return array

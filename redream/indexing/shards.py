@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from jaxtyping import Float16
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from redream.files import whole_file
+from redream.tensor_files import write_tensors
 
 _SUFFIX = ".safetensors"
 
@@ -49,8 +48,7 @@ class Shard:
         }
         key = hashlib.sha256(json.dumps([self.uids, self.captions, [*self.left_out]]).encode())
         metadata = {name: json.dumps(value) for name, value in header.items()}
-        with whole_file(folder / f"{key.hexdigest()[:24]}{_SUFFIX}") as temporary:
-            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary, metadata)
+        write_tensors(folder / f"{key.hexdigest()[:24]}{_SUFFIX}", tensors, metadata)
 
 
 def read_shards(folder: Path, vectors: bool = True) -> Iterator[Shard]:

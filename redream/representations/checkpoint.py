@@ -1,6 +1,8 @@
 """Reads a run's checkpoint without trusting it, and takes one particle out of it."""
 
+import warnings
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +12,92 @@ import yaml
 from redream.errors import first_line
 from redream.representations.base import Representation
 
+OF_A_RUN = frozenset({"state_dict", "global_step", "optimizer_states"})
+"""What a run needs to go on from a checkpoint."""
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+
+def read_checkpoint(
+    path: Path,
+    needed: Collection[str] = ("state_dict",),
+    map_location: Any = "cpu",  # noqa: ANN401  (PyTorch's)
+    mmap: bool = False,
+) -> dict[str, Any]:
     """Reads a checkpoint, which may be a stranger's: nothing in it is executed.
 
-    Tensors stay on disk until they are used. What PyTorch writes is a zip archive without
-    compression, so one whose parts claim more bytes than the file has is refused.
+    What PyTorch writes is a zip archive without compression, so one whose parts claim more bytes
+    than the file has is refused.
 
     Args:
         path: The ``.ckpt`` file.
+        needed: What it must hold.
+        map_location: Where its tensors go, as for ``torch.load``.
+        mmap: Whether tensors stay on disk until they are used; else their checksums are compared.
 
     Returns:
-        What the checkpoint holds, ``state_dict`` among it.
+        What the checkpoint holds.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint of a run, or asks for more than tensors and plain
-            values; one line that names it.
+        FileNotFoundError: If there is no such file; names those beside it.
+        ValueError: If it is cut short, no checkpoint of a run, or asks for more than tensors and
+            plain values; one line that names it.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint at {path}")
+        raise FileNotFoundError(f"there is no checkpoint at {path}{_others(path)}")
     try:
         with zipfile.ZipFile(path) as archive:
             claimed = sum(part.file_size for part in archive.infolist())
-        if claimed > path.stat().st_size:
-            raise ValueError("it claims more than it has")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if not isinstance(checkpoint["state_dict"], dict):
-            raise ValueError("its state_dict is none")
+            if claimed > path.stat().st_size:
+                raise ValueError("it claims more than it has")
+            if not mmap and archive.testzip() is not None:
+                raise ValueError("it is damaged")
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+        missing = set(needed) - checkpoint.keys()
+        if missing or not isinstance(checkpoint["state_dict"], dict):
+            raise ValueError(f"it has no {', '.join(sorted(missing)) or 'weights'}")
     except Exception as error:  # pickles fail in any way
-        raise ValueError(f"cannot read {path}: it is not a checkpoint of a run") from error
+        raise ValueError(
+            f"cannot read {path}: it is cut short, or no checkpoint of a run{_others(path)}"
+        ) from error
     return dict(checkpoint)
+
+
+def read_checkpoint_or_previous(
+    path: Path,
+    needed: Collection[str] = OF_A_RUN,
+    map_location: Any = "cpu",  # noqa: ANN401  (PyTorch's)
+) -> tuple[Path, dict[str, Any]]:
+    """Reads a checkpoint, or with a warning the one before it where it is damaged.
+
+    Args:
+        path: The ``.ckpt`` file.
+        needed: What it must hold.
+        map_location: Where its tensors go, as for ``torch.load``.
+
+    Returns:
+        The file that was read, and what it holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged and there is none before it, or that is damaged, too.
+    """
+    try:
+        return path, read_checkpoint(path, needed, map_location)
+    except ValueError:
+        previous = previous_checkpoint(path)
+        if not previous.is_file():
+            raise
+    checkpoint = read_checkpoint(previous, needed, map_location)
+    warnings.warn(
+        f"{path} is damaged: going on from {previous}, the checkpoint before it",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return previous, checkpoint
+
+
+def previous_checkpoint(path: Path) -> Path:
+    """Where the checkpoint stays that ``path`` has replaced."""
+    return path.with_name(f"previous-{path.name}")
 
 
 def load_particle(path: Path, number: int) -> Representation:
@@ -59,7 +116,7 @@ def load_particle(path: Path, number: int) -> Representation:
         FileNotFoundError: If the checkpoint or the config is missing.
         ValueError: If they hold no particle; one line that names the file.
     """
-    state = read_checkpoint(path)["state_dict"]
+    state = read_checkpoint(path, mmap=True)["state_dict"]
     try:
         numbers = {int(key.split(".")[1]) for key in state if key.startswith("particles.")}
     except (AttributeError, ValueError, IndexError) as error:
@@ -84,6 +141,12 @@ def config_of(checkpoint: Path) -> Path | None:
     folders = (checkpoint.parent, checkpoint.parent.parent)
     places = [folder / "config.yaml" for folder in folders]
     return next((place for place in places if place.is_file()), None)
+
+
+def _others(path: Path) -> str:
+    """The other checkpoints of a folder, for an error message."""
+    found = sorted(each.name for each in path.parent.glob("*.ckpt") if each != path)
+    return f"; beside it there is {', '.join(found)}" if found else ""
 
 
 def _make(path: Path) -> Representation:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from redream.files import why_not_written
 from redream.retrieval.index import (
     FORMAT_VERSION,
     IMAGE,
@@ -51,6 +52,7 @@ def write_index(
 
     Raises:
         ValueError: If ``path`` is a folder of something else.
+        OSError: If it cannot be written; what stood at ``path`` is intact.
     """
     path = Path(path).expanduser()
     check_replaceable(path)
@@ -91,8 +93,11 @@ def write_index(
             shutil.rmtree(old)
         else:
             os.replace(building, path)
-    except BaseException:
+    except BaseException as error:
+        why = why_not_written(path.parent, error) if isinstance(error, OSError) else ""
         shutil.rmtree(building, ignore_errors=True)
+        if why:
+            raise OSError(f"cannot write the index {path}: {why}") from error
         raise
     return EmbeddingIndex.open(path)
 

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
-from redream.representations.checkpoint import config_of, read_checkpoint
+from redream.representations.checkpoint import config_of, read_checkpoint_or_previous
 from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
@@ -89,13 +89,15 @@ class ReDreamCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parses the arguments; they are the command line, so Lightning need not warn of them.
 
-        Lightning reads a checkpoint's hyperparameters right after this, so it is looked at here.
+        Lightning reads a checkpoint's hyperparameters right after this, so it is looked at here;
+        where it is damaged, the one before takes its place.
         """
         self.config = parser.parse_args(args)
-        config = self.config[self.config.subcommand] if self.config.get("subcommand") else {}
+        verb = self.config.get("subcommand")
+        config: Any = self.config[verb] if verb else {}
         path = config.get("ckpt_path")
         if path is not None and path not in ("best", "last"):
-            read_checkpoint(Path(path))
+            config.ckpt_path = str(read_checkpoint_or_previous(Path(path))[0])
 
     def instantiate_classes(self) -> None:
         """Makes the trainer and the module, and finds out whether they can work together."""
@@ -142,6 +144,11 @@ class ReDreamCLI(LightningCLI):
         config = self.config if self.subcommand is None else self.config[self.subcommand]
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
+        if self.subcommand in ("validate", "test", "predict") and config.ckpt_path is None:
+            raise ValueError(
+                f"`redream {self.subcommand}` takes a checkpoint, as its particles would be "
+                "untrained: give --ckpt_path, as in --ckpt_path outputs/demo/checkpoints/last.ckpt"
+            )
         if config.stages is not None:
             raise ValueError("stages are for `redream fit`; else give the config.yaml of one run")
         require_writable(Path(config.trainer.default_root_dir or "."))

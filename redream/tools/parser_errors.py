@@ -51,6 +51,13 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
     def missing(match: re.Match[str]) -> str:
         """Names keys without the verb that jsonargparse puts before them."""
         keys = re.sub(r"\b(?:fit|validate|test|predict)\.", "", match["keys"])
+        of_a_run = re.search(r"\b(validate|test|predict)\.", match["keys"])
+        if of_a_run:
+            return (
+                f"{keys} missing; `redream {of_a_run[1]}` takes the config and the checkpoint of a "
+                "run, as in --config outputs/demo/config.yaml --ckpt_path "
+                "outputs/demo/checkpoints/last.ckpt"
+            )
         if command == "redream fit":
             return f"{keys} missing; start from a config, as in --config configs/default.yaml"
         return f"{keys} missing; see `{command} --help`"
@@ -73,10 +80,9 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
 
 
 def what_the_class_said(message: str) -> str:
-    """The error of a class's constructor, where jsonargparse wraps it as one that may be null."""
-    said = re.search(
-        r"Errors:\s+- (?P<said>.*?)\s+- Expected a <class 'NoneType'>", message, re.DOTALL
-    )
+    """The error of a class's constructor, where jsonargparse tells what else might have been."""
+    others = r"(?:Not a valid subclass of|Expected a <class 'NoneType'>)"
+    said = re.search(rf"Errors:\s+- (?P<said>.*?)\s+- {others}", message, re.DOTALL)
     return " ".join(said["said"].split()) if said else message
 
 

@@ -132,14 +132,13 @@ def _usable_checkpoint(folder: Path) -> Path | None:
     """The checkpoint to go on from; None where there is none that can be read."""
     if not (folder / CHECKPOINT).exists():
         return None
-    from redream.representations.checkpoint import read_checkpoint
+    from redream.representations.checkpoint import read_checkpoint_or_previous
 
     try:
-        read_checkpoint(folder / CHECKPOINT)
+        return read_checkpoint_or_previous(folder / CHECKPOINT)[0]
     except (OSError, ValueError) as error:
         print(f"starting again: {error}", file=sys.stderr)
         return None
-    return folder / CHECKPOINT
 
 
 def _metrics(folder: Path) -> dict[str, float]:

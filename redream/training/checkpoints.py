@@ -13,7 +13,8 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-NEEDED = {"state_dict", "global_step", "optimizer_states"}
+from redream.files import why_not_written
+from redream.representations.checkpoint import previous_checkpoint, read_checkpoint_or_previous
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -57,9 +58,11 @@ class WholeCheckpoints(TorchCheckpointIO):
             _keep(path)
             os.replace(temporary, path)
         except (OSError, RuntimeError) as error:  # PyTorch says RuntimeError where the disk is full
+            why = why_not_written(path.parent, error)  # asked while what was written takes room
             with suppress(OSError):  # it may be a disk that can only be read
                 temporary.unlink(missing_ok=True)
-            raise OSError(_why_not_written(path, error)) from error
+            intact = "; the one before is intact" if path.is_file() else ""
+            raise OSError(f"cannot write the checkpoint {path}: {why}{intact}") from error
 
     def load_checkpoint(
         self,
@@ -73,23 +76,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             FileNotFoundError: If there is none; names those that there are.
             ValueError: If it is damaged and there is none before it.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no checkpoint at {path}{_others(path)}")
-        try:
-            return _read(path, map_location)
-        except Exception as error:  # damaged pickles fail in any way
-            previous = _previous(path)
-            if not previous.is_file():
-                raise ValueError(
-                    f"cannot read {path}: it is cut short, or no checkpoint of a run{_others(path)}"
-                ) from error
-            warnings.warn(
-                f"{path} is damaged: going on from {previous}, the checkpoint before it",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return _read(previous, map_location)
+        return read_checkpoint_or_previous(Path(path), map_location=map_location)[1]
 
 
 def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -> None:
@@ -119,18 +106,6 @@ def is_frozen(key: str) -> bool:
     return key.startswith(("prior.", "variational_prior."))
 
 
-def _read(path: Path, map_location: Any) -> dict[str, Any]:  # noqa: ANN401
-    checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-    missing = NEEDED - checkpoint.keys()
-    if missing:
-        raise ValueError(f"{path} has no {', '.join(sorted(missing))}")
-    return checkpoint
-
-
-def _previous(path: Path) -> Path:
-    return path.with_name(f"previous-{path.name}")
-
-
 def _keep(path: Path) -> None:
     """Gives a checkpoint a second name, under which it stays when its first is taken over."""
     if not path.is_file():
@@ -141,7 +116,7 @@ def _keep(path: Path) -> None:
         os.link(path, second)
     except OSError:  # a file system without hard links
         shutil.copyfile(path, second)
-    os.replace(second, _previous(path))
+    os.replace(second, previous_checkpoint(path))
 
 
 def _first_not_finite(state: Mapping[str, Any]) -> str | None:
@@ -149,18 +124,3 @@ def _first_not_finite(state: Mapping[str, Any]) -> str | None:
         if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
             return key
     return None
-
-
-def _why_not_written(path: Path, error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else "writing failed"
-    free = shutil.disk_usage(next(each for each in path.absolute().parents if each.is_dir())).free
-    if isinstance(error, RuntimeError) and free < 1 << 20:
-        reason = "no space left on device"
-    intact = "; the one before is intact" if path.is_file() else ""
-    return f"cannot write the checkpoint {path}: {reason}{intact}"
-
-
-def _others(path: Path) -> str:
-    """The other checkpoints of a folder, for an error message."""
-    found = sorted(each.name for each in path.parent.glob("*.ckpt") if each != path)
-    return f"; beside it there is {', '.join(found)}" if found else ""

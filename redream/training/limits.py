@@ -24,11 +24,11 @@ def require_workable(trainer: Trainer, num_particles: int, particles_per_step: i
             "parameters, and particles are whole scenes, each its process's own; use "
             "--trainer.strategy ddp"
         )
-    if trainer.precision != "32-true":
+    if trainer.precision not in ("32-true", "bf16-mixed"):
         raise ValueError(
             f"--trainer.precision {trainer.precision} cannot work here: particles are rendered by "
-            "kernels in 32 bits; for a smaller and faster prior set "
-            "--model.prior.init_args.dtype bfloat16"
+            "kernels in 32 bits, and what is trained stays in them; take bf16-mixed, or for a "
+            "smaller and faster prior --model.prior.init_args.dtype bfloat16"
         )
     if trainer.accumulate_grad_batches != 1:
         raise ValueError(

@@ -169,3 +169,12 @@ def test_real_folder(objaverse):
     assert {asset.uid: asset.num_faces for asset in assets} == counted
     for asset in assets[::100]:
         assert len(store.load(asset.uid).faces) <= asset.num_faces
+
+
+def test_a_file_that_is_deleted_while_the_store_is_open_is_named(folder):
+    store = FolderStore(folder)
+    store.load("aa")
+    (folder / "glbs" / "aa.glb").unlink()
+    with pytest.raises(FileNotFoundError, match=r"aa\.glb") as error:
+        store.load("aa")
+    assert "\n" not in str(error.value)

@@ -11,6 +11,7 @@ import objaverse as package
 import pytest
 import torch
 from fabricated import make_box
+from killing import killed
 from loopback import UIDS, make_dataset, serve, write_json
 
 from redream.assets import FolderStore, ObjaverseStore, write_glb
@@ -287,3 +288,26 @@ def test_the_package_reads_our_cache_and_we_read_its(objaverse, tmp_path, monkey
         ours.assets()[0].license
         == package.load_annotations([assets[0].uid])[assets[0].uid]["license"]
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the work is forked")
+def test_a_kill_in_a_download_leaves_nothing_that_is_read(server, tmp_path):
+    opened = store(server, tmp_path)
+    opened.cache.paths()
+    killed(lambda: opened.load(UIDS[3]), "replace", os)
+    folder = opened.cache.folder / "glbs" / "000-001"
+    assert all(each.name.startswith(".") for each in folder.iterdir())
+    assert len(opened.load(UIDS[3]).faces) == 12
+    assert (folder / f"{UIDS[3]}.glb").is_file()
+
+
+def test_a_cache_that_is_deleted_while_it_is_open_is_filled_again(server, tmp_path):
+    opened = store(server, tmp_path)
+    opened.load(UIDS[3])
+    shutil.rmtree(tmp_path / "cache")
+    assert len(opened.load(UIDS[3]).faces) == 12
+    shutil.rmtree(tmp_path / "cache")
+    server.faults[f"/glbs/000-001/{UIDS[3]}.glb"] = [503] * 3
+    with pytest.raises(ConnectionError, match="is not in the cache, and cannot download") as error:
+        opened.load(UIDS[3])
+    assert "\n" not in str(error.value)

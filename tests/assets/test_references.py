@@ -1,6 +1,10 @@
+import os
+import shutil
+
 import pytest
 import torch
 from fabricated import BLUE, RED, make_box
+from killing import killed
 
 from redream.assets import AssetRenderer, ReferenceRenderer, rotate_yaw
 
@@ -53,3 +57,30 @@ def test_a_half_written_cache_file_is_drawn_again(meshes, tmp_path):
     assert torch.equal(renderer.render(meshes, ["a", "b"]).rgba, first)
     assert torch.equal(renderer.render(meshes, ["a", "b"]).rgba, first)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the work is forked")
+def test_a_kill_while_pictures_are_kept_leaves_none_that_are_read(meshes, tmp_path):
+    renderer = ReferenceRenderer(num_views=2, size=8, cache_dir=tmp_path)
+    expected = ReferenceRenderer(num_views=2, size=8).render(meshes, ["a", "b"]).rgba
+    killed(lambda: renderer.render(meshes, ["a", "b"]), "replace", os, 2)
+    assert len([each for each in tmp_path.iterdir() if each.suffix == ".safetensors"]) == 2
+    assert len([each for each in tmp_path.iterdir() if not each.name.startswith(".")]) == 1
+    assert torch.equal(renderer.render(meshes, ["a", "b"]).rgba, expected)
+
+
+def test_a_deleted_cache_is_made_again(meshes, tmp_path):
+    renderer = ReferenceRenderer(num_views=2, size=8, cache_dir=tmp_path / "cache")
+    first = renderer.render(meshes, ["a", "b"]).rgba
+    shutil.rmtree(tmp_path / "cache")
+    assert torch.equal(renderer.render(meshes, ["a", "b"]).rgba, first)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_without_room_pictures_are_drawn_and_not_kept(meshes, small_disk):
+    expected = ReferenceRenderer(num_views=2, size=8).render(meshes, ["a", "b"]).rgba
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    renderer = ReferenceRenderer(num_views=2, size=8, cache_dir=small_disk)
+    with pytest.warns(RuntimeWarning, match="draws this again: cannot write .*: [Nn]o space left"):
+        assert torch.equal(renderer.render(meshes, ["a", "b"]).rgba, expected)
+    assert [each.name for each in small_disk.iterdir()] == ["ballast"]

@@ -140,13 +140,17 @@ def train(tmp_path):
 
     def run(module, callbacks, num_steps=4, data=None, **options):
         trainer = L.Trainer(
-            default_root_dir=tmp_path,
             accelerator="cpu",
             max_steps=num_steps,
             callbacks=callbacks,
             logger=False,
             enable_model_summary=False,
-            **{"enable_checkpointing": False, "enable_progress_bar": False, **options},
+            **{
+                "default_root_dir": tmp_path,
+                "enable_checkpointing": False,
+                "enable_progress_bar": False,
+                **options,
+            },
         )
         trainer.fit(module, datamodule=data or ToyData(num_steps))
         return trainer

@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 
 import imageio_ffmpeg
 import pytest
@@ -6,10 +8,14 @@ import torch
 import trimesh
 from PIL import Image
 
+from redream.assets import write_glb
 from redream.assets.gltf import read_header
 from redream.callbacks import Export
+from redream.callbacks.atlas import textured_mesh
 from redream.callbacks.export import asset_pictures
+from redream.callbacks.report import write_json
 from redream.metrics import Metric
+from redream.tensor_files import write_tensors
 
 PRODUCTS = {
     "particle_0.glb",
@@ -131,6 +137,38 @@ def test_an_export_that_fails_leaves_only_whole_files(toy, train, export, tmp_pa
     assert _names(tmp_path) == {"particle_0.glb", "turntable_0.mp4"}
     trimesh.load_scene(tmp_path / "particle_0.glb")
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "turntable_0.mp4"))[0] == 8
+
+
+@pytest.mark.parametrize("wrong", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_is_said_and_what_was_there_stays(
+    toy, train, export, small_disk, wrong
+):
+    (small_disk / "turntable_0.mp4").write_bytes(b"of an earlier run")
+    if wrong == "full":
+        (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    before = _all_files(small_disk)
+    why = "no space left on device" if wrong == "full" else "Read-only file system"
+    with pytest.raises(OSError, match=why) as error:
+        train(toy.Module(), [export], default_root_dir=small_disk)
+    assert "turntable_0" in str(error.value) and "\n" not in str(error.value)
+    assert _all_files(small_disk) == before
+    assert (small_disk / "turntable_0.mp4").read_bytes() == b"of an earlier run"
+
+
+@pytest.mark.parametrize("name", ["adapter", "model", "report"])
+def test_every_kind_of_file_says_that_the_disk_is_full(name, toy, small_disk):
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    path = small_disk / f"{name}.file"
+    write = {
+        "adapter": lambda: write_tensors(path, {"omega": torch.zeros(1000)}),
+        "model": lambda: write_glb(path, textured_mesh(toy.Sphere(), 8, 16), {}),
+        "report": lambda: write_json(["a"] * 1000, path),
+    }
+    with pytest.raises(OSError, match=rf"cannot write .*{name}\.file: [Nn]o space left on device"):
+        write[name]()
+    assert [each.name for each in small_disk.iterdir()] == ["ballast"]
 
 
 def test_an_error_in_the_final_export_is_not_tried_twice(toy, train, export, tmp_path):

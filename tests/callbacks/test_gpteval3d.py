@@ -1,6 +1,7 @@
 """GPTEval3D's layout, on a sphere whose every pixel is known."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from redream.callbacks import GPTEval3D
+from redream.training.parallel import ParticleParallel
 
 
 def picture(path):
@@ -37,6 +39,31 @@ def test_it_writes_the_layout_with_threestudios_cameras_and_colours(toy, train, 
     middle = picture(folder / "4" / "normal_1.png")[:, 16, 16]
     torch.testing.assert_close(middle, expected[[1, 0, 2]], atol=0.02, rtol=0)
     assert picture(folder / "4" / "normal_0.png")[:, 0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("hook", ["on_fit_end", "on_predict_end"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_first_process_shows_the_particles_that_others_have_trained(
+    toy, tmp_path, hook, is_first
+):
+    module = toy.Module()
+
+    class Others(ParticleParallel):
+        """Stands for a second process, in which particle 1 has become small."""
+
+        def gather_particles(self):
+            module.particles[1].radius = 0.1
+            return is_first
+
+    trainer = SimpleNamespace(strategy=Others(), datamodule=toy.Data())
+    getattr(GPTEval3D(tmp_path / "t", num_views=2, size=33), hook)(trainer, module)
+    assert (tmp_path / "t").exists() == is_first
+    if is_first:
+        folder = tmp_path / "t" / "methods" / "redream" / "0"
+        shown = [(picture(folder / i / "normal_0.png").amax(0) > 0).sum() for i in ("0", "1")]
+        small = toy.Sphere(0.1)
+        silhouette = small.render(GPTEval3D(tmp_path).cameras.select(slice(0, 1)), 33, 33).opacity
+        assert shown[1] == silhouette.sum() and shown[0] > 10 * shown[1]
 
 
 def test_a_prompt_keeps_its_number(toy, train, tmp_path):

@@ -27,6 +27,26 @@ def test_a_log_gets_a_line_now_and_then(toy, train):
     assert "warm-up" in lines[0] and "distil" in lines[1]
 
 
+def test_a_loss_that_has_ended_is_not_shown_any_more(toy, train):
+    class Ending(toy.Module):
+        """Has two losses in its first two steps, then one; something else is shown always."""
+
+        def training_step(self, batch, batch_idx):
+            total = super().training_step(batch, batch_idx)
+            self.losses = {"guidance": total.detach()}
+            if self.global_step < 2:
+                self.losses["warmup"] = total.detach()
+            self.log_dict(self.losses, prog_bar=True)
+            self.log("skipped", 1.0, prog_bar=True)
+            return total
+
+    progress = _progress(False, num_lines=4)
+    train(Ending(), [progress], num_steps=4, enable_progress_bar=True)
+    lines = [line for line in _text(progress).splitlines() if line.startswith("step")]
+    assert ["warmup" in line for line in lines] == [True, True, False, False]
+    assert all("guidance" in line and "skipped 1" in line for line in lines)
+
+
 def test_a_terminal_gets_a_bar(toy, train):
     progress = _progress(True)
     train(toy.Module(), [progress], enable_progress_bar=True)

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from toy_runs import Discs, make_module, make_trainer
+from jsonargparse import ArgumentParser
+from toy_runs import DiscData, make_module, make_trainer
 
 from redream.tools import lightning as tool
 from redream.training.checkpoints import WholeCheckpoints
@@ -50,6 +50,25 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(io, tmp_path, keep):
         assert io.load_checkpoint(path)["global_step"] == 1
 
 
+def test_where_both_are_damaged_the_error_names_the_one_that_was_to_help(io, tmp_path):
+    for name in ("last.ckpt", "previous-last.ckpt"):
+        (tmp_path / name).write_bytes(b"cut short")
+    with pytest.raises(ValueError, match=r"cannot read .*previous-last\.ckpt") as error:
+        io.load_checkpoint(tmp_path / "last.ckpt")
+    assert "\n" not in str(error.value)
+
+
+def test_damage_inside_of_the_weights_is_noticed(io, tmp_path):
+    path = tmp_path / "last.ckpt"
+    for step in (1, 2):
+        io.save_checkpoint(checkpoint(step, 1000), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((8,), 2.0).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match=r"last\.ckpt is damaged"):
+        assert io.load_checkpoint(path)["global_step"] == 1
+
+
 def test_what_cannot_be_read_is_said_in_a_line_with_what_else_there_is(io, tmp_path):
     path = tmp_path / "last.ckpt"
     with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
@@ -73,18 +92,6 @@ def test_a_checkpoint_executes_nothing(io, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting takes root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
 def test_a_full_disk_is_said_and_the_old_checkpoint_is_intact(io, small_disk):
     path = small_disk / "last.ckpt"
     io.save_checkpoint(checkpoint(1, 100_000), path)
@@ -105,7 +112,7 @@ def test_a_disk_that_may_only_be_read_is_said(io, small_disk):
 
 def test_going_on_with_another_configuration_is_refused(sd_folders, tmp_path):
     prior = sd_folders["epsilon"]
-    make_trainer(tmp_path, 1).fit(make_module(prior), Discs())
+    make_trainer(tmp_path, 1).fit(make_module(prior), DiscData())
     path = str(tmp_path / "checkpoints" / "last.ckpt")
     for arguments, said in (
         (dict(num_particles=1), "particles.1.*is in the checkpoint alone"),
@@ -113,20 +120,37 @@ def test_going_on_with_another_configuration_is_refused(sd_folders, tmp_path):
         (dict(variational=None), "variational.*is in the checkpoint alone"),
     ):
         with pytest.raises(ValueError, match=said) as error:
-            make_trainer(tmp_path, 2).fit(make_module(prior, **arguments), Discs(), ckpt_path=path)
+            make_trainer(tmp_path, 2).fit(
+                make_module(prior, **arguments), DiscData(), ckpt_path=path
+            )
         assert "\n" not in str(error.value) and "config.yaml of its run" in str(error.value)
 
 
 def test_particles_keep_their_assets(sd_folders, tmp_path):
     module = make_module(sd_folders["epsilon"], assignment="nearest")
-    make_trainer(tmp_path, 1).fit(module, Discs())
+    make_trainer(tmp_path, 1).fit(module, DiscData())
     path = tmp_path / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)
     state["state_dict"]["asset_of"] = torch.tensor([1, 0])
     torch.save(state, path)
     module = make_module(sd_folders["epsilon"], assignment="nearest")
-    make_trainer(tmp_path, 2).fit(module, Discs(), ckpt_path=str(path))
+    make_trainer(tmp_path, 2).fit(module, DiscData(), ckpt_path=str(path))
     assert module.asset_of.tolist() == [1, 0]
+
+
+def test_a_named_checkpoint_that_is_torn_gives_way_to_the_one_before(io, tmp_path):
+    path = tmp_path / "last.ckpt"
+    for step in (1, 2):
+        io.save_checkpoint(checkpoint(step), path)
+    path.write_bytes(path.read_bytes()[:500])
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--ckpt_path")
+    command = ArgumentParser(exit_on_error=False)
+    command.add_subcommands().add_subcommand("predict", parser)
+    cli = tool.ReDreamCLI.__new__(tool.ReDreamCLI)
+    with pytest.warns(RuntimeWarning, match=r"last\.ckpt is damaged: going on from .*previous"):
+        cli.parse_arguments(command, ["predict", f"--ckpt_path={path}"])
+    assert cli.config.predict.ckpt_path == str(tmp_path / "previous-last.ckpt")
 
 
 CLI = ["--config", str(ROOT / "configs" / "default.yaml"), "--trainer.accelerator=cpu"]
@@ -141,14 +165,3 @@ def test_particles_that_the_processes_do_not_divide_are_refused_at_once(tmp_path
     options = [f"--trainer.default_root_dir={tmp_path}", "--trainer.devices=2"]
     with pytest.raises(ValueError, match="3 particles .* cannot be divided among 2 processes"):
         tool.main("fit", [*CLI, *options, "--trainer.strategy=ddp", "--model.num_particles=3"])
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
-@pytest.mark.slow
-def test_runs_killed_at_random_moments_end_as_if_they_had_not_been():
-    """The whole command, with the embedded world; ``make kills`` does it 20 times."""
-    command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--kills=2", "--steps=6"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 killed runs" in done.stdout

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from toy_runs import Discs, make_module, make_trainer
+from toy_runs import DiscData, make_module, make_trainer
 
 
 class Spoiling(Callback):
@@ -38,7 +38,7 @@ def test_a_step_that_is_not_finite_is_skipped(sd_folders, tmp_path, what, said):
     module, spoiling = make_module(sd_folders["epsilon"]), Spoiling({1}, what)
     trainer = make_trainer(tmp_path, 3, [spoiling])
     with pytest.warns(RuntimeWarning, match=f"step 1 is skipped: {said} not finite"):
-        trainer.fit(module, Discs())
+        trainer.fit(module, DiscData())
     before, at, after = spoiling.states
     assert same(at, after) and not same(before, at)
     assert not same(after, weights(module)) and trainer.global_step == 3
@@ -51,7 +51,7 @@ def test_too_many_end_the_run_with_a_diagnosis_and_the_last_good_checkpoint(sd_f
     module = make_module(sd_folders["epsilon"], max_skipped_steps=2)
     trainer = make_trainer(tmp_path, 9, [Spoiling({2, 3, 4, 5}, "loss")])
     with pytest.raises(ValueError, match="step 4: the loss warmup not finite") as error:
-        trainer.fit(module, Discs())
+        trainer.fit(module, DiscData())
     message = str(error.value)
     assert "\n" not in message and "--ckpt_path last" in message and "--model.sigma" in message
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
@@ -72,7 +72,7 @@ def test_weights_that_are_spoilt_are_not_saved_over_good_ones(sd_folders, tmp_pa
         pytest.warns(RuntimeWarning, match="is not saved, as particles.0"),
         pytest.raises(ValueError, match="not finite"),
     ):
-        make_trainer(tmp_path, 9, [Breaking()]).fit(module, Discs())
+        make_trainer(tmp_path, 9, [Breaking()]).fit(module, DiscData())
     kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 2
     assert kept["state_dict"]["particles.0.field.grid.table"].isfinite().all()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch.strategies import FSDPStrategy
-from toy_runs import Discs, make_module, make_trainer
+from toy_runs import DiscData, make_module, make_trainer
 
 from redream.training.limits import require_uncompiled, require_workable
 from redream.training.processes import Processes
@@ -29,8 +29,8 @@ def load(folder):
 def chain(sd_folders, tmp_path_factory):
     """Six steps in one process; and 2 in one, 2 in two until Ctrl-C, 2 in one."""
     root, prior = tmp_path_factory.mktemp("chain"), sd_folders["epsilon"]
-    make_trainer(root / "whole", 6).fit(make_module(prior), Discs())
-    make_trainer(root / "first", 2).fit(make_module(prior), Discs())
+    make_trainer(root / "whole", 6).fit(make_module(prior), DiscData())
+    make_trainer(root / "first", 2).fit(make_module(prior), DiscData())
     checkpoint = root / "first" / "checkpoints" / "last.ckpt"
     script = Path(__file__).with_name("toy_runs.py")
     command = [sys.executable, script, prior, root / "second", "4", checkpoint]
@@ -40,7 +40,7 @@ def chain(sd_folders, tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-3000:]
     checkpoint = root / "second" / "checkpoints" / "last.ckpt"
-    make_trainer(root / "third", 6).fit(make_module(prior), Discs(), ckpt_path=str(checkpoint))
+    make_trainer(root / "third", 6).fit(make_module(prior), DiscData(), ckpt_path=str(checkpoint))
     return root
 
 
@@ -131,4 +131,4 @@ def test_a_compiled_module_is_refused(sd_folders):
     require_uncompiled(module)
     compiled = torch.compile(module)
     with pytest.raises(ValueError, match="torch.compile cannot work"):
-        make_trainer("/nowhere", 1).fit(compiled, Discs())
+        make_trainer("/nowhere", 1).fit(compiled, DiscData())

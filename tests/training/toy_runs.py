@@ -14,33 +14,18 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from redream.adapters import LightAdapter, VariationalAdapter
-from redream.cameras import concatenate, sample_cameras
 from redream.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.representations import NeRF
 from redream.training.checkpoints import WholeCheckpoints
 from redream.training.parallel import ParticleParallel, gather_particles
-from redream.types import References, Views, key_generator
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from two_discs import Discs  # noqa: E402
 
 
-class Discs(L.LightningDataModule):
-    """Two assets: a red and a green disc."""
-
-    prompt = "a dog"
-    starts = ()
-
-    def setup(self, stage):
-        cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]
-        views = [self.render_asset(i, camera, 16, 16) for i, camera in enumerate(cameras)]
-        rgba = torch.cat([torch.cat([v.rgb, v.opacity], 1) for v in views])
-        index = torch.arange(2).repeat_interleave(10)
-        self.references = References(rgba, concatenate(cameras), ("a cat", "a tree"), index)
-
-    def render_asset(self, index, cameras, height, width):
-        y, x = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
-        opacity = ((x**2 + y**2) < 0.5).float().expand(cameras.num, 1, -1, -1)
-        color = torch.eye(3)[index].view(1, 3, 1, 1)
-        return Views(color * opacity, opacity, opacity * 3, torch.zeros_like(opacity), {})
+class DiscData(Discs, L.LightningDataModule):
+    """The discs as the data of a run."""
 
     def train_dataloader(self):
         return DataLoader(range(1000), batch_size=None)
@@ -107,7 +92,7 @@ def main():
         folder, 100, [Gathering(), CtrlC(int(num_steps))], save_every=100, devices=2,
         strategy=ParticleParallel(),
     )  # fmt: skip
-    trainer.fit(make_module(prior), Discs(), ckpt_path=checkpoint)
+    trainer.fit(make_module(prior), DiscData(), ckpt_path=checkpoint)
 
 
 if __name__ == "__main__":
