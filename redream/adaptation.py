@@ -116,10 +116,10 @@ class Adaptation:
         if not self.adapter.view_contrast:
             return loss
         own, other = eps[num : 2 * num], eps[2 * num :]
-        errors = [
+        error, other_error = (
             (weight * (each - batch.noise).square()).mean(dim=(1, 2, 3)) for each in (own, other)
-        ]
-        loss = loss + self.adapter.view_contrast * view_contrast_loss(*errors)
+        )
+        loss = loss + self.adapter.view_contrast * view_contrast_loss(error, other_error)
         if batch.frozen is not None:
             drift = adapter_loss((own + other) / 2.0, batch.frozen, weight)
             loss = loss + self.adapter.anchor * drift
@@ -213,8 +213,7 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
     adapter = adaptation.adapter
     if adapter.early_stopping.max_steps is None and adapter.early_stopping.patience is None:
         raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
-    made = make_optimizer([], [adapter], lambda step: 1.0)
-    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    optimizer, scheduler = make_optimizer([], [adapter], lambda step: 1.0)
     step = 0
     while not adapter.stopped(step):
         batch = adaptation.batch(step)

@@ -378,11 +378,15 @@ class ReDream(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
-        return make_optimizer(
+        optimizer, scheduler = make_optimizer(
             list(self.particles),  # type: ignore[arg-type]
             [self.adapter, self.variational],
             self.learning_rate_scale.at,
         )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from redream.adapters import Adapter
 from redream.representations import Representation
@@ -15,7 +15,7 @@ def make_optimizer(
     particles: Sequence[Representation],
     adapters: Sequence[Adapter | None],
     learning_rate_scale: Callable[[int], float],
-) -> OptimizerLRSchedulerConfig:
+) -> tuple[AdamW, LambdaLR]:
     """Makes the optimiser of all particles and adapters, and its schedule by step.
 
     Args:
@@ -25,7 +25,7 @@ def make_optimizer(
             their own besides.
 
     Returns:
-        What ``configure_optimizers`` of a LightningModule returns.
+        The optimiser, and the scheduler that is to be stepped with it.
     """
     groups: list[dict[str, Any]] = []
     scales: list[Callable[[int], float]] = []
@@ -39,12 +39,8 @@ def make_optimizer(
         for group in adapter.parameter_groups():
             groups.append(group)
             scales.append(partial(_product, learning_rate_scale, adapter.learning_rate_scale))
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, scales)
-    return {
-        "optimizer": optimizer,
-        "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-    }
+    optimizer = AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+    return optimizer, LambdaLR(optimizer, scales)
 
 
 def _product(one: Callable[[int], float], other: Callable[[int], float], step: int) -> float:

@@ -189,8 +189,8 @@ def test_cosine_decay_rises_and_falls_to_nothing():
 def test_the_optimizer_multiplies_both_schedules(prior):
     omega = LightAdapter(max_steps=200, cosine_decay=True, learning_rate=1e-2)
     omega.attach(prior)
-    made = make_optimizer([], [omega], lambda step: 0.5)
-    assert made["optimizer"].param_groups[0]["lr"] == pytest.approx(1e-2 * 0.5 * 0.05)
+    optimizer, _ = make_optimizer([], [omega], lambda step: 0.5)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-2 * 0.5 * 0.05)
 
 
 @pytest.mark.parametrize(
