@@ -5,6 +5,7 @@
 prompts (finished ones are kept, so it resumes);
 ``python benchmarks/mini.py objects`` makes 12 objects (finished ones are kept, so it resumes);
 ``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all of it.
+``--share 0/2`` and ``--share 1/2`` let two processes take half of the prompts each.
 """
 
 import argparse
@@ -66,15 +67,15 @@ def measure_prior(work: Path) -> None:
     _write(work / "prior.json", result)
 
 
-def measure_adaptation(work: Path) -> None:
-    """Measures what adapters of 12 prompts can do."""
+def measure_adaptation(work: Path, share: slice) -> None:
+    """Measures what adapters of a share of 12 prompts can do."""
     from redream.mini.prepare import embedded_world
     from redream.mini.view_classifier import ViewClassifier
     from redream.retrieval import Encoder
 
     judge = ViewClassifier.load(_judge_weights(work))
     evaluator = Encoder(str(embedded_world().evaluation_clip))
-    _adaptation(evaluator, judge, work / "adaptation.json")
+    _adaptation(evaluator, judge, work / "adaptation", share)
 
 
 def _judge_weights(work: Path) -> Path:
@@ -160,19 +161,20 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
     return vars(orientation_success(found, truth))
 
 
-def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
+def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
     from redream.adaptation import Adaptation, adapt
+    from redream.callbacks.turntable import write_png
+    from redream.cameras import VIEW_NAMES
     from redream.metrics.prior_balance import sample_pictures
     from redream.mini.floors import obeys_back, recognise
     from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
     prompts += ["a marble bus", "a wooden knight", "a striped television"]
-    rows = json.loads(path.read_text()) if path.is_file() else []
-    finished = {row["prompt"] for row in rows}
-    for prompt in prompts[:12]:
-        if prompt in finished:
+    for prompt in prompts[:12][share]:
+        path = folder / f"{prompt.replace(' ', '_')}.json"
+        if path.is_file():
             continue
         made = configured("configs/default.yaml", f"--prompt={prompt}")
         model, data = made.model, made.datamodule
@@ -192,18 +194,21 @@ def _adaptation(evaluator: Any, judge: Any, path: Path) -> None:  # noqa: ANN401
         for name, hat in (("raw", None), ("adapted", model.adapter)):
             views = {
                 view: sample_pictures(model.prior, [prompt] * 16, scale, 2, hat, view)
-                for view in ("back", "front", "side")
+                for view in VIEW_NAMES
             }
             seen = recognise(evaluator, [pair] * 48, torch.cat(list(views.values())))
             row[name] = {"back": obeys_back(judge, views["back"]), **vars(seen)}
-        rows.append(row)
-        _write(path, rows)
+            told = [judge(views[view]).argmax(1) == i for i, view in enumerate(VIEW_NAMES)]
+            row[name]["view"] = float(torch.cat(told).float().mean())
+            sheet = torch.stack([views[view][:8] for view in VIEW_NAMES]).permute(2, 0, 3, 1, 4)
+            write_png(sheet.flatten(3).flatten(1, 2), path.with_name(f"{path.stem}-{name}.png"))
+        _write(path, row)
         print(row, flush=True)
 
 
-def objects(work: Path, extra: list[str]) -> None:
-    """Runs the default configuration on each prompt, one process each."""
-    for prompt in PROMPTS:
+def objects(work: Path, share: slice, extra: list[str]) -> None:
+    """Runs the default configuration on each prompt of a share, one process each."""
+    for prompt in PROMPTS[share]:
         folder = work / "objects" / prompt.replace(" ", "_")
         if (folder / "run.json").is_file():
             continue
@@ -221,8 +226,8 @@ def table(work: Path, out: Path) -> None:
     lines = ["# The embedded world, measured", "", "Made by `python benchmarks/mini.py`.", ""]
     if (work / "prior.json").is_file():
         lines += _prior_lines(json.loads((work / "prior.json").read_text()))
-    if (work / "adaptation.json").is_file():
-        lines += _adaptation_lines(json.loads((work / "adaptation.json").read_text()))
+    adapted = [json.loads(path.read_text()) for path in sorted(work.glob("adaptation/*.json"))]
+    lines += _adaptation_lines(adapted) if adapted else []
     lines += _object_lines(work)
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -264,12 +269,18 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
     raw, adapted = (
         {
             key: sum(row[name][key] for row in prompts) / len(prompts)
-            for key in ("back", "category", "material")
+            for key in ("back", "view", "category", "material")
         }
         for name in ("raw", "adapted")
     )
     rows = [
+        ('raw prior obeys "back view"', percent(raw["back"]), ""),
         ('adapted prior obeys "back view"', percent(adapted["back"]), "80%"),
+        (
+            "shows the view asked for, front, side and back equally often, adapted against raw",
+            f"{percent(adapted['view'])} against {percent(raw['view'])}",
+            "",
+        ),
         (
             "category, adapted against raw",
             f"{percent(adapted['category'])} against {percent(raw['category'])}",
@@ -370,13 +381,16 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=["prior", "adaptation", "objects", "table"])
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"))
     parser.add_argument("--out", type=Path, default=Path("docs/mini.md"))
+    parser.add_argument("--share", default="0/1", help="I/N: every N-th prompt from the I-th on")
     arguments, extra = parser.parse_known_args()
+    first, step = (int(number) for number in arguments.share.split("/"))
+    share = slice(first, None, step)
     if arguments.part in (None, "prior"):
         measure_prior(arguments.work)
     if arguments.part in (None, "adaptation"):
-        measure_adaptation(arguments.work)
+        measure_adaptation(arguments.work, share)
     if arguments.part in (None, "objects"):
-        objects(arguments.work, extra)
+        objects(arguments.work, share, extra)
     table(arguments.work, arguments.out)
 
 
