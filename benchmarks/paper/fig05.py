@@ -52,8 +52,8 @@ def record(
         }
         rows.append([name, *(f"{100 * share:.0f}%" for share in numbers[ranking].values())])
     about = Text(
-        f"The {NUM_ASSETS} nearest assets of {len(captions)} prompts. The library is of clay, so no "
-        "asset has a prompt's material; its category is the most that can be right."
+        f"The {NUM_ASSETS} nearest assets of {len(captions)} prompts. The library is of clay, so "
+        "no asset has a prompt's material; its category is the most that can be right."
     )
     table = Table([*head, "shared with captions"], rows)
     kept = {"rankings": numbers, "captions": captions, "uids": uids}

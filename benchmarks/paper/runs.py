@@ -5,7 +5,6 @@ A run is a folder. It is finished when it holds ``done.json``, which is written 
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,19 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from claims import claim
+from claims import claim, slug
 from provenance import commit
 from world import ROOT
 
 from redream.files import whole_file
 
 DONE, LOG = "done.json", "log.txt"
-
-
-def slug(prompt: str) -> str:
-    """A prompt as a file's name, its own among all prompts."""
-    readable = re.sub(r"[^a-z0-9]+", "_", prompt.lower()).strip("_")[:60]
-    return f"{readable}-{sha256(prompt.encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,11 @@ def show(estimate: Estimate | None, measure: Measure) -> str:
     """A cell of the table."""
     if estimate is None:
         return "-"
-    digits = 2 if measure.fronted else 3
+    return show_estimate(estimate, digits=2 if measure.fronted else 3)
+
+
+def show_estimate(estimate: Estimate, digits: int = 2) -> str:
+    """A mean with its interval."""
     low, high = (f"{end:.{digits}f}" for end in (estimate.low, estimate.high))
     return f"{estimate.mean:.{digits}f} [{low}, {high}]"
 

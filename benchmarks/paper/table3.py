@@ -33,14 +33,16 @@ def record(judged: Mapping[str, Mapping[str, Any]], quick: bool) -> Record:
         shares = (found["rate"], found["low"], found["high"])
         success, low, high = (f"{100 * share:.1f}%" for share in shares)
         failed = (found["num_sideways"], found["num_reversed"])
-        rows.append([name, f"{success} [{low}, {high}]", *(f"{100 * n / num:.1f}%" for n in failed)])
+        rows.append(
+            [name, f"{success} [{low}, {high}]", *(f"{100 * n / num:.1f}%" for n in failed)]
+        )
     num = judged[next(iter(METHODS))]["num_assets"]
     parts = [
         Text(
-            f"{num} fresh assets with a front, of clay as in the library, each turned by a yaw drawn "
-            "uniformly; the front is found where it ends within 45 degrees of +Z. Wilson's 95% "
-            "interval. The paper's failures are upside down or without a front; these assets stand "
-            "upright, and the failures are where the front ended. The paper, on 45 real assets: "
+            f"{num} fresh assets with a front, of clay as in the library, each turned by a yaw "
+            "drawn uniformly; the front is found where it ends within 45 degrees of +Z. Wilson's "
+            "95% interval. The paper's failures are upside down or without a front; these assets "
+            "stand upright, and the failures are where the front ended. The paper, on 45 real assets: "
             "86.7%, 6.7% and 6.7%."
         ),
         Table(["front by", "found", "sideways", "back to front"], rows),
