@@ -59,10 +59,10 @@ def record(seconds: Mapping[str, Mapping[str, float]], num_planned: int, quick: 
         for part, name in names.items()
     ]
     about = (
-        f"Means over {len(seconds)} prompts on the same machine, which may have had other work; "
-        "shares of the run, that is of all but the second-last row's adaptation, which proceeds "
-        "beside the distillation. The export is not counted. The paper, on an A6000: 7 seconds, "
-        "7 minutes alone, hours."
+        f"Means over {len(seconds)} prompts, by the clock of a machine that may have other work. "
+        "A run is retrieval, rendering and distillation; adaptation proceeds beside the "
+        "distillation and is given as it takes alone, in shares of the run, too. The export is not "
+        "counted. The paper, on an A6000: 7 seconds, 7 minutes alone, and hours."
     )
     numbers: Any = {"seconds": seconds, "means": means}
     parts = [Text(about), Table(["part", "seconds", "share of the run"], rows)]

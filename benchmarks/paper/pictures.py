@@ -1,9 +1,11 @@
 """The figures' pictures: sheets small enough for the documentation, and films read back."""
 
 import io
+import subprocess
 from pathlib import Path
 
-import imageio.v3 as imageio
+import imageio_ffmpeg
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -39,12 +41,22 @@ def write_small_png(image: Image.Image, path: Path, most_bytes: int = MOST_BYTES
 
 def read_film(path: Path) -> Float[Tensor, "B 3 H W"]:
     """The frames of a turntable in [0, 1]."""
-    return torch.from_numpy(imageio.imread(path)).permute(0, 3, 1, 2).float() / 255.0
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(path)]
+    command += ["-f", "image2pipe", "-c:v", "ppm", "-"]
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+    _, size, _ = data[:64].split(b"\n")[:3]  # P6, width and height, 255; then the pixels
+    width, height = map(int, size.split())
+    head = len(data[:64].split(b"\n255\n")[0]) + len(b"\n255\n")
+    frames = np.frombuffer(data, np.uint8).reshape(-1, head + 3 * width * height)[:, head:]
+    pictures = torch.from_numpy(frames.reshape(-1, height, width, 3).copy())
+    return pictures.permute(0, 3, 1, 2).float() / 255.0
 
 
 def read_png(path: Path) -> Float[Tensor, "3 H W"]:
     """A picture in [0, 1]."""
-    return torch.from_numpy(imageio.imread(path)[..., :3]).permute(2, 0, 1).float() / 255.0
+    with Image.open(path) as image:
+        pixels = np.array(image.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255.0
 
 
 def quarter_views(

@@ -41,9 +41,9 @@ def record(judged: Mapping[str, Mapping[str, Any]], quick: bool) -> Record:
         Text(
             f"{num} fresh assets with a front, of clay as in the library, each turned by a yaw "
             "drawn uniformly; the front is found where it ends within 45 degrees of +Z. Wilson's "
-            "95% interval. The paper's failures are upside down or without a front; these assets "
-            "stand upright, and the failures are where the front ended. The paper, on 45 real assets: "
-            "86.7%, 6.7% and 6.7%."
+            "95% interval. The paper's failures are upside down or without a front; these "
+            "assets stand upright, and the failures are where the front ended. The paper, on 45 "
+            "real assets: 86.7%, 6.7% and 6.7%."
         ),
         Table(["front by", "found", "sideways", "back to front"], rows),
     ]
