@@ -59,7 +59,7 @@ def record(seconds: Mapping[str, Mapping[str, float]], num_planned: int, quick: 
         for part, name in names.items()
     ]
     about = (
-        f"Means over {len(seconds)} prompts, by the clock of a machine that may have other work. "
+        f"Means over {len(seconds)} prompt(s), by the clock of a machine that may have other work. "
         "A run is retrieval, rendering and distillation; adaptation proceeds beside the "
         "distillation and is given as it takes alone, in shares of the run, too. The export is not "
         "counted. The paper, on an A6000: 7 seconds, 7 minutes alone, and hours."

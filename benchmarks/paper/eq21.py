@@ -165,11 +165,11 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
     cosines = [each["cosine"] for each in kept.values()]
     right = sum(cosine > 0.0 for cosine in cosines)
     about = (
-        f"{len(kept)} prompts, {NUM_NOISES} noises at each of {len(TIMES)} times. Length of the "
+        f"{len(kept)} prompt(s), {NUM_NOISES} noises at each of {len(TIMES)} times. Length of the "
         "assets' velocity as a share of the raw prior's (with the noise in zeta's place), by "
         "azimuth; 95% bootstrap intervals over prompts. At the back of an object with a second "
         "face, its cosine with the way from the false face to the true back is "
-        f"{mean(cosines):.2f} in the mean, and positive for {right} of {len(cosines)} prompts; a "
+        f"{mean(cosines):.2f} in the mean, and positive for {right} of {len(cosines)} prompt(s); a "
         "random direction's is 0."
     )
     shown = [

@@ -94,7 +94,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
     accuracy = mean(each["judge"] for each in kept.values())
     about = (
         f"{NUM_SAMPLES} pictures at each of {len(ALPHAS)} embeddings, from the same noises, "
-        f"of {len(kept)} prompts. What the evaluation CLIP sees, mean over prompts; it names "
+        f"of {len(kept)} prompt(s). What the evaluation CLIP sees, mean over prompts; it names "
         f"{100 * accuracy:.0f}% of the assets' own renders right. *Turn* is the value at the "
         "front's end minus that at the back's, with a 95% bootstrap interval over prompts: a prior "
         "that obeys has 1 for front and -1 for back."

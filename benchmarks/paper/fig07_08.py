@@ -26,7 +26,7 @@ from redream.mini.prepare import embedded_world
 from redream.retrieval import EmbeddingIndex, Encoder, ExactRetriever
 from redream.retrieval.writing import write_index
 from redream.tools.output import labelled_sheet
-from redream.types import TriangleMesh
+from redream.types import Asset, TriangleMesh
 
 _SIZE = 96
 
@@ -61,11 +61,11 @@ FIG08 = (
 QUICK = (*FIG07[:3], *FIG08[:3])
 
 
-def one_asset_index(asked: Asked, folder: Path) -> str:
+def one_asset_index(asked: Asked, folder: Path) -> Asset:
     """Writes an index of one asset of the embedded library, unless it is there.
 
     Returns:
-        The asset's uid.
+        The asset.
     """
     world = embedded_world()
     encoder = Encoder(str(world.retrieval_clip))
@@ -76,7 +76,7 @@ def one_asset_index(asked: Asked, folder: Path) -> str:
         vectors = [each[row : row + 1] for each in (whole.text, whole.image)]
         reference = {"name": whole.encoder_name, "init_args": whole.encoder}
         write_index(folder, [whole.asset(row)], vectors[0], vectors[1], reference, whole.store)
-    return asset.uid
+    return asset
 
 
 def run_of(asked: Asked, out: Path) -> Run:
@@ -104,7 +104,7 @@ def overlap(first: Float[Tensor, "B H W"], second: Float[Tensor, "B H W"]) -> fl
     return float((both / either.clamp_min(1e-6)).mean())
 
 
-def measure(asked: Asked, run: Run, uid: str) -> dict[str, Any]:
+def measure(run: Run, asset: Asset) -> dict[str, Any]:
     """How near a finished particle is to its asset, and how well it fits its prompt.
 
     Returns:
@@ -113,18 +113,18 @@ def measure(asked: Asked, run: Run, uid: str) -> dict[str, Any]:
     world = embedded_world()
     encoder = Encoder(str(world.retrieval_clip))
     mesh, _ = align_front(
-        FolderStore(world.library).load(uid),
-        asked.asset,
+        FolderStore(world.library).load(asset.uid),
+        asset.caption,
         encoder.encode_images,
         encoder.encode_texts,
     )
-    asset = AssetRenderer(mesh).render(turntable(8), _SIZE, _SIZE).over(torch.ones(1, 3, 1, 1))
+    sides = AssetRenderer(mesh).render(turntable(8), _SIZE, _SIZE).over(torch.ones(1, 3, 1, 1))
     model = run.folder / "particle_0.glb"
     shape = overlap(silhouettes(mesh), silhouettes(load_mesh(model))) if model.is_file() else None
     return {
         "shape": shape,
         "clip_score": run.read()["measures"]["clip_score"],
-        "asset": asset[[0, 3]],
+        "asset": sides[[0, 3]],
         "views": resized(quarter_views(read_film(run.folder / "turntable_0.mp4")), _SIZE),
     }
 
@@ -168,13 +168,11 @@ def main() -> int:
     arguments = parser.parse_args()
     out = arguments.out.resolve()
     every = list(dict.fromkeys(QUICK if arguments.quick else (*FIG07, *FIG08)))
-    uids = {asked: one_asset_index(asked, index_of(asked, out)) for asked in every}
+    assets = {asked: one_asset_index(asked, index_of(asked, out)) for asked in every}
     runs = {asked: run_of(asked, out) for asked in every}
     failures = [] if arguments.report else execute_all([*runs.values()], arguments.processes)
     measured = {
-        asked: measure(asked, run, uids[asked])
-        for asked, run in runs.items()
-        if run.done() is not None
+        asked: measure(run, assets[asked]) for asked, run in runs.items() if run.done() is not None
     }
     shown = []
     for file, says, members in (

@@ -33,9 +33,10 @@ PRIORS = {RAW: "raw", LAYERS: "layers only (a)", WHOLE: "layers and tokens (b)"}
 
 def measure(out: Path, judge: ClipViewJudge, prompt: str) -> dict[str, Any]:
     """Asks each prior for each view, and judges what is seen."""
+    trained = {variant: adapted(prompt, out / "adapters", variant) for variant in VARIANTS}
     balances, rows = {}, []
     for prior, name in PRIORS.items():
-        found = adapted(prompt, out / "adapters", prior if prior in VARIANTS else WHOLE)
+        found = trained.get(prior, trained[WHOLE])
         pictures = {
             view: found.sample(prompt, view, NUM_SAMPLES, raw=prior == RAW) for view in VIEW_NAMES
         }
@@ -58,7 +59,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         ]
         rows.append([name, *(show_estimate(bootstrap(each)) for each in measures)])
     about = (
-        f"{NUM_SAMPLES} pictures of each view from the same noises, {len(kept)} prompts, as the "
+        f"{NUM_SAMPLES} pictures of each view from the same noises, {len(kept)} prompt(s), as the "
         "evaluation CLIP sees them; 95% bootstrap intervals over prompts. Evenness is the "
         "normalised entropy of the views seen, 1 at best; imbalance their distance from even ones."
     )

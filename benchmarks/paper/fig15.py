@@ -104,7 +104,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         ]
         rows.append([rung, *cells])
     about = (
-        f"{3 * NUM_SAMPLES} pictures a prompt and prior, adapters of {len(kept)} prompts; the "
+        f"{3 * NUM_SAMPLES} pictures a prompt and prior, adapters of {len(kept)} prompt(s); the "
         "assets are of clay and of the first two rungs' category. Each cell is the raw prior's "
         "mean, then the adapted one's, as the evaluation CLIP sees it. An adapter that overfits "
         "names fewer objects and materials right as prompts drift, and comes nearer to its assets, "

@@ -10,7 +10,7 @@ from provenance import command, commit
 
 from redream.files import whole_file
 
-INDICATIVE = "**Indicative: from `--quick`, too few to tell methods apart.**"
+INDICATIVE = "**Indicative: from `--quick`, too little to conclude from.**"
 
 
 @dataclass(frozen=True)

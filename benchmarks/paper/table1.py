@@ -206,7 +206,9 @@ def show(estimate: Estimate | None, measure: Measure) -> str:
 
 
 def show_estimate(estimate: Estimate, digits: int = 2) -> str:
-    """A mean with its interval."""
+    """A mean with its interval; one value has none."""
+    if estimate.num == 1:
+        return f"{estimate.mean:.{digits}f}"
     low, high = (f"{end:.{digits}f}" for end in (estimate.low, estimate.high))
     return f"{estimate.mean:.{digits}f} [{low}, {high}]"
 

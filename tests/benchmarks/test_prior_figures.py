@@ -128,7 +128,7 @@ def test_the_velocity_is_a_share_of_the_priors():
     kept = {PROMPTS[0]: facts(0.5), PROMPTS[1]: facts(-0.25)}
     page = eq21.record(kept, PROMPTS, quick=True).page()
     assert "| one face | 0.50 [0.50, 0.50] | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] |" in page
-    assert "0.12 in the mean, and positive for 1 of 2 prompts" in page
+    assert "0.12 in the mean, and positive for 1 of 2 prompt(s)" in page
 
 
 def test_time_is_read_from_adapters_and_runs(tmp_path):

@@ -116,10 +116,10 @@ def test_an_asset_alone_is_what_a_run_retrieves(tmp_path):
 
     asked = fig07_08.Asked("a golden cat", "a clay dog")
     index = fig07_08.index_of(asked, tmp_path)
-    uid = fig07_08.one_asset_index(asked, index)
+    alone = fig07_08.one_asset_index(asked, index)
     encoder = Encoder(str(embedded_world().retrieval_clip))
     (asset,) = ExactRetriever(index, encoder).retrieve(asked.prompt, 1)
-    assert asset.uid == uid and "dog" in asset.caption
+    assert asset.uid == alone.uid and "dog" in asset.caption
     run = fig07_08.run_of(asked, tmp_path)
     assert f"--data.retriever.init_args.index={index}" in run.arguments
 
