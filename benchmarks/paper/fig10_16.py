@@ -53,10 +53,11 @@ def previews(run: Run) -> dict[int, Path]:
 def curve(run: Run, encoder: Encoder) -> list[Point]:
     """The score at each preview: the mean cosine of four sides and the prompt."""
     text = torch.as_tensor(encoder.encode_texts([run.prompt]))[0]
-    used = json.loads((run.folder / "budget.json").read_text("utf-8"))["curve"]
-    spent = {each["steps"]: each for each in used}
+    used = json.loads((run.folder / "budget.json").read_text("utf-8"))
+    keys = ("steps", "unet_samples", "seconds")
+    spent = {each["steps"]: {key: each[key] for key in keys} for each in (*used["curve"], used)}
     points = []
-    for step, sheet in previews(run).items():
+    for step, sheet in previews(run).items():  # the last is of the run's end, whenever that was
         seen = torch.as_tensor(encoder.encode_images(preview(sheet)))
         points.append({**spent[step], "score": float((seen @ text).mean())})
     return points

@@ -27,14 +27,17 @@ def draw(run, colours, size=32):
 
 
 def grow(run, shades, samples_per_step=8, every=30, size=32):
-    """Leaves a preview of four sides every 30 steps, each of one shade of grey, and the budget."""
+    """Leaves previews of four sides every 30 steps and at the end, 7 steps later, and the budget.
+
+    Each is of one shade of grey.
+    """
     points = []
     for index, shade in enumerate(shades):
-        step = (index + 1) * every
+        step = (index + 1) * every if index + 1 < len(shades) else index * every + 7
         views = torch.full((4, 3, size, size), shade)
         write_png(contact_sheet([views]), run.folder / "previews" / f"step_{step:06d}.png")
         points.append(
             {"steps": step, "unet_samples": step * samples_per_step, "seconds": step * 0.1}
         )
     path = run.folder / "budget.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "curve": points}))
+    path.write_text(json.dumps({**points[-1], "unet_passes": 9, "curve": points[:-1]}))

@@ -57,8 +57,8 @@ def test_the_score_follows_the_previews(runs):
     run = runs[OURS, PROMPTS[0]]
     grow(run, [0.2, 0.4, 0.6])
     points = fig10_16.curve(run, BrightnessClip())
-    assert [point["steps"] for point in points] == [30, 60, 90]
-    assert [point["unet_samples"] for point in points] == [240, 480, 720]
+    assert [point["steps"] for point in points] == [30, 60, 67]
+    assert [point["unet_samples"] for point in points] == [240, 480, 536]
     assert [point["score"] for point in points] == pytest.approx([0.2, 0.4, 0.6], abs=0.01)
 
 
