@@ -1,51 +1,92 @@
-"""Writes docs/results.md from the pages that the other commands have written.
+"""Writes docs/results.md from the records that the other commands have left.
 
-``python benchmarks/paper/results.py PAGE.md ...`` joins, for instance, table1's ``table1.md``, the
-tuning's ``tuning.md`` and what ``redream study analyse`` printed. Each says how it was made; one
-that does not is refused.
+``python benchmarks/paper/results.py outputs/paper`` takes every record of a folder, such as
+``table1.json`` and ``fig05.json``, in the paper's order, and copies their pictures. A Markdown file
+is taken as a page of its own: what ``redream study analyse`` printed. Each says how it was made;
+one that does not is refused, and so is one that no commit can make again.
 """
 
 import argparse
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pictures import MOST_BYTES
+from record import Record, read_record
+
 from redream.files import whole_file
 
+ROOT = Path(__file__).parents[2]
 MADE_BY = re.compile(r"^Made by `.+` at commit \S+\.$", re.MULTILINE)
 HEAD = """# Results
 
-Every number here was written by the command beside it, at the commit beside it.
+Every number here was written by the command beside it, at the commit beside it. All of it is on
+the embedded world, whose prior, library and judges are small: what holds there need not elsewhere.
 """
+IMAGES = "images/results"
 
 
-def join(pages: Sequence[Path]) -> str:
-    """The pages as one.
+def sources(paths: Sequence[Path]) -> list[Path]:
+    """Records and pages, each folder's in the paper's order: tables, then figures, then the rest.
 
     Raises:
-        ValueError: If a page does not say how it was made, or is from a checkout with changes.
+        FileNotFoundError: If there is nothing at a path.
     """
-    parts = [HEAD]
-    for path in pages:
-        text = path.read_text("utf-8").strip()
-        made_by = MADE_BY.search(text)
-        if made_by is None:
-            raise ValueError(f"{path} does not say by which command and commit it was made")
-        if made_by[0].endswith("+."):
-            raise ValueError(f"{path} was made from files that no commit holds: make it again")
-        parts.append(text + "\n")
-    return "\n".join(parts)
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.json"), key=_place) if path.is_dir() else [path]
+        if not inside or not inside[0].is_file():
+            raise FileNotFoundError(f"there is no record at {path}")
+        found += inside
+    return found
+
+
+def _place(path: Path) -> tuple[int, str]:
+    kinds = ("table", "tuning", "fig")
+    return next((i for i, kind in enumerate(kinds) if path.stem.startswith(kind)), 9), path.stem
+
+
+def section(path: Path, images: Path) -> str:
+    """A record or a page as a part of the results.
+
+    Args:
+        path: A record's JSON, or a page in Markdown.
+        images: Folder that the record's pictures are copied to.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        ValueError: If it does not say how it was made, is from a checkout with changes, or shows a
+            picture that is too large for the documentation.
+    """
+    record: Record | None = read_record(path) if path.suffix == ".json" else None
+    text = path.read_text("utf-8").strip() if record is None else record.page(f"{IMAGES}/").strip()
+    made_by = MADE_BY.search(text)
+    if made_by is None:
+        raise ValueError(f"{path} does not say by which command and commit it was made")
+    if made_by[0].endswith("+."):
+        raise ValueError(f"{path} was made from files that no commit holds: make it again")
+    for picture in record.pictures if record else []:
+        source = path.parent / picture.file
+        if source.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{source} is larger than {MOST_BYTES} bytes")
+        with whole_file(images / picture.file) as temporary:
+            shutil.copyfile(source, temporary)
+    return text + "\n"
 
 
 def main() -> None:
-    """Joins the pages."""
+    """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pages", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("records", type=Path, nargs="+", help="folders of records, or pages")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     arguments = parser.parse_args()
-    text = join(arguments.pages)
+    images = arguments.out.parent / IMAGES
+    parts = [section(path, images) for path in sources(arguments.records)]
     with whole_file(arguments.out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
 
 
 if __name__ == "__main__":

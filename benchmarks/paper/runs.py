@@ -1,25 +1,22 @@
 """Many runs of ``redream fit``, by any number of processes; finished ones are kept.
 
-A run is a folder. It is finished when it holds ``done.json``, which is written last. Who works on
-a run holds an advisory lock beside it, which the system takes back from a process that dies.
+A run is a folder. It is finished when it holds ``done.json``, which is written last.
 """
 
-import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from claims import claim, slug
 from provenance import commit
 from world import ROOT
 
@@ -51,9 +48,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where the run's output is."""
-        slug = re.sub(r"[^a-z0-9]+", "_", self.prompt.lower()).strip("_")[:60]
-        tail = sha256(self.prompt.encode()).hexdigest()[:6]
-        return self.root / self.method / f"{slug}-{tail}-seed{self.seed}"
+        return self.root / self.method / f"{slug(self.prompt)}-seed{self.seed}"
 
     @property
     def recipe(self) -> str:
@@ -120,7 +115,7 @@ def execute(run: Run, num_threads: int = 1) -> bool:
     Raises:
         RuntimeError: If ``redream`` failed; its words are in the run's ``log.txt``.
     """
-    with _claim(run) as lock:
+    with claim(run.folder) as lock:
         if lock is None or run.done() is not None:
             return False
         shutil.rmtree(run.folder, ignore_errors=True)  # half of a run is none
@@ -175,16 +170,3 @@ def execute_all(runs: Sequence[Run], num_processes: int = 1) -> list[str]:
 
     with ThreadPoolExecutor(num_processes) as pool:
         return [failure for failure in pool.map(attempt, runs) if failure is not None]
-
-
-@contextmanager
-def _claim(run: Run) -> Iterator[int | None]:
-    """Yields a lock's descriptor where this process alone may work on a run, otherwise None."""
-    run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.folder.with_name(f".{run.folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield lock.fileno()

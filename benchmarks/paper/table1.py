@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from provenance import command, commit
+from record import Part, Record, Table, Text, write_record
 from runs import Run, execute_all
 from world import METHODS, MISSING, OURS, WORLDS, Measure, World, derive, read_prompts
 
@@ -112,80 +112,103 @@ def unequal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{method} {num:.0f}" for method, num in sorted(spent.items()))
 
 
-def page(
-    world: World,
-    objects: Sequence[Mapping[str, Any]],
-    num_planned: int,
-    made_by: tuple[str, str],
-    quick: bool = False,
-) -> str:
-    """The table in Markdown, with what a reader needs to trust or doubt it."""
+def record(
+    world: World, objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool
+) -> Record:
+    """The table, with what a reader needs to trust or doubt it."""
     values = values_of(world, objects)
-    title = f"## Table 1 on the {world.name} world" + (" (quick: indicative only)" if quick else "")
-    lines = [title, "", f"Made by `{made_by[0]}` at commit {made_by[1]}.", ""]
-    if len(objects) < num_planned:
-        lines += [f"**Unfinished: {len(objects)} of {num_planned} objects.**", ""]
+    table = estimates(world, values)
     unequal = unequal_budgets(world, objects)
-    if unequal:
-        lines += [f"**Unequal numbers of UNet samples: {unequal}. Nothing is compared.**", ""]
     num_prompts = len({each["prompt"] for each in objects})
     num_seeds = len({each["seed"] for each in objects})
-    lines += [
+    parts: list[Part] = [warning(unequal)] if unequal else []
+    about = (
         f"{num_prompts} prompts, {num_seeds} seed(s), one particle each, measured over 120 views. "
         "Means over prompts, in brackets 95% bootstrap intervals over prompts (seeds of a prompt "
-        "are averaged first). Fronts are counted for prompts whose object has one.",
-        "",
-        f"| method | {' | '.join(m.title for m in world.measures)} | UNet samples | steps "
-        "| minutes (mean, most) |",
-        "|---" * (len(world.measures) + 4) + "|",
-    ]
-    table = estimates(world, values)
+        "are averaged first). Fronts are counted for prompts whose object has one."
+    )
+    columns = [measure.title for measure in world.measures]
+    head = ["method", *columns, "UNet samples", "steps", "minutes (mean, most)"]
+    rows = []
     for method, name in METHODS.items():
         mine = [each for each in objects if each["method"] == method]
-        if not mine:
-            lines.append(f"| {name} | no object yet |")
-            continue
         cells = [show(table.get(method, {}).get(m.key), m) for m in world.measures]
-        minutes = [each["seconds"] / 60.0 for each in mine]
-        lines.append(
-            f"| {name} | {' | '.join(cells)} | {mean(e['unet_samples'] for e in mine):.0f} "
-            f"| {mean(e['steps'] for e in mine):.0f} | {mean(minutes):.1f}, {max(minutes):.1f} |"
-        )
-    lines += [f"| {name} | {reason} |" for name, reason in MISSING.items()]
-    compared = [] if unequal else _compared(world, values)
-    return "\n".join([*lines, "", *compared, ""])
+        rows.append([name, *cells, *(_spent(mine) if mine else ["no object yet", "-", "-"])])
+    rows += [[name, reason, *["-"] * (len(head) - 2)] for name, reason in MISSING.items()]
+    parts += [Text(about), Table(head, rows), *([] if unequal else _compared(world, values))]
+    numbers = {"estimates": as_numbers(table), "objects": list(objects)}
+    title = f"Table 1 on the {world.name} world"
+    return Record(title, parts, numbers, quick, len(objects), num_planned)
 
 
-def _compared(world: World, values: Values) -> list[str]:
+def warning(unequal: str) -> Text:
+    """What stands in the place of comparisons between unequal budgets."""
+    return Text(f"**Unequal numbers of UNet samples: {unequal}. Nothing is compared.**")
+
+
+def as_numbers(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    """Estimates for a record."""
+    return {
+        name: {key: estimate._asdict() for key, estimate in row.items()}
+        for name, row in table.items()
+    }
+
+
+def _spent(objects: Sequence[Mapping[str, Any]]) -> list[str]:
+    minutes = [each["seconds"] / 60.0 for each in objects]
+    return [
+        f"{mean(each['unet_samples'] for each in objects):.0f}",
+        f"{mean(each['steps'] for each in objects):.0f}",
+        f"{mean(minutes):.1f}, {max(minutes):.1f}",
+    ]
+
+
+def _compared(world: World, values: Values) -> list[Part]:
     paired = comparisons(world, values)
     if not paired:
         return []
-    lines = [
+    about = (
         f"{METHODS[OURS]} minus the other method on the same prompts and seeds, with 95% bootstrap "
         "intervals; p of a two-sided sign-flip test over prompts, and after Holm's adjustment for "
-        "all rows.",
-        "",
-        "| against | measure | difference | better | p | p (Holm) | prompts |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        "all rows."
+    )
     by_key = {measure.key: measure for measure in world.measures}
+    rows = []
     for (method, key), (found, adjusted) in paired.items():
         ahead = found.difference * by_key[key].better
         sure = found.low > 0.0 or found.high < 0.0
         verdict = "tie" if ahead == 0 else METHODS[OURS if ahead > 0 else method]
-        lines.append(
-            f"| {METHODS[method]} | {by_key[key].title} | {found.difference:+.3f} "
-            f"[{found.low:+.3f}, {found.high:+.3f}] | {verdict}{'' if sure else ' (unsure)'} "
-            f"| {found.p:.3f} | {adjusted:.3f} | {found.num} |"
+        rows.append(
+            [
+                METHODS[method],
+                by_key[key].title,
+                show_difference(found),
+                verdict if sure else f"{verdict} (unsure)",
+                f"{found.p:.3f}",
+                f"{adjusted:.3f}",
+                str(found.num),
+            ]
         )
-    return lines
+    head = ["against", "measure", "difference", "better", "p", "p (Holm)", "prompts"]
+    return [Text(about), Table(head, rows)]
+
+
+def show_difference(found: Comparison) -> str:
+    """A difference with its interval."""
+    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def show(estimate: Estimate | None, measure: Measure) -> str:
     """A cell of the table."""
     if estimate is None:
         return "-"
-    digits = 2 if measure.fronted else 3
+    return show_estimate(estimate, digits=2 if measure.fronted else 3)
+
+
+def show_estimate(estimate: Estimate, digits: int = 2) -> str:
+    """A mean with its interval; one value has none."""
+    if estimate.num == 1:
+        return f"{estimate.mean:.{digits}f}"
     low, high = (f"{end:.{digits}f}" for end in (estimate.low, estimate.high))
     return f"{estimate.mean:.{digits}f} [{low}, {high}]"
 
@@ -199,10 +222,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_tables(
-    world: World, runs: Sequence[Run], out: Path, made_by: tuple[str, str], quick: bool
-) -> str:
-    """Writes the page and both CSV files of the runs that are finished.
+def write_tables(world: World, runs: Sequence[Run], out: Path, quick: bool) -> str:
+    """Writes the record, its page and both CSV files of the runs that are finished.
 
     Returns:
         The page.
@@ -224,10 +245,7 @@ def write_tables(
         for key, estimate in row.items()
     ]
     write_csv(out / "table1.csv", table)
-    text = page(world, objects, len(runs), made_by, quick)
-    with whole_file(out / "table1.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return text
+    return write_record(record(world, objects, len(runs), quick), out / "table1.json")
 
 
 def main() -> int:
@@ -251,7 +269,7 @@ def main() -> int:
     prompts = prompts[:4] if arguments.quick else prompts
     runs = plan(world, METHODS, prompts, seeds, out / "runs", arguments.options)
     failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    print(write_tables(world, runs, out, (command(), commit()), arguments.quick))
+    print(write_tables(world, runs, out, arguments.quick))
     return 1 if failures else 0
 
 

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from provenance import command, commit
+from record import Record, Table, write_record
 from runs import Run, execute_all
-from table1 import estimates, show, values_of
+from table1 import as_numbers, estimates, show, values_of
 from world import HERE, WORLDS, World, read_prompts
-
-from redream.files import whole_file
 
 Variants = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -52,24 +50,23 @@ def plan(world: World, variants: Variants, prompts: Sequence[str], root: Path) -
     ]
 
 
-def page(
-    world: World, objects: Sequence[Mapping[str, Any]], num_planned: int, made_by: tuple[str, str]
-) -> str:
+def record(
+    world: World, objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool
+) -> Record:
     """What each variant reached, the best of each method marked."""
-    lines = ["## Tuning for Table 1", "", f"Made by `{made_by[0]}` at commit {made_by[1]}.", ""]
-    if len(objects) < num_planned:
-        lines += [f"**Unfinished: {len(objects)} of {num_planned} objects.**", ""]
-    lines += [f"| variant | {' | '.join(m.title for m in world.measures)} | prompts |"]
-    lines += ["|---" * (len(world.measures) + 2) + "|"]
     table = estimates(world, values_of(world, objects))
+    rows = []
     for method in dict.fromkeys(name.partition("@")[0] for name in table):
         mine = {name: row for name, row in table.items() if name.partition("@")[0] == method}
         best = max(mine, key=lambda name: mine[name][world.measures[0].key].mean)
         for name, row in mine.items():
             cells = [show(row.get(measure.key), measure) for measure in world.measures]
             shown = f"**{name}**" if name == best else name
-            lines.append(f"| {shown} | {' | '.join(cells)} | {row[world.measures[0].key].num} |")
-    return "\n".join([*lines, ""])
+            rows.append([shown, *cells, str(row[world.measures[0].key].num)])
+    head = ["variant", *(measure.title for measure in world.measures), "prompts"]
+    numbers = {"estimates": as_numbers(table), "objects": list(objects)}
+    title = "Tuning for Table 1"
+    return Record(title, [Table(head, rows)], numbers, quick, len(objects), num_planned)
 
 
 def main() -> int:
@@ -89,10 +86,8 @@ def main() -> int:
     runs = plan(world, variants, prompts, out / "runs")
     failures = execute_all(runs, arguments.processes)
     objects = [run.read() for run in runs if run.done() is not None]
-    text = page(world, objects, len(runs), (command(), commit()))
-    with whole_file(out / "tuning.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(text)
+    found = record(world, objects, len(runs), arguments.quick)
+    print(write_record(found, out / "tuning.json"))
     return 1 if failures else 0
 
 

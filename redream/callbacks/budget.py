@@ -19,20 +19,31 @@ class Budget(Callback):
 
     A sample is one noisy latent in one forward pass, whichever adapter it wears and whether or not
     gradients flow: the unit in which methods of different losses cost the same. Each process counts
-    its own. What was used is written to ``budget.json`` when training ends.
+    its own. What was used is written to ``budget.json`` when training ends: in all, and as
+    ``curve`` after every so many steps.
 
     Args:
         max_samples: Ends the training after the step that reaches so many samples; None never.
         max_seconds: Ends it after so much time of training; None never.
+        record_every_n_steps: Steps between points of the curve.
     """
 
-    def __init__(self, max_samples: int | None = None, max_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        max_samples: int | None = None,
+        max_seconds: float | None = None,
+        record_every_n_steps: int = 10,
+    ) -> None:
         if (max_samples is not None and max_samples < 1) or (max_seconds or 1.0) <= 0.0:
             raise ValueError(
                 f"a budget must be positive, got {max_samples} samples and {max_seconds} seconds."
             )
+        if record_every_n_steps < 1:
+            raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
         self.max_samples, self.max_seconds = max_samples, max_seconds
+        self.record_every_n_steps = record_every_n_steps
         self.num_samples, self.num_passes, self.seconds = 0, 0, 0.0
+        self.curve: list[dict[str, float]] = []
         self._last = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -47,9 +58,11 @@ class Budget(Callback):
         pl_module: L.LightningModule,
         *_: Any,  # noqa: ANN401
     ) -> None:
-        """Ends the training when the budget is spent."""
+        """Takes note of what is used, and ends the training when the budget is spent."""
         now = time.monotonic()
         self.seconds, self._last = self.seconds + now - self._last, now
+        if trainer.global_step % self.record_every_n_steps == 0:
+            self.curve.append(self._used(trainer.global_step))
         spent = self.max_samples is not None and self.num_samples >= self.max_samples
         late = self.max_seconds is not None and self.seconds >= self.max_seconds
         trainer.should_stop = trainer.should_stop or spent or late
@@ -59,13 +72,16 @@ class Budget(Callback):
         for prior in _priors(pl_module):
             prior.__dict__.pop("predict_noise", None)
         if trainer.is_global_zero:
-            used = {
-                "unet_samples": self.num_samples,
-                "unet_passes": self.num_passes,
-                "steps": trainer.global_step,
-                "seconds": round(self.seconds, 2),
-            }
+            used: dict[str, Any] = self._used(trainer.global_step) | {"curve": self.curve}
             write_json(used, Path(trainer.default_root_dir) / "budget.json")
+
+    def _used(self, step: int) -> dict[str, float]:
+        return {
+            "unet_samples": self.num_samples,
+            "unet_passes": self.num_passes,
+            "steps": step,
+            "seconds": round(self.seconds, 2),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """What was used so far, so that a resumed run goes on counting."""
@@ -73,6 +89,7 @@ class Budget(Callback):
             "num_samples": self.num_samples,
             "num_passes": self.num_passes,
             "seconds": self.seconds,
+            "curve": list(self.curve),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -80,6 +97,7 @@ class Budget(Callback):
         self.num_samples = state_dict["num_samples"]
         self.num_passes = state_dict["num_passes"]
         self.seconds = state_dict["seconds"]
+        self.curve = list(state_dict.get("curve", []))  # checkpoints from before have none
 
     def _counted(
         self, predict_noise: Callable[[NoisyRows], Float[Tensor, "B C h w"]]

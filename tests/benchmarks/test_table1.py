@@ -81,13 +81,13 @@ def test_only_common_prompts_and_seeds_are_compared(runs):
     assert paired["prolificdreamer", "clip_score"][0].num == 4
 
 
-def test_the_tables_say_how_they_were_made(runs, tmp_path):
+def test_the_tables_say_how_they_were_made(runs, tmp_path, monkeypatch):
     fabricate(runs)
-    made_by = ("python benchmarks/paper/table1.py --quick", "0123abcd")
-    page = table1.write_tables(EMBEDDED, runs, tmp_path, made_by, quick=True)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks/paper/table1.py"), "--quick"])
+    page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=True)
     assert page == (tmp_path / "table1.md").read_text()
     for words in (
-        "table1.py --quick` at commit 0123abcd", "indicative", "| MVDream | missing:",
+        "table1.py --quick` at commit ", "Indicative", "| MVDream | missing:",
         "| ReDream | 0.405 [", "| ProlificDreamer | CLIP score ↑ | +0.100 [+0.100, +0.100] | ReD",
         "4 prompts, 2 seed(s)",
     ):  # fmt: skip
@@ -103,10 +103,10 @@ def test_the_tables_say_how_they_were_made(runs, tmp_path):
 
 def test_an_unfinished_table_says_so(runs, tmp_path):
     fabricate(runs[:5])
-    page = table1.write_tables(EMBEDDED, runs, tmp_path, ("c", "d"), quick=False)
-    assert "**Unfinished: 5 of 24 objects.**" in page and "indicative" not in page
+    page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
+    assert "**Unfinished: 5 of 24.**" in page and "Indicative" not in page
     with pytest.raises(ValueError, match="no object is finished"):
-        table1.write_tables(EMBEDDED, runs[10:], tmp_path, ("c", "d"), quick=False)
+        table1.write_tables(EMBEDDED, runs[10:], tmp_path, quick=False)
 
 
 def test_methods_of_unequal_budgets_are_not_compared(runs, tmp_path):
@@ -114,7 +114,7 @@ def test_methods_of_unequal_budgets_are_not_compared(runs, tmp_path):
     for run in runs:
         if run.method == OURS:
             finish(run, samples=2900, clip_score=0.5)
-    page = table1.write_tables(EMBEDDED, runs, tmp_path, ("c", "d"), quick=False)
+    page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
     assert "**Unequal numbers of UNet samples: dreamfusion 2760" in page and "redream 2900" in page
     assert "| against |" not in page
 
@@ -189,10 +189,10 @@ def test_any_number_of_processes_makes_each_run_once(tmp_path, stand_in, monkeyp
 def test_a_process_that_was_killed_leaves_nothing_locked(tmp_path, stand_in, monkeypatch):
     (run,) = small_plan(tmp_path, PROMPTS[:1])
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks' / 'paper')!r}); import runs\n"
+        f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks' / 'paper')!r}); import claims\n"
         "from pathlib import Path\n"
-        f"run = runs.Run('redream', {run.prompt!r}, 0, (), (), Path({str(tmp_path / 'runs')!r}))\n"
-        "with runs._claim(run): print('held', flush=True); import time; time.sleep(60)\n"
+        f"with claims.claim(Path({str(run.folder)!r})):\n"
+        "    print('held', flush=True); import time; time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:

@@ -52,6 +52,13 @@ def test_the_training_ends_after_the_step_that_spends_it(asking, train, tmp_path
     assert used(tmp_path)["steps"] == steps
 
 
+def test_what_is_used_is_known_along_the_way(asking, train, tmp_path):
+    train(asking(), [Budget(record_every_n_steps=2)], num_steps=5)
+    curve = used(tmp_path)["curve"]
+    assert [(each["steps"], each["unet_samples"]) for each in curve] == [(2, 10), (4, 20)]
+    assert 0 < curve[0]["seconds"] <= curve[1]["seconds"] <= used(tmp_path)["seconds"]
+
+
 def test_time_is_a_budget_too(asking, train, tmp_path):
     train(asking(), [Budget(max_seconds=1e-9)], num_steps=10)
     assert used(tmp_path)["steps"] == 1
@@ -60,6 +67,7 @@ def test_time_is_a_budget_too(asking, train, tmp_path):
 def test_a_resumed_run_goes_on_counting():
     first = Budget()
     first.num_samples, first.num_passes, first.seconds = 7, 2, 1.5
+    first.curve = [{"steps": 10, "unet_samples": 7}]
     second = Budget()
     second.load_state_dict(first.state_dict())
     assert second.state_dict() == first.state_dict()
