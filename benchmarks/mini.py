@@ -185,8 +185,8 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
                 model.prior,
                 model.adapter,
                 data.references,
+                prompt,
                 model.adapter_batch_size,
-                prompt=prompt,
             )
         )
         pair = (prompt.split()[1], prompt.split()[2])

@@ -41,10 +41,10 @@ class Adaptation:
         prior: The frozen prior, with the adapter attached.
         adapter: The light adapter.
         references: The assets' views and captions.
+        prompt: The user's prompt c, for which views are contrasted where the adapter asks for it.
         batch_size: Views in each step.
         seed: Keys every random number, together with the step.
         prompting: Names the views, by the same angles as in the distillation.
-        prompt: The user's prompt, for which views are contrasted where the adapter asks for it.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Adaptation:
         prior: Prior,
         adapter: LightAdapter,
         references: References,
+        prompt: str,
         batch_size: int = 4,
         seed: int = 0,
         prompting: Prompting | None = None,
-        prompt: str = "",
     ) -> None:
         self.prior, self.adapter, self.references = prior, adapter, references
         self.prompting = prompting or ViewWords()

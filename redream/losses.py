@@ -146,7 +146,7 @@ def adapter_loss(
 def view_contrast_loss(
     error: Float[Tensor, " B"],
     other_error: Float[Tensor, " B"],
-    temperature: float = 0.1,
+    temperature: float = 0.4,
 ) -> Float[Tensor, ""]:
     """Asks a denoiser to tell the view that noise was added to from another one.
 

@@ -331,10 +331,10 @@ class ReDream(LightningModule):
                 self.prior,
                 self.adapter,
                 self._assets.references,
+                self._prompt,
                 self.adapter_batch_size,
                 self.seed,
                 self.prompting,
-                self._prompt,
             )
         if int(self.asset_of[0]) < 0:  # not from a checkpoint
             start_particles(self.particles, self._assets.starts, self.seed)

@@ -29,7 +29,7 @@ def adaptation(**arguments):
     references = References(
         torch.rand(12, 4, 8, 8), views, ("a box",), torch.zeros(12, dtype=torch.long)
     )
-    return Adaptation(GaussianPrior(), LightAdapter(**arguments), references)
+    return Adaptation(GaussianPrior(), LightAdapter(**arguments), references, "a corgi")
 
 
 def test_the_weight_is_one_for_a_prior_that_predicts_the_noise():
@@ -73,7 +73,7 @@ def contrasting(prior):
     references = References(
         torch.rand(24, 4, side, side), turntable(24), ("a dog",), torch.zeros(24, dtype=torch.long)
     )
-    return Adaptation(prior, omega, references, batch_size=6, prompt="a corgi")
+    return Adaptation(prior, omega, references, "a corgi", batch_size=6)
 
 
 def test_views_are_drawn_of_each_prefix_in_turn():

@@ -106,6 +106,7 @@ def adapted(prompt: str, root: Path, variant: str = WHOLE) -> Adapted:
                 model.prior,
                 model.adapter,
                 data.references,
+                prompt,
                 model.adapter_batch_size,
                 prompting=model.prompting,
             )
