@@ -1,5 +1,6 @@
 """A neural radiance field on a hash grid (Instant-NGP), pruned by an occupancy grid."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from redream.representations.base import Representation, Start
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.isosurface import extract_isosurface
+from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
 _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
@@ -55,6 +57,9 @@ class NeRF(Representation):
         num_steps: Samples along the diameter of the scene.
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
+        sharpness: How many times steeper density becomes, so that a soft field ends as a surface
+            that a mesh can show; 1 leaves it soft. See :class:`~redream.representations.field.Field`.
+        sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
         occupancy_warmup: Steps before the first pruning.
@@ -88,6 +93,8 @@ class NeRF(Representation):
         num_steps: int = 64,
         blob_scale: float = 10.0,
         blob_radius: float = 0.5,
+        sharpness: float = 1.0,
+        sharpening_steps: tuple[int, int] = (0, 0),
         occupancy_resolution: int = 32,
         occupancy_period: int = 16,
         occupancy_warmup: int = 64,
@@ -109,11 +116,15 @@ class NeRF(Representation):
                 "NeRF: num_steps, occupancy_period and blob_radius must be positive, got "
                 f"{num_steps}, {occupancy_period}, {blob_radius}"
             )
+        if not sharpness > 0.0:
+            raise ValueError(f"NeRF: sharpness must be positive, got {sharpness}")
+        self.sharpening = Ramp(1.0, sharpness, *sharpening_steps)
         generator = key_generator(seed)
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
-        self.field = Field(grid, hidden, blob_scale, blob_radius, generator)
-        self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
         self.step_length = 2.0 * radius / num_steps
+        half_opaque = math.log(2.0) / self.step_length  # of one sample
+        self.field = Field(grid, hidden, blob_scale, blob_radius, half_opaque, generator)
+        self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
         self.occupancy = OccupancyGrid(occupancy_resolution, occupancy_alpha / self.step_length)
         self.radius = radius
         self.normal_step = 2.0 / max_resolution
@@ -195,12 +206,13 @@ class NeRF(Representation):
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Keys the step's jitter and refreshes the occupancy grid when it is time.
+        """Keys the step's jitter, sharpens the field, refreshes the occupancy grid when it is time.
 
         Args:
             step: The training step about to be made.
         """
         self._step, self._num_renders = step, 0
+        self.field.sharpness.fill_(self.sharpening.at(step))
         if step % self.occupancy_period == 0:
             device = self.occupancy.density.device
             generator = key_generator(self.seed, step, 2**31, device=device)
