@@ -18,7 +18,7 @@ from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
-from redream.representations.isosurface import extract_isosurface
+from redream.representations.isosurface import before_softplus, extract_isosurface
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
@@ -57,8 +57,8 @@ class NeRF(Representation):
         num_steps: Samples along the diameter of the scene.
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
-        sharpness: How many times steeper density becomes, so that a soft field ends as a surface
-            that a mesh can show; 1 leaves it soft. See :class:`~redream.representations.field.Field`.
+        sharpness: How many times steeper density becomes about the surface, so that a soft field
+            ends as one that a mesh can show (see ``Field``); 1 leaves it soft.
         sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
@@ -239,7 +239,7 @@ class NeRF(Representation):
         if threshold is None:
             threshold = self._covering_density()
         density = self._density_grid(resolution)
-        vertices, faces = extract_isosurface(density, threshold, self.component_share)
+        vertices, faces = self._isosurface(density, threshold)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -350,13 +350,17 @@ class NeRF(Representation):
         for share in _SHARES:
             if not 0.0 < share * visible < float(grid.max()):
                 continue
-            surface = extract_isosurface(grid, share * visible, self.component_share)
-            caster = RayCaster(*surface, device=origins.device)
+            caster = RayCaster(*self._isosurface(grid, share * visible), device=origins.device)
             hit = caster.cast(origins, directions).face >= 0
             overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
             if overlap > most:
                 best, most = share * visible, overlap
         return best
+
+    def _isosurface(
+        self, density: Float[Tensor, "G G G"], threshold: float
+    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        return extract_isosurface(density, threshold, self.component_share, before_softplus)
 
     def _density_grid(self, resolution: int) -> Float[Tensor, "G G G"]:
         points = cell_points(resolution, self.occupancy.density.device)
