@@ -25,6 +25,9 @@ from redream.types import Cameras, Views, key_generator
 _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
 _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that is seen
 
+# In a row, that together are half opaque at the density that sharpening leaves as it is: what is
+# faint but thick enough to hide what is behind it must not be emptied.
+_PIVOT_SAMPLES = 5
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
 
 
@@ -122,8 +125,8 @@ class NeRF(Representation):
         generator = key_generator(seed)
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
         self.step_length = 2.0 * radius / num_steps
-        half_opaque = math.log(2.0) / self.step_length  # of one sample
-        self.field = Field(grid, hidden, blob_scale, blob_radius, half_opaque, generator)
+        pivot = math.log(2.0) / (_PIVOT_SAMPLES * self.step_length)
+        self.field = Field(grid, hidden, blob_scale, blob_radius, pivot, generator)
         self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
         self.occupancy = OccupancyGrid(occupancy_resolution, occupancy_alpha / self.step_length)
         self.radius = radius
