@@ -14,13 +14,21 @@ class Field(nn.Module):
     Density is ``softplus(raw + blob)`` where ``blob = blob_scale (1 - |x| / blob_radius)`` makes
     the field start as a soft ball (threestudio's ``blob_magic3d``); colour is a sigmoid.
 
+    ``sharpness`` makes density steeper around the one at which a surface stands, ``pivot``: of
+    ``raw + blob`` it takes ``pivot + sharpness (raw + blob - pivot)``. As it grows, matter becomes
+    opaque and what surrounds it empty, and the field a surface, as with the inverse standard
+    deviation of NeuS (Wang et al., 2021) and VolSDF (Yariv et al., 2021).
+
     Args:
         grid: The hash encoding.
         hidden: Width of the hidden layers.
         blob_scale: Height of the density's bias at the centre.
         blob_radius: Where the bias crosses zero, in world units.
+        pivot: Density, per world unit, that ``sharpness`` leaves as it is.
         generator: Source of the initial weights.
     """
+
+    sharpness: Float[Tensor, ""]
 
     def __init__(
         self,
@@ -28,6 +36,7 @@ class Field(nn.Module):
         hidden: int,
         blob_scale: float,
         blob_radius: float,
+        pivot: float,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -36,6 +45,8 @@ class Field(nn.Module):
         self.color_mlp = mlp(grid.num_features, hidden, 3, generator)
         self.blob_scale = blob_scale
         self.blob_radius = blob_radius
+        self.pivot = pivot
+        self.register_buffer("sharpness", torch.ones(()))
 
     def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
         """Hash encoding of world points."""
@@ -45,7 +56,7 @@ class Field(nn.Module):
     def raw_density(
         self, points: Float[Tensor, "N 3"], encoded: Float[Tensor, "N F"]
     ) -> Float[Tensor, " N"]:
-        """Density before the softplus; of any sign."""
+        """Density before it is sharpened and before the softplus; of any sign."""
         blob = self.blob_scale * (1.0 - points.norm(dim=-1) / self.blob_radius)
         raw: Tensor = self.density_mlp(encoded)[:, 0] + blob
         return raw
@@ -55,7 +66,9 @@ class Field(nn.Module):
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N F"]]:
         """Density per world unit, and the encoding that :meth:`color` takes."""
         encoded = self.encode(points)
-        return nn.functional.softplus(self.raw_density(points, encoded)), encoded
+        raw = self.raw_density(points, encoded)
+        sharp = self.pivot + self.sharpness * (raw - self.pivot)
+        return nn.functional.softplus(sharp), encoded
 
     def color(self, encoded: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
         """Colour in [0, 1]."""

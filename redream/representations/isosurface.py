@@ -1,5 +1,7 @@
 """Triangles from a density grid: marching cubes, without crumbs and without cavities."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -10,8 +12,21 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 
+def before_softplus(density: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+    """What a softplus made a density of; about -87 where none is left.
+
+    Across a surface this is nearly a straight line, while density is bent where it comes to
+    nothing: a straight line from a density inside to one outside crosses a threshold elsewhere.
+    """
+    density = density.clamp_min(torch.finfo(torch.float32).tiny)
+    return density + torch.log(-torch.expm1(-density))
+
+
 def extract_isosurface(
-    density: Float[Tensor, "G G G"], threshold: float, min_share: float = 0.02
+    density: Float[Tensor, "G G G"],
+    threshold: float,
+    min_share: float = 0.02,
+    straighten: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
     """Extracts where density crosses a threshold (Lewiner et al., 2003), seen from outside.
 
@@ -23,6 +38,8 @@ def extract_isosurface(
         threshold: Density at the surface.
         min_share: Components with a smaller share of all triangles are dropped; the largest
             always stays.
+        straighten: A monotonic function of the density, between whose values vertices are
+            interpolated; None interpolates densities.
 
     Returns:
         Vertices in the world frame (float32) and faces (int64), counter-clockwise seen from
@@ -47,6 +64,11 @@ def extract_isosurface(
             f"set surface_density below that, for example {highest / 2:.3g}"
         )
     padded = np.pad(density.detach().float().cpu().numpy(), 1)
+    if straighten is not None:
+        padded = straighten(torch.from_numpy(padded)).numpy()
+        highest, threshold = (
+            float(straighten(torch.tensor(value))) for value in (highest, threshold)
+        )
     empty, _ = ndimage.label(padded <= threshold)
     padded[(empty > 0) & (empty != empty[0, 0, 0])] = highest
     corners, triangles, _, _ = marching_cubes(

@@ -1,5 +1,6 @@
 """A neural radiance field on a hash grid (Instant-NGP), pruned by an occupancy grid."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -17,12 +18,16 @@ from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
-from redream.representations.isosurface import extract_isosurface
+from redream.representations.isosurface import before_softplus, extract_isosurface
+from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
 _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
 _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that is seen
 
+# In a row, that together are half opaque at the density that sharpening leaves as it is: what is
+# faint but thick enough to hide what is behind it must not be emptied.
+_PIVOT_SAMPLES = 5
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
 
 
@@ -55,6 +60,9 @@ class NeRF(Representation):
         num_steps: Samples along the diameter of the scene.
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
+        sharpness: How many times steeper density becomes about the surface, so that a soft field
+            ends as one that a mesh can show (see ``Field``); 1 leaves it soft.
+        sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
         occupancy_warmup: Steps before the first pruning.
@@ -88,6 +96,8 @@ class NeRF(Representation):
         num_steps: int = 64,
         blob_scale: float = 10.0,
         blob_radius: float = 0.5,
+        sharpness: float = 1.0,
+        sharpening_steps: tuple[int, int] = (0, 0),
         occupancy_resolution: int = 32,
         occupancy_period: int = 16,
         occupancy_warmup: int = 64,
@@ -109,11 +119,15 @@ class NeRF(Representation):
                 "NeRF: num_steps, occupancy_period and blob_radius must be positive, got "
                 f"{num_steps}, {occupancy_period}, {blob_radius}"
             )
+        if not sharpness > 0.0:
+            raise ValueError(f"NeRF: sharpness must be positive, got {sharpness}")
+        self.sharpening = Ramp(1.0, sharpness, *sharpening_steps)
         generator = key_generator(seed)
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
-        self.field = Field(grid, hidden, blob_scale, blob_radius, generator)
-        self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
         self.step_length = 2.0 * radius / num_steps
+        pivot = math.log(2.0) / (_PIVOT_SAMPLES * self.step_length)
+        self.field = Field(grid, hidden, blob_scale, blob_radius, pivot, generator)
+        self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
         self.occupancy = OccupancyGrid(occupancy_resolution, occupancy_alpha / self.step_length)
         self.radius = radius
         self.normal_step = 2.0 / max_resolution
@@ -195,12 +209,13 @@ class NeRF(Representation):
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Keys the step's jitter and refreshes the occupancy grid when it is time.
+        """Keys the step's jitter, sharpens the field, refreshes the occupancy grid when it is time.
 
         Args:
             step: The training step about to be made.
         """
         self._step, self._num_renders = step, 0
+        self.field.sharpness.fill_(self.sharpening.at(step))
         if step % self.occupancy_period == 0:
             device = self.occupancy.density.device
             generator = key_generator(self.seed, step, 2**31, device=device)
@@ -227,7 +242,7 @@ class NeRF(Representation):
         if threshold is None:
             threshold = self._covering_density()
         density = self._density_grid(resolution)
-        vertices, faces = extract_isosurface(density, threshold, self.component_share)
+        vertices, faces = self._isosurface(density, threshold)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -338,13 +353,17 @@ class NeRF(Representation):
         for share in _SHARES:
             if not 0.0 < share * visible < float(grid.max()):
                 continue
-            surface = extract_isosurface(grid, share * visible, self.component_share)
-            caster = RayCaster(*surface, device=origins.device)
+            caster = RayCaster(*self._isosurface(grid, share * visible), device=origins.device)
             hit = caster.cast(origins, directions).face >= 0
             overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
             if overlap > most:
                 best, most = share * visible, overlap
         return best
+
+    def _isosurface(
+        self, density: Float[Tensor, "G G G"], threshold: float
+    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        return extract_isosurface(density, threshold, self.component_share, before_softplus)
 
     def _density_grid(self, resolution: int) -> Float[Tensor, "G G G"]:
         points = cell_points(resolution, self.occupancy.density.device)

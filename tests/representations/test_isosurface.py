@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from redream.kernels.occupancy import cell_points
-from redream.representations.isosurface import extract_isosurface, keep_large_components
+from redream.representations.isosurface import (
+    before_softplus,
+    extract_isosurface,
+    keep_large_components,
+)
 
 
 def balls(resolution, *centres_and_radii):
@@ -30,6 +34,25 @@ def test_a_ball_has_its_volume_and_counter_clockwise_faces():
     torch.testing.assert_close(
         vertices.norm(dim=-1), torch.full((len(vertices),), 0.5), rtol=0, atol=5e-3
     )
+
+
+def test_what_was_before_the_softplus_comes_back_and_never_less_than_nothing():
+    raw = torch.tensor([-80.0, -20.0, -1.0, 0.0, 3.0, 200.0])
+    density = torch.nn.functional.softplus(raw)
+    torch.testing.assert_close(before_softplus(density), raw, rtol=1e-5, atol=1e-5)
+    assert before_softplus(torch.zeros(1)).isfinite().all()
+
+
+def test_a_steep_surface_is_where_it_is_once_it_is_straightened():
+    points = cell_points(40, torch.device("cpu"))
+    raw = 20.0 + 1000.0 * (0.5 - points.norm(dim=-1))  # from empty to opaque within a cell
+    density = torch.nn.functional.softplus(raw).view(40, 40, 40)
+    bent, straight = (
+        extract_isosurface(density, 20.0, straighten=how)[0].norm(dim=-1)
+        for how in (None, before_softplus)
+    )
+    assert (straight - 0.5).abs().max() < 1.5e-3
+    assert (bent - 0.5).abs().max() > 4e-3
 
 
 def test_axes_stay_x_y_z():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -205,6 +207,44 @@ def test_state_goes_through_a_checkpoint(tmp_path):
     assert torch.equal(*pictures)
 
 
+def test_sharpening_steepens_density_around_its_pivot():
+    nerf = nerf_with_shape()
+    points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+    soft, normals = nerf.density(points), nerf.field.normals(points, 0.1)
+    nerf.field.sharpness.fill_(8.0)
+    sharp = nerf.density(points)
+    pivot = math.log(2.0) / (5 * nerf.step_length)  # five samples let half of the light through
+    assert (soft < pivot - 0.1).any()
+    assert (sharp[soft < pivot - 0.1] < soft[soft < pivot - 0.1]).all()
+    assert (soft > pivot + 0.1).any()
+    assert (sharp[soft > pivot + 0.1] > soft[soft > pivot + 0.1]).all()
+    assert torch.equal(nerf.field.normals(points, 0.1), normals)
+
+
+def test_a_sharper_field_is_less_translucent_about_where_it_was():
+    nerf = nerf_with_shape(blob_scale=200.0).eval()
+    cameras = turntable(4)
+    soft = nerf.render(cameras, 48, 48).opacity
+    nerf.field.sharpness.fill_(8.0)
+    sharp = nerf.render(cameras, 48, 48).opacity
+    translucent = [((opacity > 0.02) & (opacity < 0.98)).sum() for opacity in (soft, sharp)]
+    assert translucent[1] < 0.5 * translucent[0]
+    both, either = ((sharp > 0.5) & (soft > 0.5)).sum(), ((sharp > 0.5) | (soft > 0.5)).sum()
+    assert both > 0.7 * either
+
+
+def test_sharpness_follows_the_step_and_is_kept():
+    nerf = NeRF(**SMALL, sharpness=5.0, sharpening_steps=(10, 20))
+    values = []
+    for step in (0, 10, 15, 20, 99):
+        nerf.update(step)
+        values.append(nerf.field.sharpness.item())
+    assert values == [1.0, 1.0, 3.0, 5.0, 5.0]
+    again = NeRF(**SMALL)
+    again.load_state_dict(nerf.state_dict())
+    assert again.field.sharpness == 5.0
+
+
 def test_nothing_is_outside_the_radius():
     nerf = NeRF(**SMALL, radius=0.6)
     points = torch.tensor([[0.0, 0, 0], [0.59, 0, 0], [0.61, 0, 0], [0.5, 0.5, 0]])
@@ -233,7 +273,14 @@ def test_a_missing_surface_says_which_density_has_one():
 
 
 @pytest.mark.parametrize(
-    "arguments", [dict(radius=0.0), dict(radius=2.0), dict(num_steps=0), dict(blob_radius=0.0)]
+    "arguments",
+    [
+        dict(radius=0.0),
+        dict(radius=2.0),
+        dict(num_steps=0),
+        dict(blob_radius=0.0),
+        dict(sharpness=0.0),
+    ],
 )
 def test_impossible_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match="NeRF"):
