@@ -227,7 +227,8 @@ def table(work: Path, out: Path) -> None:
     if (work / "prior.json").is_file():
         lines += _prior_lines(json.loads((work / "prior.json").read_text()))
     adapted = [json.loads(path.read_text()) for path in sorted(work.glob("adaptation/*.json"))]
-    lines += _adaptation_lines(adapted) if adapted else []
+    if adapted:
+        lines += [*_adaptation_lines(adapted), *_adaptation_picture(work)]
     lines += _object_lines(work)
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -292,9 +293,33 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
             "within 5 points",
         ),
     ]
-    head = [f"## Adaptation (Eq. 5 alone, one adapter for each of {len(prompts)} prompts)", ""]
+    head = [
+        f"## Adaptation (the default run's, alone; one adapter for each of {len(prompts)} prompts)"
+    ]
+    head.append("")
     head += ["| measure | value | floor |", "|---|---|---|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
+
+
+def _adaptation_picture(work: Path, num: int = 6) -> list[str]:
+    """Raw samples on the left, adapted ones on the right; for each prompt front, side, back."""
+    import imageio.v3 as imageio
+    import numpy as np
+
+    stems = [path.with_suffix("") for path in sorted(work.glob("adaptation/*.json"))][:num]
+    rows = [
+        np.concatenate([imageio.imread(f"{stem}-{name}.png") for name in ("raw", "adapted")], 1)
+        for stem in stems
+    ]
+    imageio.imwrite("docs/images/adaptation.jpg", np.concatenate(rows), quality=85)
+    names = ", ".join(stem.name.replace("_", " ") for stem in stems)
+    text = "Left the raw prior, asked in words, right the adapted one, from the same noise"
+    return [
+        f"{text}; front, side and back of {names}:",
+        "",
+        f"![{text}](images/adaptation.jpg)",
+        "",
+    ]
 
 
 def _object_lines(work: Path) -> list[str]:

@@ -53,7 +53,7 @@ def run(kernel, path, values):
     notebook = render_notebooks.with_parameters(render_notebooks.read(path), values)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
     resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, km=kernel, timeout=900, resources=resources)
+    client = NotebookClient(notebook, km=kernel, timeout=300, resources=resources)
     try:
         client.execute()
     finally:

@@ -151,7 +151,7 @@ class LightAdapter(Adapter):
     def learning_rate_scale(self, step: int) -> float:
         """Factor on the learning rates at a step; see ``cosine_decay``."""
         last = self.early_stopping.max_steps
-        if not self.cosine_decay or last is None:
+        if not self.cosine_decay or not last:
             return 1.0
         rising = min(1.0, (step + 1) / _RISE_STEPS)
         return rising * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / last)))

@@ -184,6 +184,7 @@ def test_cosine_decay_rises_and_falls_to_nothing():
     assert scales[100] == pytest.approx(0.5)
     assert scales[:15] == sorted(scales[:15]) and scales[20:] == sorted(scales[20:], reverse=True)
     assert LightAdapter(max_steps=200).learning_rate_scale(150) == 1.0
+    assert LightAdapter(max_steps=0, cosine_decay=True).learning_rate_scale(0) == 1.0
 
 
 def test_the_optimizer_multiplies_both_schedules(prior):

@@ -147,7 +147,7 @@ def test_what_cannot_be_a_start_is_named(tmp_path):
     (tmp_path / "nan.obj").write_text("v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     reads(tmp_path / "nan.obj", "no triangle with an area")
     (tmp_path / "torn.ckpt").write_bytes(b"PK\x03\x04 torn")
-    reads(tmp_path / "torn.ckpt", "not a checkpoint of a run")
+    reads(tmp_path / "torn.ckpt", "no checkpoint of a run")
     path = checkpoint(tmp_path / "run", [NeRF(**SMALL)], **(SMALL | dict(hidden=4)))
     reads(path, "config.yaml is another's")
     (tmp_path / "run/config.yaml").write_text("model: {representation: {class_path: Unheard}}")
