@@ -163,7 +163,7 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
-    from redream.adaptation import Adaptation, adapt
+    from redream.adaptation import adapt
     from redream.callbacks.turntable import write_png
     from redream.cameras import VIEW_NAMES
     from redream.metrics.prior_balance import sample_pictures
@@ -180,15 +180,7 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
         model, data = made.model, made.datamodule
         scale = model.guidance_scale
         data.setup("fit")
-        steps = adapt(
-            Adaptation(
-                model.prior,
-                model.adapter,
-                data.references,
-                prompt,
-                model.adapter_batch_size,
-            )
-        )
+        steps = adapt(model.adaptation(data))
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}
         for name, hat in (("raw", None), ("adapted", model.adapter)):
@@ -293,10 +285,8 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
             "within 5 points",
         ),
     ]
-    head = [
-        f"## Adaptation (the default run's, alone; one adapter for each of {len(prompts)} prompts)"
-    ]
-    head.append("")
+    title = f"(the default run's, alone; one adapter for each of {len(prompts)} prompts)"
+    head = [f"## Adaptation {title}", ""]
     head += ["| measure | value | floor |", "|---|---|---|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 

@@ -12,7 +12,7 @@ from redream.losses import adapter_loss, view_contrast_loss
 from redream.priors import BASE, Prior, join_rows
 from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
-from redream.types import NoisyRows, References, key_generator
+from redream.types import NoisyRows, RetrievedAssets, key_generator
 
 _KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
 
@@ -40,8 +40,8 @@ class Adaptation:
     Args:
         prior: The frozen prior, with the adapter attached.
         adapter: The light adapter.
-        references: The assets' views and captions.
-        prompt: The user's prompt c, for which views are contrasted where the adapter asks for it.
+        assets: Their views and captions, and the user's prompt c, for which views are contrasted
+            where the adapter asks for it.
         batch_size: Views in each step.
         seed: Keys every random number, together with the step.
         prompting: Names the views, by the same angles as in the distillation.
@@ -51,24 +51,27 @@ class Adaptation:
         self,
         prior: Prior,
         adapter: LightAdapter,
-        references: References,
-        prompt: str,
+        assets: RetrievedAssets,
         batch_size: int = 4,
         seed: int = 0,
         prompting: Prompting | None = None,
     ) -> None:
-        self.prior, self.adapter, self.references = prior, adapter, references
+        self.prior, self.adapter, self.references = prior, adapter, assets.references
         self.prompting = prompting or ViewWords()
-        self.batch_size, self.seed, self.prompt = batch_size, seed, prompt
+        self.batch_size, self.seed, self.prompt = batch_size, seed, assets.prompt
         self.latents = self._encode()
-        self._names = self.prompting.view_names(references.cameras)
-        self._training, self._held_out = adapter.split(len(self.latents))
-        self._of_view = self._training_views()
+        with torch.no_grad():
+            self._plain = prior.encode_prompts([self.prompt])
+        names = self.prompting.view_names(self.references.cameras)
+        self._views = torch.tensor([VIEW_NAMES.index(name) for name in names])
+        training, self._held_out = adapter.split(len(self.latents))
+        of_view = [training[self._views[training] == view] for view in range(len(VIEW_NAMES))]
+        self._of_view = [group for group in of_view if len(group)]
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
         times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
         self._mean_emphasis = self._emphasis(times).mean()
 
-    def batch(self, step: int, share: slice = slice(None)) -> "AdaptationBatch":
+    def batch(self, step: int, share: slice = slice(None)) -> AdaptationBatch:
         """What omega and e_psi learn from at a step.
 
         Args:
@@ -82,25 +85,20 @@ class Adaptation:
         """
         generator = key_generator(self.seed, step, _KEY)
         picks = self._pick(generator)
-        other = torch.randint(1, len(VIEW_NAMES), (len(picks),), generator=generator)[share]
+        turns = torch.randint(1, len(VIEW_NAMES), (len(picks),), generator=generator)
         rows, noise = self._rows(picks, generator, share)
         if not self.adapter.view_contrast:
             return AdaptationBatch(rows, noise)
-        names = [self._names[index] for index in picks[share].tolist()]
-        others = [
-            VIEW_NAMES[(VIEW_NAMES.index(name) + int(turn)) % len(VIEW_NAMES)]
-            for name, turn in zip(names, other, strict=True)
-        ]
-        prompts = [self.prompt] * len(names)
-        texts = [
-            self.prior.encode_prompts(prompts, self.adapter.prefixes(v)) for v in (names, others)
-        ]
-        parts = [rows, *(rows._replace(text=text) for text in texts)]
+        own = self._views[picks[share]]
+        other = (own + turns[share]) % len(VIEW_NAMES)
+        prompts = [self.prompt] * len(VIEW_NAMES)
+        texts = self.prior.encode_prompts(prompts, self.adapter.prefixes(VIEW_NAMES))
+        contrasted = join_rows([rows, *(rows._replace(text=texts[view]) for view in (own, other))])
         return AdaptationBatch(
-            join_rows(parts), noise, self._frozen(rows) if self.adapter.anchor else None
+            contrasted, noise, self._frozen(rows) if self.adapter.anchor else None
         )
 
-    def loss(self, eps: Float[Tensor, "B C h w"], batch: "AdaptationBatch") -> Float[Tensor, ""]:
+    def loss(self, eps: Float[Tensor, "B C h w"], batch: AdaptationBatch) -> Float[Tensor, ""]:
         """Eq. 5, and what the adapter adds to it.
 
         Args:
@@ -150,29 +148,19 @@ class Adaptation:
         weight = self.weight(rows.timesteps)
         return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
-    def _training_views(self) -> list[Int[Tensor, " V"]]:
-        """The views to train on, of each prefix that any of them has."""
-        names = [self._names[index] for index in self._training.tolist()]
-        groups = [
-            [i for i, name in zip(self._training, names, strict=True) if name == view]
-            for view in VIEW_NAMES
-        ]
-        return [torch.stack(group) for group in groups if group]
-
     def _pick(self, generator: torch.Generator) -> Int[Tensor, " B"]:
         """A batch of views, of each prefix in turn: most cameras would see sides."""
-        turn = torch.randint(len(self._of_view), (), generator=generator)
-        groups = [
-            self._of_view[(int(turn) + i) % len(self._of_view)] for i in range(self.batch_size)
-        ]
-        return torch.stack(
-            [group[torch.randint(len(group), (), generator=generator)] for group in groups]
-        )
+        first = int(torch.randint(len(self._of_view), (), generator=generator))
+        picks = []
+        for index in range(first, first + self.batch_size):
+            group = self._of_view[index % len(self._of_view)]
+            picks.append(group[torch.randint(len(group), (), generator=generator)])
+        return torch.stack(picks)
 
     @torch.no_grad()
     def _frozen(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """What the frozen prior says of the same x_t and the user's prompt without a view."""
-        text = self.prior.encode_prompts([self.prompt]).expand(len(rows.latents), -1, -1)
+        text = self._plain.expand(len(rows.latents), -1, -1)
         hats = (BASE,) * len(rows.latents)
         return self.prior.predict_noise(rows._replace(text=text, adapters=hats))
 
@@ -182,7 +170,7 @@ class Adaptation:
         latents, last = self.latents[chosen], self.prior.num_train_timesteps
         drawn = draw_noise(latents, last, generator, self._first)
         chosen, latents, timesteps, noise = (each[share] for each in (chosen, latents, *drawn))
-        names = [self._names[index] for index in chosen.tolist()]
+        names = [VIEW_NAMES[view] for view in self._views[chosen].tolist()]
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))

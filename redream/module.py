@@ -327,15 +327,7 @@ class ReDream(LightningModule):
             self._prompt,
         )
         if self.adapter is not None:
-            self._adaptation = Adaptation(
-                self.prior,
-                self.adapter,
-                self._assets.references,
-                self._prompt,
-                self.adapter_batch_size,
-                self.seed,
-                self.prompting,
-            )
+            self._adaptation = self.adaptation(self._assets)
         if int(self.asset_of[0]) < 0:  # not from a checkpoint
             start_particles(self.particles, self._assets.starts, self.seed)
             assigned = assign(
@@ -348,6 +340,13 @@ class ReDream(LightningModule):
             )
             self.asset_of.copy_(assigned)
         self._asset_indices: list[int] = self.asset_of.tolist()  # a step waits for no GPU
+
+    def adaptation(self, assets: RetrievedAssets) -> Adaptation:
+        """What teaches the light adapter the views of some assets."""
+        assert self.adapter is not None
+        return Adaptation(
+            self.prior, self.adapter, assets, self.adapter_batch_size, self.seed, self.prompting
+        )
 
     @property
     def stage(self) -> str:

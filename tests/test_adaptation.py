@@ -5,7 +5,7 @@ import torch
 
 from redream.adaptation import Adaptation, adapt, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter
-from redream.cameras import turntable
+from redream.cameras import VIEW_NAMES, turntable
 from redream.losses import view_contrast_loss
 from redream.priors import GaussianPrior
 from redream.types import References
@@ -24,12 +24,16 @@ def test_an_adapter_that_would_never_stop_is_refused():
         adapt(endless)
 
 
+def assets_of(references):
+    return SimpleNamespace(prompt="a corgi", references=references)
+
+
 def adaptation(**arguments):
     views = turntable(12)
     references = References(
         torch.rand(12, 4, 8, 8), views, ("a box",), torch.zeros(12, dtype=torch.long)
     )
-    return Adaptation(GaussianPrior(), LightAdapter(**arguments), references, "a corgi")
+    return Adaptation(GaussianPrior(), LightAdapter(**arguments), assets_of(references))
 
 
 def test_the_weight_is_one_for_a_prior_that_predicts_the_noise():
@@ -73,13 +77,13 @@ def contrasting(prior):
     references = References(
         torch.rand(24, 4, side, side), turntable(24), ("a dog",), torch.zeros(24, dtype=torch.long)
     )
-    return Adaptation(prior, omega, references, "a corgi", batch_size=6)
+    return Adaptation(prior, omega, assets_of(references), batch_size=6)
 
 
 def test_views_are_drawn_of_each_prefix_in_turn():
     made = adaptation()
     picks = made._pick(torch.Generator().manual_seed(0))
-    seen = [made._names[index] for index in picks.tolist()]
+    seen = [VIEW_NAMES[view] for view in made._views[picks].tolist()]
     assert set(seen) == {"front", "side", "back"} and not set(picks.tolist()) & {9}
 
 

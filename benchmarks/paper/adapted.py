@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from world import ROOT
 
-from redream.adaptation import Adaptation, adapt
+from redream.adaptation import adapt
 from redream.adapters import LightAdapter
 from redream.cameras import VIEW_NAMES
 from redream.data import RetrievalDataModule
@@ -67,6 +67,12 @@ class Adapted:
         """The run's own."""
         return value_at(self.model.guidance_scale, 0)
 
+    @property
+    def over_white(self) -> Float[Tensor, "B 3 H W"]:
+        """The assets' renders, which are all that the adapter has seen, over white."""
+        rgba = self.data.references.rgba
+        return rgba[:, :3] + 1.0 - rgba[:, 3:]
+
     def sample(
         self, prompt: str, view: str, num: int, raw: bool = False
     ) -> Float[Tensor, "num 3 H W"]:
@@ -101,16 +107,7 @@ def adapted(prompt: str, root: Path, variant: str = WHOLE) -> Adapted:
 
     def train() -> dict[str, Any]:
         started = time.monotonic()
-        steps = adapt(
-            Adaptation(
-                model.prior,
-                model.adapter,
-                data.references,
-                prompt,
-                model.adapter_batch_size,
-                prompting=model.prompting,
-            )
-        )
+        steps = adapt(model.adaptation(data))
         facts = {"steps": steps, "adaptation": time.monotonic() - started, **seconds}
         model.adapter.save(folder)
         return facts
@@ -145,12 +142,11 @@ def evaluator() -> Encoder:
 def judge_accuracy(found: Adapted, judge: ClipViewJudge) -> float:
     """How often the judge is right on the assets' own renders, whose views are known."""
     references = found.data.references
-    over_white = references.rgba[:, :3] + 1.0 - references.rgba[:, 3:]
     names = found.model.prompting.view_names(references.cameras)
     truth = torch.tensor([VIEW_NAMES.index(name) for name in names])
     right = 0
     for index, caption in enumerate(references.captions):
         mine = references.asset_index == index
-        seen = judge.probabilities(caption, over_white[mine]).argmax(1)
+        seen = judge.probabilities(caption, found.over_white[mine]).argmax(1)
         right += int((seen == truth[mine]).sum())
     return right / len(truth)

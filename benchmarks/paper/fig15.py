@@ -54,9 +54,7 @@ def drift(prompt: str, prompts: Sequence[str]) -> list[str]:
 
 def nearness(encoder: Encoder, pictures: Float[Tensor, "B 3 H W"], found: Adapted) -> float:
     """Mean cosine of pictures and the assets' renders: what an overfitted prior has too much of."""
-    references = found.data.references
-    over_white = references.rgba[:, :3] + 1.0 - references.rgba[:, 3:]
-    assets = torch.as_tensor(encoder.encode_images(over_white)).mean(0)
+    assets = torch.as_tensor(encoder.encode_images(found.over_white)).mean(0)
     return float((torch.as_tensor(encoder.encode_images(pictures)) @ assets).mean())
 
 

@@ -43,12 +43,16 @@ class Rows:
             A tensor of shape (rows, 1, ..., total rank).
         """
         if columns not in self._scales:
-            blocks = []
-            for name, rank, scale in columns:
-                own = [[scale if row == name else 0.0] * rank for row in self.adapters]
-                block = torch.tensor(own).to(like)
-                blocks.append(block * self.worn[name][:, None] if name in self.worn else block)
-            self._scales[columns] = torch.cat(blocks, dim=1)
+            blocks = [
+                torch.tensor([[scale if row == name else 0.0] * rank for row in self.adapters])
+                for name, rank, scale in columns
+            ]
+            made = torch.cat(blocks, dim=1).to(like)
+            ranks = [rank for _, rank, _ in columns]
+            for (name, _, _), block in zip(columns, made.split(ranks, dim=1), strict=True):
+                if name in self.worn:
+                    block *= self.worn[name][:, None]
+            self._scales[columns] = made
         scales = self._scales[columns]
         return scales.view(len(self.adapters), *[1] * (like.ndim - 2), -1)
 
