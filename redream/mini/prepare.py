@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from redream.files import cache_folder
 from redream.mini.world import all_pairs
 
@@ -91,13 +93,18 @@ def _write_index(library: Path, clip: Path, folder: Path) -> None:
 
 
 def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
-    """Makes a folder under a temporary name and renames it, so that it is there whole or not."""
+    """Makes a folder under a temporary name and renames it, so that it is there whole or not.
+
+    Random numbers of the caller go on as if the folder had been there: the first run of a seed is
+    the same as the second.
+    """
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        make(temporary / "made")
+        with torch.random.fork_rng(devices=[]):
+            make(temporary / "made")
         if not folder.is_dir():  # another process may have been faster
             os.rename(temporary / "made", folder)
     finally:

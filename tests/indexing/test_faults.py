@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 from comparing import same, shards
 from killing import killed
 from toy_encoders import ColorEncoder
@@ -162,3 +163,13 @@ def test_a_kill_while_the_embedded_world_is_made(tmp_path):
     shutil.rmtree(folder)
     prepare._make_once(folder, make)
     assert folder.is_dir()
+
+
+def test_the_first_run_draws_what_the_second_does(tmp_path):
+    def draw_after_making():
+        torch.manual_seed(0)
+        prepare._make_once(tmp_path / "library", lambda place: place.mkdir() or torch.rand(3))
+        return torch.rand(2)
+
+    first, second = draw_after_making(), draw_after_making()
+    assert torch.equal(first, second)
