@@ -56,7 +56,7 @@ def file_facts(path: Path) -> dict[str, Any]:
             "num_faces": _num_faces(header),
             "num_animations": len(header.get("animations", ())),
         }
-    except (ValueError, OSError, LookupError, TypeError, AttributeError):
+    except (ValueError, ArithmeticError, OSError, LookupError, TypeError, AttributeError):
         return {}
     return {**(extras if isinstance(extras, dict) else {}), **counts}
 

@@ -12,6 +12,8 @@ from jsonargparse import get_loader, set_loader
 
 MAX_VALUES = 100_000
 """Values of a config, aliases expanded; ReDream's largest has some hundred."""
+MAX_PARTS = 200
+"""Classes that a config names, aliases expanded: each takes its time to be looked at."""
 
 
 class TooMuch(yaml.YAMLError):  # type: ignore[misc]
@@ -34,20 +36,30 @@ class _Bounded:
     def __call__(self, text: str) -> Any:  # noqa: ANN401
         value = self._load(text)
         try:
-            count = _count(value, {})
+            count, parts = _count(value, {}, _one), _count(value, {}, _names_a_class)
         except RecursionError:
             raise TooMuch("it is nested too deeply") from None
         if count > MAX_VALUES:
             raise TooMuch(f"its aliases stand for more than {MAX_VALUES} values")
+        if parts > MAX_PARTS:
+            raise TooMuch(f"it names more than {MAX_PARTS} classes")
         return value
 
 
-def _count(value: Any, known: dict[int, float]) -> float:  # noqa: ANN401
-    """How many values a value is, each alias counted; infinite where one holds itself."""
+def _one(value: object) -> int:
+    return 1
+
+
+def _names_a_class(value: object) -> int:
+    return int(isinstance(value, dict) and "class_path" in value)
+
+
+def _count(value: Any, known: dict[int, float], worth: Callable[[Any], int]) -> float:  # noqa: ANN401
+    """What a value and all in it are worth, each alias counted; infinite where one holds itself."""
     if not isinstance(value, dict | list):
-        return 1
+        return worth(value)
     if id(value) not in known:
         known[id(value)] = float("inf")
         inside = [*value, *value.values()] if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count(each, known) for each in inside)
+        known[id(value)] = worth(value) + sum(_count(each, known, worth) for each in inside)
     return known[id(value)]

@@ -153,10 +153,12 @@ def test_counts_and_categories_come_from_annotations_or_the_header(folder):
 
 def test_odd_headers_state_nothing(tmp_path):
     odd = [{}, {"asset": 3}, {"meshes": [{"primitives": [{}]}]}, {"nodes": [{"mesh": 4}]}]
+    endless = {"primitives": [{"attributes": {"POSITION": 0}}]}
+    odd.append({"meshes": [endless], "accessors": [{"count": float("inf")}]})
     for number, header in enumerate(odd):
         (tmp_path / f"{number}.gltf").write_text(json.dumps(header))
     assert file_facts(tmp_path / "0.gltf") == {"num_faces": 0, "num_animations": 0}
-    assert [file_facts(tmp_path / f"{n}.gltf") for n in (1, 2, 3)] == [{}, {}, {}]
+    assert [file_facts(tmp_path / f"{n}.gltf") for n in (1, 2, 3, 4)] == [{}] * 4
 
 
 def test_real_folder(objaverse):

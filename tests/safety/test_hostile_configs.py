@@ -163,6 +163,7 @@ def laughs(generations):
     [
         (laughs(30), "stand for more than 100000 values"),
         ("trainer: &a {callbacks: [*a]}", "stand for more than 100000 values"),
+        (f"a: &a {{class_path: A}}\nb: [{'*a, ' * 1000}]", "names more than 200 classes"),
         ("trainer: " + "[" * 5000 + "]" * 5000, "nest"),
     ],
 )
