@@ -166,9 +166,9 @@ def _keep(target, outcome: Outcome, kept: Path) -> None:
 
 
 def shares(num: int, kinds: Sequence[str]) -> dict[str, int]:
-    """How many of ``num`` inputs each kind gets."""
+    """How many of at least ``num`` inputs each kind gets."""
     total = sum(TARGETS[kind].share for kind in kinds)
-    return {kind: max(1, num * TARGETS[kind].share // total) for kind in kinds}
+    return {kind: -(-num * TARGETS[kind].share // total) for kind in kinds}
 
 
 def main() -> None:

@@ -233,6 +233,18 @@ def test_a_sharper_field_is_less_translucent_about_where_it_was():
     assert both > 0.7 * either
 
 
+def test_views_of_a_sharp_field_hide_the_steps_of_the_march():
+    nerf = nerf_with_shape(blob_scale=200.0).eval()
+    nerf.field.sharpness.fill_(16.0)
+    cameras, step_length = turntable(2), nerf.step_length
+    shown = {}
+    for factor in (2.0, 1.0, 0.125):
+        nerf.step_length = factor * step_length
+        shown[factor] = nerf.render(cameras, 32, 32).rgb
+    error = {factor: (shown[factor] - shown[0.125]).square().mean() for factor in (1.0, 2.0)}
+    assert error[1.0] < 0.5 * error[2.0]  # half of the step that soft fields and training take
+
+
 def test_sharpness_follows_the_step_and_is_kept():
     nerf = NeRF(**SMALL, sharpness=5.0, sharpening_steps=(10, 20))
     values = []
