@@ -318,12 +318,13 @@ def _object_lines(work: Path) -> list[str]:
     lines = [
         "## The default run",
         "",
-        "Rank of the prompt among all captions over 8 azimuths, and fronts seen, per particle.",
+        "Rank of the prompt among all captions over 8 azimuths, fronts seen, and how true the GLB "
+        "is to the particle's own renders (PSNR within both silhouettes, 32 cameras), per particle.",
         "",
-        "| prompt | time | memory | steps | rank | category named | fronts |",
-        "|---|---|---|---|---|---|---|",
+        "| prompt | time | memory | steps | rank | category named | fronts | GLB, dB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    ranks, num_right, portraits = [], 0, []
+    ranks, fidelities, num_right, portraits = [], [], 0, []
     for prompt in PROMPTS:
         folder = work / "objects" / prompt.replace(" ", "_")
         if not (folder / "run.json").is_file():
@@ -341,16 +342,21 @@ def _object_lines(work: Path) -> list[str]:
             ", ".join(f"{particle[key]:.0f}" for particle in particles)
             for key in ("rank", "num_fronts")
         ]
+        truth = [model["psnr_db"] for model in metrics["models"]]
+        fidelities += truth
+        per_particle.append(", ".join(f"{value:.1f}" for value in truth))
         lines.append(
             f"| {prompt} | {run['seconds'] / 60:.1f} min | {metrics['peak_memory_gib']:.1f} GiB "
-            f"| {metrics['steps']} | {per_particle[0]} | {named} | {per_particle[1]} |"
+            f"| {metrics['steps']} | {per_particle[0]} | {named} | {per_particle[1]} "
+            f"| {per_particle[2]} |"
         )
     if ranks:
         _gallery(portraits, Path("docs/images/objects.png"))
         lines += [
             "",
             f"Better particle of each prompt: median rank {median(ranks):g} of "
-            f"{particles[0]['num_captions']:.0f}, category right for {num_right} of {len(ranks)}.",
+            f"{particles[0]['num_captions']:.0f}, category right for {num_right} of {len(ranks)}; "
+            f"GLB, median: {median(fidelities):.1f} dB (floor 24).",
         ]
     return lines
 
