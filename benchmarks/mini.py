@@ -319,7 +319,7 @@ def _object_lines(work: Path) -> list[str]:
         "## The default run",
         "",
         "Rank of the prompt among all captions over 8 azimuths, fronts seen, and how true the GLB "
-        "is to the particle's own renders (PSNR within both silhouettes, 32 cameras), per particle.",
+        "is to the particle's own renders (PSNR in the silhouettes, 32 cameras), per particle.",
         "",
         "| prompt | time | memory | steps | rank | category named | fronts | GLB, dB |",
         "|---|---|---|---|---|---|---|---|",
