@@ -1,16 +1,18 @@
 """Makes the pictures of ``docs/gallery.md``: prompts through the stages of ``configs/stages.yaml``.
 
     python benchmarks/gallery.py [PROMPT ...] [--out outputs/gallery] [--images docs/images]
-        [--options ...]
+        [--page docs/gallery.md] [--options ...]
 
-Each prompt is one job of one particle, some ten minutes of one core, in ``outputs/gallery/PROMPT``;
+Each prompt is one job of one particle, five minutes of one core, in ``outputs/gallery/PROMPT``;
 a job that was stopped goes on, a finished one is not made again. Its picture has a row for each
-stage: the NeRF, the geometry's normals as the prior sees them, the textured mesh. What follows
-``--options`` goes to ``redream fit``, as in ``--options --stages.nerf.trainer.max_steps 20``.
+stage: the NeRF, the geometry's normals as the prior sees them, the textured mesh. A table of what
+was measured goes with the pictures into the page. What follows ``--options`` goes to ``redream
+fit``, as in ``--options --stages.nerf.trainer.max_steps 20``.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,20 +37,38 @@ def main() -> None:
     parser.add_argument("prompts", nargs="*", default=_PROMPTS)
     parser.add_argument("--out", type=Path, default=Path("outputs/gallery"))
     parser.add_argument("--images", type=Path, default=Path("docs/images"))
+    parser.add_argument("--page", type=Path, default=Path("docs/gallery.md"))
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[])
     arguments = parser.parse_args()
     load_plugins()
+    parts = []
     for prompt in arguments.prompts:
         name = prompt.replace(" ", "_")
-        folder = arguments.out / name
+        folder, image = arguments.out / name, arguments.images / f"gallery_{name}.png"
         make(prompt, folder, arguments.options)
-        write(folder, arguments.images / f"gallery_{name}.png")
-        measured = [json.loads((each / "metrics.json").read_text()) for each in folders(folder)]
-        ranks = ", ".join(
-            f"{stage} {each['particles'][0].get('rank', float('nan')):.0f}"
-            for stage, each in zip(_STAGES, measured, strict=True)
-        )
-        print(f"{prompt}: {sum(each['seconds'] for each in measured):.0f} s; rank of 168: {ranks}")
+        write(folder, image)
+        parts.append(section(prompt, folder, image))
+        print(parts[-1], flush=True)
+    page = arguments.page.read_text("utf-8")
+    block = "<!-- gallery -->\n" + "\n".join(parts)
+    page = re.sub(r"<!-- gallery -->\n.*?(?=<!-- end -->)", lambda _: block, page, flags=re.DOTALL)
+    with whole_file(arguments.page) as temporary:
+        temporary.write_text(page, "utf-8")
+
+
+def section(prompt: str, folder: Path, image: Path) -> str:
+    """A prompt's part of the page: the picture, and a row of the table for each stage."""
+    head = ["stage", "s", "rank of the prompt", "faces", "watertight", "GLB to its particle, dB"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for stage, each in zip(_STAGES, folders(folder), strict=True):
+        measured = json.loads((each / "metrics.json").read_text("utf-8"))
+        particle, model = measured["particles"][0], measured["models"][0]
+        ranks = f"{particle['rank']:.0f} of {particle['num_captions']:.0f}"
+        cells = [stage, f"{measured['seconds']:.0f}", ranks, f"{model['num_faces']:,}"]
+        cells += ["yes" if model["is_watertight"] else "no", f"{model['psnr_db']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    picture = f"![{prompt} through the stages](images/{image.name})"
+    return "\n".join([f"### {prompt.capitalize()}", "", picture, "", *lines, "", ""])
 
 
 def make(prompt: str, folder: Path, options: list[str]) -> None:
