@@ -12,11 +12,11 @@ fit``, as in ``--options --stages.nerf.trainer.max_steps 20``.
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from page import put
 from PIL import Image
 
 from redream.callbacks.turntable import contact_sheet, png_bytes, render_over_white
@@ -49,11 +49,7 @@ def main() -> None:
         write(folder, image)
         parts.append(section(prompt, folder, image))
         print(parts[-1], flush=True)
-    page = arguments.page.read_text("utf-8")
-    block = "<!-- gallery -->\n" + "\n".join(parts)
-    page = re.sub(r"<!-- gallery -->\n.*?(?=<!-- end -->)", lambda _: block, page, flags=re.DOTALL)
-    with whole_file(arguments.page) as temporary:
-        temporary.write_text(page, "utf-8")
+    put(arguments.page, "gallery", "\n\n".join(parts))
 
 
 def section(prompt: str, folder: Path, image: Path) -> str:
@@ -68,7 +64,7 @@ def section(prompt: str, folder: Path, image: Path) -> str:
         cells += ["yes" if model["is_watertight"] else "no", f"{model['psnr_db']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     picture = f"![{prompt} through the stages](images/{image.name})"
-    return "\n".join([f"### {prompt.capitalize()}", "", picture, "", *lines, "", ""])
+    return "\n".join([f"### {prompt.capitalize()}", "", picture, "", *lines])
 
 
 def make(prompt: str, folder: Path, options: list[str]) -> None:

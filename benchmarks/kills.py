@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from page import put
 
 ROOT = Path(__file__).parents[1]
 SHORT = """
@@ -236,10 +237,11 @@ def main() -> None:
     line = f"{survived} of {options.kills} killed runs ended as the one that was left alone."
     print(line)
     if options.write is not None:
-        page = options.write.read_text("utf-8")
-        block = f"<!-- kills -->\n{line} Seed {seed}, {options.fresh_caches} with an empty cache.\n"
-        changed = re.sub(r"<!-- kills -->\n.*?(?=<!-- end -->)", block, page, flags=re.DOTALL)
-        options.write.write_text(changed, "utf-8")
+        put(
+            options.write,
+            "kills",
+            f"{line} Seed {seed}, {options.fresh_caches} with an empty cache.",
+        )
     shutil.rmtree(root)
     raise SystemExit(0 if survived == options.kills else 1)
 

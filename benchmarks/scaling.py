@@ -11,13 +11,14 @@ The plan for 8 GPUs is arithmetic on Stable Diffusion 2.1's layers and configs/p
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from page import put
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = 2  # steps that compile and warm up
@@ -136,12 +137,7 @@ def main() -> None:
     lines += plan()
     print("\n".join(lines))
     if options.write is not None:
-        page = options.write.read_text("utf-8")
-        block = "<!-- scaling -->\n" + "\n".join(lines) + "\n"
-        changed = re.sub(
-            r"<!-- scaling -->\n.*?(?=<!-- end -->)", lambda _: block, page, flags=re.DOTALL
-        )
-        options.write.write_text(changed, "utf-8")
+        put(options.write, "scaling", "\n".join(lines))
 
 
 if __name__ == "__main__":

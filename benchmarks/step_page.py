@@ -1,10 +1,11 @@
 """The step benchmark's report as Markdown, and its section of a page."""
 
-import os
 import re
 import statistics
 from pathlib import Path
 from typing import Any
+
+from redream.files import whole_file
 
 
 def as_table(report: dict[str, Any]) -> str:
@@ -47,9 +48,8 @@ def put(report: dict[str, Any], page: Path) -> None:
         text = pattern.sub(lambda _: section, text)
     else:
         text = f"{text.rstrip()}\n\n{section}\n"
-    partial = page.with_name(page.name + ".partial")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, page)
+    with whole_file(page) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def _parts(each: dict[str, Any]) -> str:

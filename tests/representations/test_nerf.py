@@ -233,16 +233,25 @@ def test_a_sharper_field_is_less_translucent_about_where_it_was():
     assert both > 0.7 * either
 
 
+def shown_at(nerf, step_length, cameras):
+    nerf.step_length = step_length
+    return nerf.render(cameras, 32, 32).rgb
+
+
 def test_views_of_a_sharp_field_hide_the_steps_of_the_march():
     nerf = nerf_with_shape(blob_scale=200.0).eval()
     nerf.field.sharpness.fill_(16.0)
     cameras, step_length = turntable(2), nerf.step_length
-    shown = {}
-    for factor in (2.0, 1.0, 0.125):
-        nerf.step_length = factor * step_length
-        shown[factor] = nerf.render(cameras, 32, 32).rgb
+    shown = {factor: shown_at(nerf, factor * step_length, cameras) for factor in (2.0, 1.0, 0.125)}
     error = {factor: (shown[factor] - shown[0.125]).square().mean() for factor in (1.0, 2.0)}
-    assert error[1.0] < 0.5 * error[2.0]  # half of the step that soft fields and training take
+    assert error[1.0] < 0.5 * error[2.0]
+    nerf.step_length = step_length
+    nerf.field.sharpness.fill_(1.0 + 1e-6)
+    sharp = nerf.render(cameras, 32, 32).rgb
+    nerf.field.sharpness.fill_(1.0)
+    soft = {factor: shown_at(nerf, factor * step_length, cameras) for factor in (0.5, 1.0)}
+    torch.testing.assert_close(sharp, soft[0.5], atol=1e-4, rtol=0)  # half of a soft field's step
+    assert (sharp - soft[1.0]).abs().max() > 1e-3
 
 
 def test_sharpness_follows_the_step_and_is_kept():
