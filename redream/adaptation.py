@@ -179,9 +179,8 @@ class Adaptation:
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
-        rgba, device = self.references.rgba, self.prior.device
-        backgrounds = random_backgrounds(len(rgba), key_generator(self.seed, _KEY))
-        images = rgba[:, :3] + (1.0 - rgba[:, 3:]) * backgrounds
+        device, num = self.prior.device, len(self.references.rgba)
+        images = self.references.over(random_backgrounds(num, key_generator(self.seed, _KEY)))
         return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])
 
 

@@ -186,6 +186,10 @@ class References(NamedTuple):
     captions: tuple[str, ...]
     asset_index: Int[Tensor, " B"]
 
+    def over(self, background: Float[Tensor, "#B 3 #H #W"]) -> Float[Tensor, "B 3 H W"]:
+        """Composites the pictures over background pictures or a colour in [0, 1]."""
+        return self.rgba[:, :3] + (1.0 - self.rgba[:, 3:]) * background
+
 
 class RetrievedAssets(Protocol):
     """What the module needs of the data: the N retrieved assets, facing front.

@@ -70,8 +70,8 @@ class Adapted:
     @property
     def over_white(self) -> Float[Tensor, "B 3 H W"]:
         """The assets' renders, which are all that the adapter has seen, over white."""
-        rgba = self.data.references.rgba
-        return rgba[:, :3] + 1.0 - rgba[:, 3:]
+        references = self.data.references
+        return references.over(references.rgba.new_ones(1, 3, 1, 1))
 
     def sample(
         self, prompt: str, view: str, num: int, raw: bool = False

@@ -295,8 +295,8 @@ def asset_pictures(
         mine = references.asset_index == i
         if mine.any():
             best = int(torch.where(mine, off, torch.inf).argmin())
-            rgba = references.rgba[best].float().cpu()
-            pictures[i] = rgba[:3] + (1.0 - rgba[3:])
+            one = references._replace(rgba=references.rgba[best : best + 1].float().cpu())
+            pictures[i] = one.over(torch.ones(1, 3, 1, 1))[0]
     return pictures
 
 
