@@ -176,6 +176,8 @@ def test_ctrl_c_ends_with_130(config, monkeypatch):
         ),
         (["--data.retriever", "os.system"], "'os.system' may not be named in a config"),
         (["--config", "missing.yaml"], "File does not exist"),
+        (["--config", "configs/defualt.yaml"], "defualt.yaml'; did you mean default.yaml?"),
+        (["--config", "/nowhere/x.yaml"], "x.yaml'; start from configs/default.yaml"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(config, capsys, arguments, expected):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from redream.plugins import OFFERED, describe_broken, suggest
 from redream.tools.vocabulary import Vocabulary
@@ -62,8 +63,14 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
             return f"{keys} missing; start from a config, as in --config configs/default.yaml"
         return f"{keys} missing; see `{command} --help`"
 
+    def no_file(match: re.Match[str]) -> str:
+        path = Path(match["path"])
+        near = [each.name for each in path.parent.glob(f"*{path.suffix}")]
+        return f"{match[0]}; {suggest(path.name, near, 'start from configs/default.yaml')}"
+
     where, said = _split_key(message)
     explanations: list[tuple[str, Explanation]] = [
+        (r"File does not exist: '(?P<path>[^']+)'", no_file),
         (r"Importing '(?P<path>\S+)' is not allowed", denied),
         (r"Expected a dot import path string: (?P<name>\S+)", unknown_class),
         (r"[Oo]ption '(?P<key>[^']+)'", unknown_key),
