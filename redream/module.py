@@ -27,7 +27,7 @@ from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.scoring import Drawn, Scoring, require_same_diffusion
 from redream.starting import start_particles
 from redream.training.assignment import Assignment, assign
-from redream.training.checkpoints import is_frozen, require_same_parts
+from redream.training.checkpoints import is_frozen, require_same_parts, save_last_step
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
 from redream.training.optimizer import make_optimizer
@@ -215,9 +215,8 @@ class ReDream(LightningModule):
             background = particle.background(cameras, size, size)
         image = views.over(background)
         latents = self.prior.encode_images(image)
-        timesteps = self.timesteps.sample(
-            self.num_views, step, self.prior.num_train_timesteps, generator
-        )
+        last = self.prior.num_train_timesteps
+        timesteps = self.timesteps.sample(self.num_views, step, last, generator)
         noise = torch.randn(latents.shape, generator=generator)
         timesteps, noise = timesteps.to(self.device), noise.to(latents)
         return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
@@ -248,10 +247,9 @@ class ReDream(LightningModule):
         parts = gradient.split(self.num_views)
         if not corrected:
             return list(parts)
-        half = len(drawn)
         return [
             delta_correction(mine, asset, self.correction_weight.at(step))
-            for mine, asset in zip(parts[:half], parts[half:], strict=True)
+            for mine, asset in zip(parts[: len(drawn)], parts[len(drawn) :], strict=True)
         ]
 
     def _corrects(self, step: int) -> bool:
@@ -386,6 +384,10 @@ class ReDream(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_train_end(self) -> None:
+        """The end is in a checkpoint, too."""
+        save_last_step(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""

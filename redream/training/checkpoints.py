@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from redream.files import why_not_written
@@ -77,6 +78,17 @@ class WholeCheckpoints(TorchCheckpointIO):
             ValueError: If it is damaged and there is none before it.
         """
         return read_checkpoint_or_previous(Path(path), map_location=map_location)[1]
+
+
+def save_last_step(trainer: Trainer) -> None:
+    """Saves where a training ended between two checkpoints of a period: `last.ckpt` is the end.
+
+    Args:
+        trainer: Of the training that has ended, in each of its processes.
+    """
+    for saver in trainer.checkpoint_callbacks:
+        if isinstance(saver, ModelCheckpoint) and not saver._should_skip_saving_checkpoint(trainer):
+            saver._save_last_checkpoint(trainer, saver._monitor_candidates(trainer))
 
 
 def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -> None:

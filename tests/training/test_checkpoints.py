@@ -126,6 +126,18 @@ def test_going_on_with_another_configuration_is_refused(sd_folders, tmp_path):
         assert "\n" not in str(error.value) and "config.yaml of its run" in str(error.value)
 
 
+@pytest.mark.parametrize(("num_steps", "saved"), [(3, [3, 2]), (4, [4, 2])])
+def test_the_last_step_is_in_the_last_checkpoint(num_steps, saved, sd_folders, tmp_path):
+    """Where a period of two steps ends with it, and where it does not."""
+    module = make_module(sd_folders["epsilon"])
+    make_trainer(tmp_path, num_steps, save_every=2).fit(module, DiscData())
+    names = ("last.ckpt", "previous-last.ckpt")
+    found = [torch.load(tmp_path / "checkpoints" / each, weights_only=True) for each in names]
+    assert [each["global_step"] for each in found] == saved
+    for key, weight in module.particles.state_dict(prefix="particles.").items():
+        assert torch.equal(weight, found[0]["state_dict"][key])
+
+
 def test_particles_keep_their_assets(sd_folders, tmp_path):
     module = make_module(sd_folders["epsilon"], assignment="nearest")
     make_trainer(tmp_path, 1).fit(module, DiscData())
