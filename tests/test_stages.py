@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from redream.tools.parser_errors import explain
 from redream.tools.stages import read_stages
@@ -154,6 +155,9 @@ def test_a_job_that_is_killed_goes_on_where_it_was_and_leaves_one_folder(job):
     assert finished(out) == {"nerf": 2}
     assert not (out / "report.html").exists()
     first = (out / "stages/nerf/checkpoints/last.ckpt").read_bytes()
+    names = ("last.ckpt", "previous-last.ckpt")
+    kept = [torch.load(out / "stages/nerf/checkpoints" / n, weights_only=True) for n in names]
+    assert [each["global_step"] for each in kept] == [2, 1]  # the end once, and a step before it
 
     again = [*command, "--ckpt_path", "last", "--stages.geometry.trainer.max_steps", "12"]
     done = subprocess.run(again, env=world, cwd=ROOT, capture_output=True, text=True)

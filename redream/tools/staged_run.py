@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from redream.callbacks.progress import Part, Progress
 from redream.files import whole_file
@@ -60,8 +61,12 @@ class StageCLI(ReDreamCLI):
                 callback.part = self.part
 
     def after_fit(self) -> None:
-        """Keeps the last step, from which the next stage starts."""
-        self.trainer.save_checkpoint(Path(self.trainer.default_root_dir, "checkpoints/last.ckpt"))
+        """Keeps the last step, from which the next stage starts, where no callback has."""
+        path = Path(self.trainer.default_root_dir, "checkpoints/last.ckpt")
+        savers = self.trainer.checkpoint_callbacks
+        kept = [each.last_model_path for each in savers if isinstance(each, ModelCheckpoint)]
+        if path.resolve() not in [Path(each).resolve() for each in kept]:
+            self.trainer.save_checkpoint(path)
 
 
 def run_stages(command: Command, module: type[Any], data: type[Any]) -> None:
