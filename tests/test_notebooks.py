@@ -8,9 +8,7 @@ import nbformat
 import pytest
 import render_notebooks
 import torch
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.util import run_sync
 
 from redream.callbacks.turntable import png_bytes
 
@@ -39,25 +37,30 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
+def client(tmp_path_factory):
     """One process for all notebooks: importing the packages takes longer than running the cells."""
-    manager = AsyncKernelManager(kernel_name="python3")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
-        yield manager
-        run_sync(manager.shutdown_kernel)(now=True)
+        resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+        client = NotebookClient(
+            nbformat.v4.new_notebook(), kernel_name="python3", timeout=300, resources=resources
+        )
+        with client.setup_kernel():
+            yield client
 
 
-def run(kernel, path, values):
-    """Runs a notebook with other parameters, and gives its code cells."""
+def run(client, path, values):
+    """Runs a notebook with other parameters, and gives its code cells.
+
+    Cell by cell, over one connection: ``client.execute`` first asks again what the kernel is, and
+    where that answer is lost among those to earlier questions it waits for as long as for a cell.
+    """
     notebook = render_notebooks.with_parameters(render_notebooks.read(path), values)
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, km=kernel, timeout=300, resources=resources)
-    try:
-        client.execute()
-    finally:
-        client.kc.stop_channels()
+    client.nb = notebook
+    client.reset_execution_trackers()
+    for index, cell in enumerate(notebook.cells):
+        client.execute_cell(cell, index)
     return notebook
 
 
@@ -70,9 +73,9 @@ def test_every_notebook_is_run_small():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_small(kernel, path):
+def test_runs_small(client, path):
     """With sliders; every notebook shows pictures."""
-    shown = [each.data for each in outputs(run(kernel, path, SMALL[path.stem])) if "data" in each]
+    shown = [each.data for each in outputs(run(client, path, SMALL[path.stem])) if "data" in each]
     assert any("image/png" in data for data in shown)
     assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
 
