@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from redream.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
+from redream.attraction import Attraction
 from redream.cameras import concatenate, sample_cameras
 from redream.losses import (
-    asset_loss,
     delta_correction,
     guidance_loss,
     sum_of,
@@ -69,6 +69,8 @@ class ReDream(LightningModule):
         guidance_weight: Weight of Eq. 2 in the sum, a ramp by step.
         warmup_steps: tau, the last step of warm-up.
         sigma: Width of the kernel around an asset in Eq. 3.
+        shape_weight: How strongly a particle that started from the user's own asset keeps its
+            silhouettes, to the end and in units of Eq. 3, a ramp by step.
         assignment: Which asset attracts which particle: ``best_first`` gives particle i asset
             i mod N (Figs. 3 and 10), ``nearest`` the one nearest to its start (App. C).
         adapter_batch_size: Views of assets in each step of Eq. 5.
@@ -112,6 +114,7 @@ class ReDream(LightningModule):
         guidance_weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         warmup_steps: int = 300,
         sigma: float = 0.05,
+        shape_weight: Ramp = Ramp(0.0, 0.0),  # noqa: B008  (frozen)
         assignment: Assignment = "best_first",
         adapter_batch_size: int = 4,
         held_out_period: int = 50,
@@ -147,7 +150,7 @@ class ReDream(LightningModule):
         self.prompting = prompting or ViewWords()
         self.timesteps, self.weighting, self.guidance_weight = timesteps, weighting, guidance_weight
         self.score_clip, self.share_noise = score_clip, share_noise
-        self.warmup_steps, self.sigma = warmup_steps, sigma
+        self.warmup_steps, self.sigma, self.shape_weight = warmup_steps, sigma, shape_weight
         self.adapter_batch_size, self.held_out_period = adapter_batch_size, held_out_period
         self.correction_period, self.correction_weight = correction_period, correction_weight
         self.penalties = penalties or {}
@@ -172,8 +175,7 @@ class ReDream(LightningModule):
             "guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))  # Eq. 2
             * self.guidance_weight.at(step)
         }
-        if step < self.warmup_steps:
-            losses["warmup"] = sum_of(self._warmup_loss(d) for d in drawn)  # Eq. 3
+        losses |= self._attraction.losses(drawn, step)  # Eq. 3
         losses |= denoising | self._penalties(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
@@ -229,7 +231,7 @@ class ReDream(LightningModule):
         corrected = self._corrects(step)
         latents = [d.latents.detach() for d in drawn]
         if corrected:
-            latents += [self.prior.encode_images(self._asset_image(d)) for d in drawn]
+            latents += [self.prior.encode_images(self._attraction.image(d)) for d in drawn]
         sources = [*drawn, *drawn] if corrected else list(drawn)
         cameras = concatenate([d.cameras for d in sources])
         gradient = self._scoring.gradient(
@@ -255,15 +257,6 @@ class ReDream(LightningModule):
     def _corrects(self, step: int) -> bool:
         due = self.correction_period > 0 and step % self.correction_period == 0
         return due and self.correction_weight.at(step) != 0.0
-
-    def _warmup_loss(self, drawn: Drawn) -> Tensor:
-        return asset_loss(drawn.image, self._asset_image(drawn), self.sigma)
-
-    def _asset_image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
-        """The particle's asset at the particle's cameras, resolution and background."""
-        index = self._asset_indices[drawn.particle]
-        views = self._assets.render_asset(index, drawn.cameras, *drawn.image.shape[-2:])
-        return views.over(drawn.background.detach())
 
     def _adapter_losses(
         self, drawn: Sequence[Drawn], step: int
@@ -337,7 +330,10 @@ class ReDream(LightningModule):
                 self.device,
             )
             self.asset_of.copy_(assigned)
-        self._asset_indices: list[int] = self.asset_of.tolist()  # a step waits for no GPU
+        asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
+        self._attraction = Attraction(
+            self._assets, asset_of, self.warmup_steps, self.sigma, self.shape_weight
+        )
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""

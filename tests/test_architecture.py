@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = {"types", "cameras", "errors", "losses", "schedules", "kernels", "files", "tensor_files"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
-    "data", "module", "adaptation", "prompt_table", "scoring", "starting", "training", "indexing",
-    "callbacks",
+    "data", "module", "adaptation", "attraction", "prompt_table", "scoring", "starting", "training",
+    "indexing", "callbacks",
     "metrics",
 }  # fmt: skip
 TOP = {"cli", "tools", "__main__"}

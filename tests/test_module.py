@@ -86,7 +86,7 @@ def terms(module, step=0):
     from redream.losses import guidance_loss, sum_of
 
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
-    losses["warmup"] = sum_of(module._warmup_loss(d) for d in drawn)
+    losses |= module._attraction.losses(drawn, step)
     losses |= module._adapter_losses(drawn, step)[0]
     return losses
 
@@ -103,6 +103,7 @@ def groups(module):
 EXPECTED = {
     "guidance": {"theta"},
     "warmup": {"theta"},
+    "shape": {"theta"},
     "variational": {"zeta"},
     "adapter": {"omega", "e_psi"},
 }
@@ -110,7 +111,8 @@ EXPECTED = {
 
 @pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
 def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
-    module = make(folder)
+    module = make(folder, shape_weight=Ramp(1.0, 1.0))
+    module._assets.starts = ["a mesh of the user's own"]
     losses, named = terms(module, step), groups(module)
     assert set(named) == {"theta", "omega", "e_psi", "zeta"}
     assert set(losses) == set(EXPECTED)
@@ -156,7 +158,7 @@ def test_guidance_of_one_particle_does_not_depend_on_the_others(folder):
 def test_correction_vanishes_where_the_particle_is_its_asset(folder):
     module = make(folder, num_particles=1, correction_weight=Ramp(1.0, 1.0))
     drawn = module._draw(0, 0)
-    latents = module.prior.encode_images(module._asset_image(drawn))
+    latents = module.prior.encode_images(module._attraction.image(drawn))
     gradient = module._score([drawn._replace(latents=latents)], 0)[0]
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-4, rtol=0)
     uncorrected = module._score([drawn._replace(latents=latents)], 1)[0]
@@ -166,9 +168,21 @@ def test_correction_vanishes_where_the_particle_is_its_asset(folder):
 def test_warmup_compares_over_the_same_background(folder):
     module = make(folder, num_particles=1)
     drawn = module._draw(0, 0)
-    asset = module._asset_image(drawn)
+    asset = module._attraction.image(drawn)
     corner = drawn.background.expand_as(asset)[..., 0, 0]
     torch.testing.assert_close(asset[..., 0, 0], corner)
+
+
+def test_only_an_own_asset_keeps_its_silhouettes_and_to_the_end(folder):
+    module = make(folder, num_particles=1, warmup_steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
+    drawn = module._draw(0, 9)
+    assert module._attraction.losses([drawn], 9) == {}  # retrieved
+    module._assets.starts = ["a mesh of the user's own"]
+    disc = module._assets.render_asset(0, drawn.cameras, 16, 16).opacity
+    (found,) = module._attraction.losses([drawn], 9).values()
+    torch.testing.assert_close(found, 50.0 * (drawn.views.opacity - disc).square().mean())
+    kept = drawn._replace(views=drawn.views._replace(opacity=disc))
+    assert module._attraction.losses([kept], 9) == {"shape": 0.0}
 
 
 def test_particles_take_turns(folder):
