@@ -8,6 +8,7 @@ import torch
 
 from redream.assets.annotations import asset_record, file_facts
 from redream.assets.base import Store
+from redream.assets.face_counts import stated_faces
 from redream.assets.loading import SUFFIXES, load_mesh
 from redream.kernels.outlines import find_edges
 from redream.types import Asset, TriangleMesh
@@ -24,8 +25,8 @@ class OwnFiles(Store):
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If there is none, one is of another kind or has too many faces (as far as its
-            header tells), or there are not as many captions.
+        ValueError: If there is none, one is of another kind or has too many faces (as far as it
+            states them), or there are not as many captions.
     """
 
     def __init__(self, files: Sequence[str | Path], captions: Sequence[str]) -> None:
@@ -43,7 +44,7 @@ class OwnFiles(Store):
                 raise FileNotFoundError(f"there is no 3D file at {file}")
             if file.suffix.lower() not in SUFFIXES:
                 raise ValueError(f"cannot read {file}: use one of {', '.join(SUFFIXES)}")
-            _require_few(file, file_facts(file).get("num_faces", 0))
+            _require_few(file, stated_faces(file))
 
     def assets(self) -> list[Asset]:
         """The files' records: whose they are is what the files themselves say of it."""

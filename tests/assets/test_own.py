@@ -10,7 +10,8 @@ import torch
 import trimesh
 
 from redream import cli
-from redream.assets import OwnFiles, own
+from redream.assets import OwnFiles, face_counts, own
+from redream.assets.face_counts import stated_faces
 from redream.cameras import turntable
 from redream.data import RetrievalDataModule
 from redream.kernels.distance import signed_distance
@@ -33,7 +34,7 @@ def ball(tmp_path):
 
 def written(path, vertices, faces):
     mesh = trimesh.Trimesh(np.asarray(vertices, np.float32), np.asarray(faces), process=False)
-    path.write_bytes(mesh.export(file_type="ply"))
+    mesh.export(path)
     return path
 
 
@@ -73,6 +74,23 @@ def test_what_is_wrong_with_a_file_is_named_with_the_file(tmp_path, monkeypatch)
     many = written(tmp_path / "many.ply", QUAD[:4], [[0, 1, 2], [1, 2, 3]])
     with pytest.raises(ValueError, match="2 faces.*decimate"):
         OwnFiles([many], ["a dog"]).load("0")
+
+
+def test_faces_are_counted_before_any_is_read(tmp_path, monkeypatch):
+    corners = [[0, 1, 2], [1, 2, 3], [0, 1, 3]]
+    ply = written(tmp_path / "many.ply", QUAD[:4], corners)
+    obj = written(tmp_path / "many.obj", QUAD[:4], corners)
+    for chunk in (2**24, 1, 2, 3, 5):  # whatever a chunk cuts in two
+        monkeypatch.setattr(face_counts, "_CHUNK_BYTES", chunk)
+        assert stated_faces(obj) == 3
+    assert stated_faces(ply) == 3
+    monkeypatch.setattr(own, "MAX_FACES", 2)
+    monkeypatch.setattr(own, "load_mesh", None)  # it is not called
+    for file in (ply, obj):
+        with pytest.raises(ValueError, match="3 faces.*decimate"):
+            OwnFiles([file], ["a dog"])
+    ply.write_bytes(b"ply\nelement face many\nend_header\n")
+    assert stated_faces(ply) == 0
 
 
 def test_an_edge_of_three_faces_is_named_and_no_obstacle(tmp_path):
