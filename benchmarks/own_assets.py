@@ -4,9 +4,10 @@
         [--out outputs/own_assets] [--sheet docs/images/own_assets.png] [OPTION ...]
 
 A dog of the embedded library and five assets of Objaverse, each a run of ``configs/default.yaml``
-with one particle, a few minutes of one core. Runs that are finished are not made again, and assets
-that are missing are left out. Further options go to ``redream fit``, as ``--trainer.max_steps=20``.
-Both rows of an asset show GLBs by one renderer: the user's file above, ``particle_0.glb`` below.
+and ``configs/own_asset.yaml`` with one particle, some five minutes of one core. Runs that are
+finished are not made again, and assets that are missing are left out. Further options go to
+``redream fit``, as ``--trainer.max_steps=20``. Both rows of an asset show GLBs by one renderer: the
+user's file above, ``particle_0.glb`` below.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from redream.mini.prepare import embedded_world
 from redream.tools.lightning import configured
 from redream.types import TriangleMesh
 
-_CONFIG = Path(__file__).parents[1] / "configs" / "default.yaml"
+_CONFIGS = Path(__file__).parents[1] / "configs"
 _AZIMUTHS, _SIZE = 6, 112
 
 
@@ -82,7 +83,8 @@ def find(case: Case, objaverse: Path) -> Path | None:
 def make(case: Case, file: Path, folder: Path, options: list[str]) -> None:
     """One run of ``redream fit``."""
     run = configured(
-        _CONFIG,
+        _CONFIGS / "default.yaml",
+        f"--config={_CONFIGS / 'own_asset.yaml'}",
         f"--prompt={case.prompt}",
         f"--data.assets={file}",
         f"--data.captions={case.caption}",

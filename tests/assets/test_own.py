@@ -18,8 +18,11 @@ from redream.kernels.distance import signed_distance
 from redream.representations import Mesh, NeRF
 from redream.representations.start import mesh_start
 from redream.starting import start_particles
+from redream.tools.lightning import configured
 
+CONFIGS = ("default.yaml", "own_asset.yaml")
 ROOT = Path(__file__).parents[2]
+CONFIGS = ("default.yaml", "own_asset.yaml")
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ def test_a_bad_file_ends_the_command_with_one_line_and_nothing_written(
     (tmp_path / "text.glb").write_text("a dog")
     code = cli.main(
         [
-            "fit", f"--config={ROOT / 'configs/default.yaml'}", "--prompt=a dog",
+            "fit", *(f"--config={ROOT / 'configs' / name}" for name in CONFIGS), "--prompt=a dog",
             f"--trainer.default_root_dir={tmp_path / 'out'}", "--model.num_particles=1",
             f"--data.assets={tmp_path / file}", "--data.captions=a dog", "--data.encoder=null",
         ]
@@ -171,3 +174,16 @@ def test_a_bad_file_ends_the_command_with_one_line_and_nothing_written(
     assert code == cli.USER_ERROR
     assert len(complaints) == 1 and said in complaints[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_the_overlay_leaves_the_looks_to_the_prompt_and_holds_the_shape(
+    ball, monkeypatch, embedded_cache
+):
+    monkeypatch.setenv("REDREAM_CACHE", str(embedded_cache))
+    default, overlay = (ROOT / "configs" / name for name in CONFIGS)
+    model = configured(
+        default, f"--config={overlay}", "--prompt=a ball", f"--data.assets={ball}",
+        "--data.captions=a red ball",
+    ).model  # fmt: skip
+    assert model.warmup_steps == model.correction_period == 0
+    assert model.shape_weight.at(349) > 0.0 and model.timesteps.high.at(0) > 0.9
