@@ -2,7 +2,8 @@
 
 ``python benchmarks/paper/tune.py --out DIR`` makes the variants of ``embedded/tuning.yaml`` on the
 12 tuning prompts and writes ``DIR/tuning.md``; the best by CLIP score is marked, and belongs into
-``embedded/METHOD.yaml``. ``--quick`` takes 3 prompts. It resumes, as table1.py does.
+``embedded/METHOD.yaml``. ``--quick`` takes 3 prompts. It resumes, as table1.py does; ``--report``
+only writes the page of what is there.
 """
 
 import argparse
@@ -74,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and the page")
     parser.add_argument("--quick", action="store_true", help="3 prompts")
+    parser.add_argument("--report", action="store_true", help="only write what is there")
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     arguments = parser.parse_args()
@@ -84,7 +86,7 @@ def main() -> int:
         variants = {method: variants[method] for method in arguments.methods}
     prompts = read_prompts(world.tuning)[: 3 if arguments.quick else None]
     runs = plan(world, variants, prompts, out / "runs")
-    failures = execute_all(runs, arguments.processes)
+    failures = [] if arguments.report else execute_all(runs, arguments.processes)
     objects = [run.read() for run in runs if run.done() is not None]
     found = record(world, objects, len(runs), arguments.quick)
     print(write_record(found, out / "tuning.json"))
