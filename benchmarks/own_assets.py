@@ -4,7 +4,7 @@
         [--out outputs/own_assets] [--sheet docs/images/own_assets.png] [OPTION ...]
 
 A dog of the embedded library and five assets of Objaverse, each a run of ``configs/default.yaml``
-and ``configs/own_asset.yaml`` with one particle, some five minutes of one core. Runs that are
+and ``configs/own_asset.yaml`` with one particle, some four minutes of one core. Runs that are
 finished are not made again, and assets that are missing are left out. Further options go to
 ``redream fit``, as ``--trainer.max_steps=20``. Both rows of an asset show GLBs by one renderer: the
 user's file above, ``particle_0.glb`` below.
