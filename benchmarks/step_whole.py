@@ -26,6 +26,7 @@ class Picture:
     """Three retrieved assets: each a grey picture from everywhere."""
 
     prompt = "a striped corgi"
+    starts = ()
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.device = device
