@@ -4,6 +4,7 @@ An alias costs a config's author four characters and may stand for everything be
 lines can name more values than a computer can hold ("billion laughs").
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,8 @@ class _Bounded:
             raise TooMuch(f"its aliases stand for more than {MAX_VALUES} values")
         if parts > MAX_PARTS:
             raise TooMuch(f"it names more than {MAX_PARTS} classes")
+        if _count(value, {}, _is_huge):
+            raise TooMuch(f"it has a whole number above {sys.float_info.max:g}")
         return value
 
 
@@ -52,6 +55,10 @@ def _one(value: object) -> int:
 
 def _names_a_class(value: object) -> int:
     return int(isinstance(value, dict) and "class_path" in value)
+
+
+def _is_huge(value: object) -> int:
+    return int(isinstance(value, int) and abs(value) > sys.float_info.max)
 
 
 def _count(value: Any, known: dict[int, float], worth: Callable[[Any], int]) -> float:  # noqa: ANN401

@@ -165,6 +165,7 @@ def laughs(generations):
         ("trainer: &a {callbacks: [*a]}", "stand for more than 100000 values"),
         (f"a: &a {{class_path: A}}\nb: [{'*a, ' * 1000}]", "names more than 200 classes"),
         ("trainer: " + "[" * 5000 + "]" * 5000, "nest"),
+        (f"model: {{sigma: -1{'0' * 400}}}", "a whole number above 1.79769e.308"),
     ],
 )
 def test_a_few_lines_cannot_stand_for_more_than_memory(text, said, parser, tmp_path):
