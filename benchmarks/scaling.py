@@ -6,7 +6,7 @@ The default configuration, cut to a few steps, runs by turns in one process pinn
 two processes pinned to two, and twice side by side in processes that know nothing of each other.
 Efficiency is the time of a step in one process over twice its time in two (1 is ideal); every round
 is measured one after the other, and the median counts. What the strangers lose to each other is the
-machine's: caches and memory that the cores share.
+machine's: caches and memory that the cores share. Half of the work alone shows what does not halve.
 The plan for 8 GPUs is arithmetic on Stable Diffusion 2.1's layers and configs/paper.yaml.
 """
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 LEFT_OUT = 2  # steps that compile and warm up
 
 
-def work(devices: int, num_steps: int, out: Path) -> None:
+def work(devices: int, num_steps: int, out: Path, options: list[str]) -> None:
     """One training; the first process writes the seconds of a step."""
     from lightning.pytorch.callbacks import Callback
 
@@ -48,6 +49,7 @@ def work(devices: int, num_steps: int, out: Path) -> None:
         "--trainer.callbacks=[]",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_checkpointing=false",
+        *options,
     )
     made.trainer.callbacks.append(Stopwatch())
     made.trainer.fit(made.model, made.datamodule)
@@ -57,7 +59,11 @@ def work(devices: int, num_steps: int, out: Path) -> None:
         out.write_text(json.dumps({"seconds": seconds}))
 
 
-def measure(devices: int, *cores: set[int], num_steps: int) -> float:
+HALF = ["--model.num_particles=1", "--model.adapter_batch_size=3"]
+"""What one of two processes does of configs/default.yaml."""
+
+
+def measure(devices: int, *cores: set[int], num_steps: int, options: Sequence[str] = ()) -> float:
     """Seconds a step of :func:`work` on these cores; for several sets of cores, of runs at once."""
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder, str(i), "seconds.json") for i in range(len(cores))]
@@ -67,7 +73,7 @@ def measure(devices: int, *cores: set[int], num_steps: int) -> float:
             command = [sys.executable, __file__, "--worker", str(devices), "--out", str(out)]
             runs.append(
                 subprocess.Popen(
-                    [*command, "--steps", str(num_steps)],
+                    [*command, "--steps", str(num_steps), *options],
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                     preexec_fn=partial(os.sched_setaffinity, 0, own),
                     stdout=subprocess.DEVNULL,
@@ -116,6 +122,11 @@ def plan(num_gpus: int = 8, step_seconds: float = 6 * 3600 / 20_000) -> list[str
     return lines
 
 
+def spread(values: Sequence[float]) -> str:
+    """A median and the range around it."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def main() -> None:
     """Measures rounds and writes the page's part."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -124,28 +135,32 @@ def main() -> None:
     parser.add_argument("--write", type=Path, default=None, help="page to put the figures into")
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options, others = parser.parse_known_args()
     if options.worker:
-        work(options.worker, options.steps, options.out)
+        work(options.worker, options.steps, options.out, others)
         return
-    lines, ratios, strangers = [], [], []
+    lines, ratios, strangers, halves = [], [], [], []
     for _ in range(options.rounds):
         first, second = ({core} for core in sorted(os.sched_getaffinity(0))[:2])
         alone = measure(1, first, num_steps=options.steps)
         together = measure(2, first | second, num_steps=options.steps)
         beside = measure(1, first, second, num_steps=options.steps)
+        half = measure(1, first, num_steps=options.steps, options=HALF)
         ratios.append(alone / (2.0 * together))
         strangers.append(alone / beside)
-        print(f"{alone:.2f} s, {together:.2f} s and {beside:.2f} s a step", flush=True)
+        halves.append(alone / (2.0 * half))
+        times = {"one": alone, "two": together, "side by side": beside, "half": half}
+        print("s a step: " + ", ".join(f"{k} {v:.2f}" for k, v in times.items()), flush=True)
     if ratios:
         load = os.getloadavg()[0]
         lines = [
-            f"Two processes reach {statistics.median(ratios):.2f} of the ideal (median of "
-            f"{len(ratios)} rounds, {min(ratios):.2f} to {max(ratios):.2f}). Two runs that know "
-            f"nothing of each other, side by side on the same cores, reach "
-            f"{statistics.median(strangers):.2f} ({min(strangers):.2f} to {max(strangers):.2f}), "
-            f"the machine's own limit. Load average {load:.1f} on {os.cpu_count()} cores, this "
-            "benchmark included.",
+            f"Two processes reach {spread(ratios)} of the ideal (median of {len(ratios)} rounds). "
+            f"Two runs that know nothing of each other, side by side on the same cores, reach "
+            f"{spread(strangers)}, the machine's own limit; and half of the work, one particle and "
+            f"half of Eq. 5's batch, alone on one core {spread(halves)}: smaller batches cost more "
+            f"a row, and some of a step does not halve. The product of both is what is left for "
+            f"two processes that neither wait nor talk. Load average {load:.1f} on "
+            f"{os.cpu_count()} cores, this benchmark included.",
             "",
         ]
     lines += plan()
