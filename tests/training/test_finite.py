@@ -14,7 +14,7 @@ class Spoiling(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, *_):
         is_due = trainer.global_step in self.steps
-        pl_module.sigma = 0.0 if is_due and self.what == "loss" else 0.05
+        pl_module._attraction.sigma = 0.0 if is_due and self.what == "loss" else 0.05
         self.states.append(weights(pl_module))
 
     def on_after_backward(self, trainer, pl_module):
