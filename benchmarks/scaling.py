@@ -159,7 +159,8 @@ def main() -> None:
             f"{spread(strangers)}, the machine's own limit; and half of the work, one particle and "
             f"half of Eq. 5's batch, alone on one core {spread(halves)}: smaller batches cost more "
             f"a row, and some of a step does not halve. The product of both is what is left for "
-            f"two processes that neither wait nor talk. Load average {load:.1f} on "
+            f"two processes that neither wait nor talk. What is above 1 is the machine's drift "
+            f"between two measurements. Load average {load:.1f} on "
             f"{os.cpu_count()} cores, this benchmark included.",
             "",
         ]
