@@ -26,9 +26,11 @@ from page import put
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = 2  # steps that compile and warm up
+HALF = ["--model.num_particles=1", "--model.adapter_batch_size=3"]
+"""What one of two processes does of configs/default.yaml."""
 
 
-def work(devices: int, num_steps: int, out: Path, options: list[str]) -> None:
+def work(devices: int, num_steps: int, out: Path, half: bool) -> None:
     """One training; the first process writes the seconds of a step."""
     from lightning.pytorch.callbacks import Callback
 
@@ -49,7 +51,7 @@ def work(devices: int, num_steps: int, out: Path, options: list[str]) -> None:
         "--trainer.callbacks=[]",
         "--trainer.enable_progress_bar=false",
         "--trainer.enable_checkpointing=false",
-        *options,
+        *(HALF if half else ()),
     )
     made.trainer.callbacks.append(Stopwatch())
     made.trainer.fit(made.model, made.datamodule)
@@ -59,11 +61,7 @@ def work(devices: int, num_steps: int, out: Path, options: list[str]) -> None:
         out.write_text(json.dumps({"seconds": seconds}))
 
 
-HALF = ["--model.num_particles=1", "--model.adapter_batch_size=3"]
-"""What one of two processes does of configs/default.yaml."""
-
-
-def measure(devices: int, *cores: set[int], num_steps: int, options: Sequence[str] = ()) -> float:
+def measure(devices: int, *cores: set[int], num_steps: int, half: bool = False) -> float:
     """Seconds a step of :func:`work` on these cores; for several sets of cores, of runs at once."""
     with tempfile.TemporaryDirectory() as folder:
         outs = [Path(folder, str(i), "seconds.json") for i in range(len(cores))]
@@ -73,7 +71,7 @@ def measure(devices: int, *cores: set[int], num_steps: int, options: Sequence[st
             command = [sys.executable, __file__, "--worker", str(devices), "--out", str(out)]
             runs.append(
                 subprocess.Popen(
-                    [*command, "--steps", str(num_steps), *options],
+                    [*command, "--steps", str(num_steps), *(["--half"] if half else [])],
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                     preexec_fn=partial(os.sched_setaffinity, 0, own),
                     stdout=subprocess.DEVNULL,
@@ -81,7 +79,7 @@ def measure(devices: int, *cores: set[int], num_steps: int, options: Sequence[st
                 )
             )
         if any([run.wait() for run in runs]):
-            raise RuntimeError("a run failed: redream fit says why")
+            raise RuntimeError(f"a run failed: {' '.join(command)} --steps {num_steps} says why")
         return statistics.mean(json.loads(out.read_text())["seconds"] for out in outs)
 
 
@@ -134,10 +132,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="0 writes the plan alone")
     parser.add_argument("--write", type=Path, default=None, help="page to put the figures into")
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--half", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    options, others = parser.parse_known_args()
+    options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.steps, options.out, others)
+        work(options.worker, options.steps, options.out, options.half)
         return
     lines, ratios, strangers, halves = [], [], [], []
     for _ in range(options.rounds):
@@ -145,7 +144,7 @@ def main() -> None:
         alone = measure(1, first, num_steps=options.steps)
         together = measure(2, first | second, num_steps=options.steps)
         beside = measure(1, first, second, num_steps=options.steps)
-        half = measure(1, first, num_steps=options.steps, options=HALF)
+        half = measure(1, first, num_steps=options.steps, half=True)
         ratios.append(alone / (2.0 * together))
         strangers.append(alone / beside)
         halves.append(alone / (2.0 * half))

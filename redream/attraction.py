@@ -36,20 +36,28 @@ class Attraction:
 
     def image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
         """The particle's asset at the particle's cameras, resolution and background."""
-        return self._views(drawn).over(drawn.background.detach())
+        return _over_same(drawn, self._views(drawn))
 
     def losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What pulls the particles at a step, summed over them: their names and losses."""
-        losses = {}
-        if step < self.warmup_steps:
-            pulls = (asset_loss(d.image, self.image(d), self.sigma) for d in drawn)
-            losses["warmup"] = sum_of(pulls)
+        warms = step < self.warmup_steps
         weight = self.shape_weight.at(step) if self.assets.starts else 0.0
+        if not warms and weight == 0.0:
+            return {}
+        losses, seen = {}, [(d, self._views(d)) for d in drawn]
+        if warms:
+            pulls = (asset_loss(d.image, _over_same(d, views), self.sigma) for d, views in seen)
+            losses["warmup"] = sum_of(pulls)
         if weight != 0.0:
-            kept = (asset_loss(d.views.opacity, self._views(d).opacity, self.sigma) for d in drawn)
+            kept = (asset_loss(d.views.opacity, views.opacity, self.sigma) for d, views in seen)
             losses["shape"] = weight * sum_of(kept)
         return losses
 
     def _views(self, drawn: Drawn) -> Views:
         index, size = self.asset_of[drawn.particle], drawn.image.shape[-2:]
         return self.assets.render_asset(index, drawn.cameras, *size)
+
+
+def _over_same(drawn: Drawn, views: Views) -> Float[Tensor, "B 3 H W"]:
+    """Views over the background that the particle was drawn on."""
+    return views.over(drawn.background.detach())

@@ -20,7 +20,6 @@ from redream.representations.start import mesh_start
 from redream.starting import start_particles
 from redream.tools.lightning import configured
 
-CONFIGS = ("default.yaml", "own_asset.yaml")
 ROOT = Path(__file__).parents[2]
 CONFIGS = ("default.yaml", "own_asset.yaml")
 
