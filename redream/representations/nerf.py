@@ -28,6 +28,8 @@ _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that
 # In a row, that together are half opaque at the density that sharpening leaves as it is: what is
 # faint but thick enough to hide what is behind it must not be emptied.
 _PIVOT_SAMPLES = 5
+_SOLID_OPACITY = 0.05  # of one sample: what is thinner is haze
+_CRUMB_SHARE = 0.003  # of all matter, that a floating piece needs to stay once the field is steep
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
 
 
@@ -61,7 +63,8 @@ class NeRF(Representation):
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
         sharpness: How many times steeper density becomes about the surface, so that a soft field
-            ends as one that a mesh can show (see ``Field``); 1 leaves it soft.
+            ends as one that a mesh can show (see ``Field``), without the crumbs that float beside
+            the object; 1 leaves it soft.
         sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
@@ -220,6 +223,9 @@ class NeRF(Representation):
             device = self.occupancy.density.device
             generator = key_generator(self.seed, step, 2**31, device=device)
             self.occupancy.refresh(self.density, generator)
+            if self.field.sharpness > 1.0:
+                solid = _SOLID_OPACITY / self.step_length
+                self.occupancy.drop_crumbs(self.density, solid, _CRUMB_SHARE)
             if step < self.occupancy_warmup:
                 self.occupancy.occupied.fill_(True)
 
