@@ -7,52 +7,46 @@ spoils them in known ways.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 import numpy as np
 import torch
+import trimesh
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 sys.path.insert(0, str(Path(__file__).parent / "paper"))
 
+from own_objects import NUM_VIEWS, SIZE, judges, measure, pictures_of, scene_of  # noqa: E402
 from provenance import command, commit  # noqa: E402
+from shape import individuals, shape_f_score, visible_points  # noqa: E402
 from world import WORLDS, derive, read_prompts  # noqa: E402
 
-from redream.cameras import turntable  # noqa: E402
 from redream.files import whole_file  # noqa: E402
-from redream.metrics import (  # noqa: E402
-    ALPIPS,
-    ClipDistance,
-    ClipScore,
-    ClipViewJudge,
-    Metric,
-    ViewBalance,
-)
-from redream.metrics.base import merge  # noqa: E402
-from redream.mini.materials import COLOURS  # noqa: E402
-from redream.mini.prepare import WEIGHTS, pair_captions  # noqa: E402
-from redream.mini.scene import Camera, Scene, make_scene, render_scene  # noqa: E402
+from redream.mini.scene import Scene  # noqa: E402
 from redream.mini.two_faced import with_second_face  # noqa: E402
-from redream.retrieval import Encoder  # noqa: E402
 
-SIZE = 96
 SHOWN = ("clip_score", "rank", "r_precision", "a_lpips_embedded", "a_lpips_embedded_max")
+MELTED = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def scene_of(prompt: str, seed: int) -> Scene:
-    """A fresh individual of a prompt such as "a striped dog"."""
-    _, material, category = prompt.split()
-    rng = np.random.default_rng([40_000, seed])
-    return make_scene(category, material, str(rng.choice(list(COLOURS))), rng)
+def melt(scene: Scene, share: float) -> Scene:
+    """Moves every vertex by a share of its way to a ball of the scene's mean radius."""
+    radii = np.linalg.norm(scene.vertices, axis=1, keepdims=True)
+    ball = scene.vertices * (radii.mean() / np.maximum(radii, 1e-6))
+    vertices = ((1.0 - share) * scene.vertices + share * ball).astype(scene.vertices.dtype)
+    mesh = trimesh.Trimesh(vertices, scene.faces, process=False)
+    normals = np.asarray(mesh.vertex_normals, scene.normals.dtype)
+    return replace(scene, vertices=vertices, normals=normals)
 
 
-def pictures_of(scene: Scene, num_views: int) -> Tensor:
-    """The turntable that Table 1 measures."""
-    views = [Camera(i * 360.0 / num_views) for i in range(num_views)]
-    return torch.from_numpy(render_scene(scene, views, SIZE)).permute(0, 3, 1, 2) / 255.0
+def shape_of(scene: Scene) -> float:
+    """Table 1's shape F-score of a scene."""
+    points = visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
+    return shape_f_score(points, individuals(scene.category))
 
 
 def blur(sigma: float) -> Callable[[Tensor], Tensor]:
@@ -80,32 +74,23 @@ SPOILED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def measure(metrics: Sequence[Metric], prompt: str, pictures: Tensor) -> dict[str, float]:
-    """Everything of one object."""
-    cameras = turntable(len(pictures))
-    return merge([metric.measure(prompt, pictures, cameras) for metric in metrics])
-
-
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--num_views", type=int, default=120, help="default: %(default)s")
+    parser.add_argument("--num_views", type=int, default=NUM_VIEWS, help="default: %(default)s")
     parser.add_argument("--num_spoiled", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("docs/metrics_check.md"))
     arguments = parser.parse_args()
     world = WORLDS["embedded"]
-    clip = Encoder(str(WEIGHTS / "evaluation_clip"))
-    of_pictures = [
-        ClipScore(clip, pair_captions(), num_views=None),
-        ALPIPS(ClipDistance(clip, "embedded")),
-    ]
-    fronts = ViewBalance(ClipViewJudge(clip))
+    *of_pictures, fronts = judges()
     truth, spoiled = [], {name: [] for name in SPOILED}
+    melted: dict[float, list[dict[str, float]]] = {share: [] for share in MELTED}
     faces: dict[int, list[float]] = {1: [], 2: []}
     for seed, prompt in enumerate(read_prompts(world.prompts)):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)
         measured = measure(of_pictures, prompt, pictures)
+        measured["shape_f_score"] = shape_of(scene)
         if world.has_front(prompt):
             measured |= derive(measure([fronts], prompt, pictures))
             faces[1].append(measured["num_fronts"])
@@ -116,6 +101,10 @@ def main() -> None:
         if seed < arguments.num_spoiled:
             for name, spoil in SPOILED.items():
                 spoiled[name].append(measure(of_pictures, prompt, spoil(pictures)))
+            for share in MELTED:
+                lump = melt(scene, share)
+                seen = measure(of_pictures, prompt, pictures_of(lump, arguments.num_views))
+                melted[share].append({**seen, "shape_f_score": shape_of(lump)})
     lines = [
         "# The metrics, checked",
         "",
@@ -136,6 +125,13 @@ def main() -> None:
     for name, rows in spoiled.items():
         cells = " | ".join(f"{mean(row[key] for row in rows):.3f}" for key in SHOWN)
         lines.append(f"| {name} | {cells} |")
+    lines += ["", "The same, melted into balls that keep their paint:", ""]
+    columns = [column for column in world.measures if not column.fronted]
+    lines.append(f"| melted | {' | '.join(column.title for column in columns)} |")
+    lines.append("|---" * (len(columns) + 1) + "|")
+    for share, rows in melted.items():
+        cells = " | ".join(f"{mean(row[column.key] for row in rows):.3f}" for column in columns)
+        lines.append(f"| {share:.0%} | {cells} |")
     lines += ["", "Fronts counted where there is one, and with a second face glued on behind:", ""]
     lines += ["| faces | none | one | two | more | right |", "|---|---|---|---|---|---|"]
     for num, counts in faces.items():

@@ -17,6 +17,8 @@ from table1 import (
     as_numbers,
     comparisons,
     estimates,
+    made_at,
+    read_objects,
     show,
     show_difference,
     unequal_budgets,
@@ -64,6 +66,8 @@ def record(
             rows.append([name, *cells, str(table[method][world.measures[0].key].num)])
     titles = {measure.key: measure.title for measure in world.measures}
     parts: list[Part] = [warning(unequal)] if unequal else []
+    if made_at(objects):
+        parts.append(Text(made_at(objects).strip()))
     parts.append(Table(["ReDream", *titles.values(), "prompts"], rows))
     paired = {} if unequal else comparisons(world, values)
     if paired:
@@ -88,7 +92,7 @@ def main() -> int:
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
     runs = plan(world, prompts, out / "runs")
     failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    objects = [run.read() for run in runs if run.done() is not None]
+    objects = read_objects(world, runs)
     found = record(world, objects, len(runs), arguments.quick)
     print(write_record(found, out / "fig17.json"))
     return 1 if failures else 0

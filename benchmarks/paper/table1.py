@@ -2,10 +2,11 @@
 
 ``python benchmarks/paper/table1.py --out DIR`` makes 24 prompts x 2 seeds x 3 methods on the
 embedded world, about 7 hours on 2 cores, and writes ``DIR/table1.md``, ``table1.csv`` (the table)
-and ``objects.csv`` (a line for each object). ``--quick`` takes 4 prompts and 1 seed, half an hour:
-indicative. Finished objects are kept, so the command resumes; start it as often as there are
-machines' cores, or with ``--processes N``. ``--report`` only writes the tables of what is there.
-``--world real`` is the paper's own setting: Stable Diffusion, Objaverse, the real CLIPs.
+and ``objects.csv`` (a line for each object). The world's own objects stand in a row of their own.
+``--quick`` takes 4 prompts and 1 seed, half an hour: indicative. Finished objects are kept, so the
+command resumes; start it as often as there are machines' cores, or with ``--processes N``.
+``--report`` only writes the tables of what is there. ``--world real`` is the paper's own setting:
+Stable Diffusion, Objaverse, the real CLIPs.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from provenance import commit
 from record import Part, Record, Table, Text, write_record
 from runs import Run, execute_all
 from world import METHODS, MISSING, OURS, WORLDS, Measure, World, derive, read_prompts
@@ -30,6 +32,7 @@ from redream.metrics.statistics import (
     holm,
 )
 
+TRUTH = "truth"
 Values = dict[str, dict[str, dict[tuple[str, int], float]]]
 """A number by method, measure, and (prompt, seed)."""
 
@@ -48,6 +51,30 @@ def plan(
         for seed in seeds
         for prompt in prompts
         for method in methods
+    ]
+
+
+def read_objects(world: World, runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """What is known of the objects that are finished."""
+    objects = []
+    for run in runs:
+        if run.done() is None:
+            continue
+        each = run.read()
+        if world.measure_model is not None:
+            each["measures"] |= world.measure_model(run.prompt, run.folder / "particle_0.glb")
+        objects.append(each)
+    return objects
+
+
+def true_objects(world: World, objects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What objects that are as they should be score, for the prompts of these objects."""
+    if world.truth is None:
+        return []
+    asked = dict.fromkeys((each["prompt"], each["seed"]) for each in objects)
+    return [
+        {"method": TRUTH, "prompt": prompt, "seed": seed, "measures": world.truth(prompt, seed)}
+        for prompt, seed in asked
     ]
 
 
@@ -113,7 +140,11 @@ def unequal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def record(
-    world: World, objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool
+    world: World,
+    objects: Sequence[Mapping[str, Any]],
+    num_planned: int,
+    quick: bool,
+    truth: Sequence[Mapping[str, Any]] = (),
 ) -> Record:
     """The table, with what a reader needs to trust or doubt it."""
     values = values_of(world, objects)
@@ -126,6 +157,7 @@ def record(
         f"{num_prompts} prompts, {num_seeds} seed(s), one particle each, measured over 120 views. "
         "Means over prompts, in brackets 95% bootstrap intervals over prompts (seeds of a prompt "
         "are averaged first). Fronts are counted for prompts whose object has one."
+        f"{made_at(objects)}"
     )
     columns = [measure.title for measure in world.measures]
     head = ["method", *columns, "UNet samples", "steps", "minutes (mean, most)"]
@@ -134,11 +166,25 @@ def record(
         mine = [each for each in objects if each["method"] == method]
         cells = [show(table.get(method, {}).get(m.key), m) for m in world.measures]
         rows.append([name, *cells, *(_spent(mine) if mine else ["no object yet", "-", "-"])])
+    if truth:
+        best = estimates(world, values_of(world, truth))[TRUTH]
+        cells = [show(best.get(m.key), m) for m in world.measures]
+        rows.append(["*the world's own objects*", *cells, "-", "-", "-"])
     rows += [[name, reason, *["-"] * (len(head) - 2)] for name, reason in MISSING.items()]
     parts += [Text(about), Table(head, rows), *([] if unequal else _compared(world, values))]
-    numbers = {"estimates": as_numbers(table), "objects": list(objects)}
+    numbers = {
+        "estimates": as_numbers(table),
+        "objects": list(objects),
+        "truth": list(truth),
+    }
     title = f"Table 1 on the {world.name} world"
     return Record(title, parts, numbers, quick, len(objects), num_planned)
+
+
+def made_at(objects: Iterable[Mapping[str, Any]]) -> str:
+    """Says at which commits objects were made, where that is not the record's own."""
+    commits = sorted({each["commit"] for each in objects})
+    return "" if commits == [commit()] else f" The objects were made at {', '.join(commits)}."
 
 
 def warning(unequal: str) -> Text:
@@ -231,7 +277,7 @@ def write_tables(world: World, runs: Sequence[Run], out: Path, quick: bool) -> s
     Raises:
         ValueError: If nothing is finished.
     """
-    objects = [run.read() for run in runs if run.done() is not None]
+    objects = read_objects(world, runs)
     if not objects:
         raise ValueError(f"no object is finished in {out}: leave --report out to make them")
     flat = [
@@ -245,7 +291,8 @@ def write_tables(world: World, runs: Sequence[Run], out: Path, quick: bool) -> s
         for key, estimate in row.items()
     ]
     write_csv(out / "table1.csv", table)
-    return write_record(record(world, objects, len(runs), quick), out / "table1.json")
+    found = record(world, objects, len(runs), quick, true_objects(world, objects))
+    return write_record(found, out / "table1.json")
 
 
 def main() -> int:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from record import Record, Table, write_record
+from record import Record, Table, Text, write_record
 from runs import Run, execute_all
-from table1 import as_numbers, estimates, show, values_of
+from table1 import as_numbers, estimates, made_at, read_objects, show, values_of
 from world import HERE, WORLDS, World, read_prompts
 
 Variants = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -67,7 +67,10 @@ def record(
     head = ["variant", *(measure.title for measure in world.measures), "prompts"]
     numbers = {"estimates": as_numbers(table), "objects": list(objects)}
     title = "Tuning for Table 1"
-    return Record(title, [Table(head, rows)], numbers, quick, len(objects), num_planned)
+    about = f"The best of each method by {world.measures[0].title} is bold.{made_at(objects)}"
+    return Record(
+        title, [Text(about), Table(head, rows)], numbers, quick, len(objects), num_planned
+    )
 
 
 def main() -> int:
@@ -87,7 +90,7 @@ def main() -> int:
     prompts = read_prompts(world.tuning)[: 3 if arguments.quick else None]
     runs = plan(world, variants, prompts, out / "runs")
     failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    objects = [run.read() for run in runs if run.done() is not None]
+    objects = read_objects(world, runs)
     found = record(world, objects, len(runs), arguments.quick)
     print(write_record(found, out / "tuning.json"))
     return 1 if failures else 0

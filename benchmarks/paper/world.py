@@ -48,6 +48,10 @@ class World:
         has_front: Whether a prompt's object has a front.
         sample_tolerance: Largest spread of the methods' mean UNet samples, as a share; None where
             each method runs for its own number of steps.
+        measure_model: Measures a prompt's model file beyond what the run has; None where nothing
+            is known of the prompt's shape.
+        truth: Measures an object that is as the prompt and the seed have it; None where there is
+            none.
     """
 
     name: str
@@ -57,6 +61,8 @@ class World:
     measures: tuple[Measure, ...]
     has_front: Callable[[str], bool]
     sample_tolerance: float | None
+    measure_model: Callable[[str, Path], dict[str, float]] | None = None
+    truth: Callable[[str, int], dict[str, float]] | None = None
 
     def layers(self, method: str) -> list[Path]:
         """The configurations of a method, each laid over the one before."""
@@ -95,6 +101,18 @@ def _embedded_front(prompt: str) -> bool:
     return category is not None and category.has_front
 
 
+def _embedded_shape(prompt: str, model: Path) -> dict[str, float]:
+    from shape import shape_of_model
+
+    return shape_of_model(prompt, model)
+
+
+def _embedded_truth(prompt: str, seed: int) -> dict[str, float]:
+    from own_objects import truth_of
+
+    return truth_of(prompt, seed)
+
+
 FRONTS = (
     Measure("num_fronts", "fronts seen (1 is right)", 0, fronted=True),
     Measure("janus", "two or more fronts ↓", -1, fronted=True),
@@ -112,9 +130,12 @@ WORLDS = {
             Measure("r_precision", "R-precision ↑", 1),
             Measure("a_lpips_embedded", "A-LPIPS (embedded) ↓", -1),
             *FRONTS,
+            Measure("shape_f_score", "shape F-score ↑", 1),
         ),
         _embedded_front,
         0.02,
+        _embedded_shape,
+        _embedded_truth,
     ),
     "real": World(
         "real",

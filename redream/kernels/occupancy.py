@@ -6,10 +6,8 @@ empty at one random point is not dropped at once.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from scipy import ndimage
+from jaxtyping import Float
 from torch import Tensor, nn
 
 Density = Callable[[Float[Tensor, "N 3"]], Float[Tensor, " N"]]
@@ -62,46 +60,6 @@ class OccupancyGrid(nn.Module):
         widest = nn.functional.max_pool3d(self.density[None, None], 3, stride=1, padding=1)[0, 0]
         occupied = widest > self.density.mean().clamp_max(self.threshold)
         self.occupied.copy_(occupied | ~occupied.any())
-
-    @torch.no_grad()
-    def drop_crumbs(self, density: Density, solid: float, min_share: float) -> None:
-        """Empties the cells in which there is nothing but haze and bits that float by themselves.
-
-        The field is looked at in cells half as long, at their centres.
-
-        Args:
-            density: The field's density at ``N 3`` world points.
-            solid: Density of matter; what is thinner joins nothing.
-            min_share: Smallest share of all matter that a piece may have; the largest piece stays
-                whatever its share.
-        """
-        resolution = 2 * self.density.shape[0]
-        points = cell_points(resolution, self.density.device)
-        seen = torch.cat([density(part) for part in points.split(2**16)])
-        objects = without_crumbs((seen > solid).view((resolution,) * 3), min_share)
-        around = nn.functional.max_pool3d(objects[None, None].float(), 4, stride=2, padding=1)
-        if objects.any():
-            self.occupied &= around[0, 0] > 0.0
-
-
-def without_crumbs(solid: Bool[Tensor, "G G G"], min_share: float) -> Bool[Tensor, "G G G"]:
-    """The solid cells that belong to a large piece; the largest piece always stays.
-
-    Cells that share a face, an edge or a corner are of one piece.
-
-    Args:
-        solid: Cells that hold matter.
-        min_share: Smallest share of all solid cells that a piece may have.
-
-    Returns:
-        The cells that stay, on the device of ``solid``.
-    """
-    pieces, _ = ndimage.label(solid.cpu().numpy(), np.ones((3, 3, 3)))
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0  # what is empty is no piece
-    stays = sizes >= min(min_share * sizes.sum(), sizes.max())
-    stays[0] = False
-    return torch.from_numpy(stays[pieces]).to(solid.device)
 
 
 def cell_points(

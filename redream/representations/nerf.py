@@ -16,6 +16,7 @@ from redream.kernels.raycast import RayCaster
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
+from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.isosurface import before_softplus, extract_isosurface
@@ -28,7 +29,7 @@ _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that
 # In a row, that together are half opaque at the density that sharpening leaves as it is: what is
 # faint but thick enough to hide what is behind it must not be emptied.
 _PIVOT_SAMPLES = 5
-_SOLID_OPACITY = 0.05  # of one sample: what is thinner is haze
+_SOLID = 0.05  # opacity of one sample: what is thinner is haze
 _CRUMB_SHARE = 0.003  # of all matter, that a floating piece needs to stay once the field is steep
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
 
@@ -224,8 +225,10 @@ class NeRF(Representation):
             generator = key_generator(self.seed, step, 2**31, device=device)
             self.occupancy.refresh(self.density, generator)
             if self.field.sharpness > 1.0:
-                solid = _SOLID_OPACITY / self.step_length
-                self.occupancy.drop_crumbs(self.density, solid, _CRUMB_SHARE)
+                resolution, solid = self.occupancy.density.shape[0], _SOLID / self.step_length
+                self.occupancy.occupied &= cells_of_objects(
+                    self.density, resolution, solid, _CRUMB_SHARE, device
+                )
             if step < self.occupancy_warmup:
                 self.occupancy.occupied.fill_(True)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import runs as runs_module
@@ -13,7 +14,7 @@ from fabricated_runs import finish
 from runs import DONE, Run, execute, execute_all
 from world import METHODS, OURS, ROOT, WORLDS, derive, read_prompts
 
-EMBEDDED = WORLDS["embedded"]
+EMBEDDED = replace(WORLDS["embedded"], measure_model=None, truth=None)
 PROMPTS = ["a spotted dog", "a marble vase", "a striped car", "a golden cat"]
 
 
@@ -99,6 +100,24 @@ def test_the_tables_say_how_they_were_made(runs, tmp_path, monkeypatch):
     with (tmp_path / "table1.csv").open() as file:
         table = {(row["method"], row["measure"]): row for row in csv.DictReader(file)}
     assert float(table[OURS, "a_lpips_embedded"]["mean"]) == pytest.approx(0.6)
+
+
+def test_models_and_the_truth_are_measured_where_the_world_knows_it(runs, tmp_path):
+    fabricate(runs)
+    world = replace(
+        EMBEDDED,
+        measure_model=lambda prompt, model: {"shape_f_score": 0.25 * model.name.endswith(".glb")},
+        truth=lambda prompt, seed: {"clip_score": 0.875, "num_fronts": 1.0, "shape_f_score": 1.0},
+    )
+    page = table1.write_tables(world, runs, tmp_path, quick=False)
+    own, ours = (
+        next(line for line in page.splitlines() if line.startswith(name))
+        for name in ("| *the world's own objects* |", "| ReDream |")
+    )
+    assert "0.875 [0.875, 0.875]" in own and "1.000 [1.000, 1.000]" in own
+    assert "0.250 [0.250, 0.250]" in ours
+    assert "The objects were made at abc." in page
+    assert "own objects" not in table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
 
 
 def test_an_unfinished_table_says_so(runs, tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from redream.kernels.occupancy import OccupancyGrid, cell_points, without_crumbs
+from redream.kernels.occupancy import OccupancyGrid, cell_points
 
 
 def ball(radius):
@@ -57,25 +57,3 @@ def test_points_are_one_in_each_cell_in_order_and_keyed_by_the_generator():
 def test_a_grid_without_cells_is_refused():
     with pytest.raises(ValueError, match="one cell or more"):
         OccupancyGrid(0, 0.5)
-
-
-def test_pieces_that_are_small_are_crumbs_and_the_largest_never_is():
-    solid = torch.zeros(8, 8, 8, dtype=torch.bool)
-    assert not without_crumbs(solid, 0.1).any()
-    solid[0, 0, 0] = solid[1, 1, 1] = True  # joined at a corner
-    solid[7, 7, 7] = True
-    kept = without_crumbs(solid, 0.5)
-    assert kept.sum() == 2
-    assert kept[0, 0, 0] and kept[1, 1, 1]
-    assert torch.equal(without_crumbs(solid, 1.0), kept)
-    assert torch.equal(without_crumbs(solid, 0.3), solid)
-
-
-def test_dropping_crumbs_keeps_the_cells_around_an_object_and_an_empty_field_as_it_is():
-    grid = OccupancyGrid(16, 1.0)
-    grid.drop_crumbs(lambda points: torch.zeros(len(points)), 1.0, 0.01)
-    assert grid.occupied.all()  # a field that has faded can come back
-    grid.drop_crumbs(lambda points: 10.0 * (points.norm(dim=-1) < 0.3), 1.0, 0.01)
-    near = cell_points(16, torch.device("cpu")).norm(dim=-1).view(16, 16, 16)
-    assert grid.occupied[near < 0.3].all()
-    assert not grid.occupied[near > 0.3 + 2 * 2 / 16 * 3**0.5].any()
