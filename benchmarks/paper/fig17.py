@@ -25,20 +25,23 @@ from table1 import (
     values_of,
     warning,
 )
-from world import OURS, WORLDS, World, read_prompts
+from world import HERE, OURS, WORLDS, World, read_prompts
 
 
 class Variant(NamedTuple):
-    """A method's name among the runs, and its options."""
+    """A method's name among the runs, and how it differs from the whole."""
 
     method: str
-    options: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    layers: tuple[Path, ...] = ()
 
 
 VARIANTS = {
-    "whole": Variant(OURS, ()),
+    "whole": Variant(OURS),
     "no initialisation": Variant(f"{OURS}@no_initialisation", ("--model.warmup_steps=0",)),  # Eq. 3
-    "no adaptation": Variant(f"{OURS}@no_adaptation", ("--model.adapter=null",)),  # Eq. 5
+    "no adaptation": Variant(  # Eq. 5
+        f"{OURS}@no_adaptation", layers=(HERE / "embedded" / "no_adaptation.yaml",)
+    ),
 }
 
 
@@ -46,7 +49,7 @@ def plan(world: World, prompts: Sequence[str], root: Path) -> list[Run]:
     """Every variant of every prompt, prompt by prompt."""
     layers = tuple(world.layers(OURS))
     return [
-        Run(variant.method, prompt, 0, layers, variant.options, root)
+        Run(variant.method, prompt, 0, layers + variant.layers, variant.options, root)
         for prompt in prompts
         for variant in VARIANTS.values()
     ]

@@ -95,7 +95,7 @@ def test_pictures_get_as_many_colours_as_there_is_room_for(tmp_path):
 def test_the_whole_method_is_compared_with_its_parts(tmp_path):
     prompts = ["a spotted dog", "a marble vase", "a striped car"]
     plan = fig17.plan(EMBEDDED, prompts, tmp_path)
-    assert "--model.adapter=null" in plan[2].arguments
+    assert "adapter: null" in plan[2].layers[-1].read_text()
     for run in plan:
         finish(run, clip_score=0.5 if run.method == OURS else 0.3, num_fronts=1.0)
     text = fig17.record(EMBEDDED, [run.read() for run in plan], len(plan), quick=False).page()
