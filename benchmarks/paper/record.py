@@ -27,6 +27,11 @@ class Table:
     head: list[str]
     rows: list[list[str]]
 
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [self.head, ["---"] * len(self.head), *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -86,8 +91,7 @@ class Record:
             elif isinstance(part, Picture):
                 blocks.append(f"![{part.shows}]({folder}{part.file})\n\n*{part.shows}*")
             else:
-                lines = [part.head, ["---"] * len(part.head), *part.rows]
-                blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+                blocks.append(part.markdown())
         return "\n\n".join(blocks) + "\n"
 
 

@@ -12,8 +12,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import verdicts
 from pictures import MOST_BYTES
-from record import Record, read_record
+from record import INDICATIVE, Record, read_record
 
 from redream.files import whole_file
 
@@ -77,6 +78,15 @@ def section(path: Path, images: Path) -> str:
     return text + "\n"
 
 
+def claims(paths: Sequence[Path]) -> str:
+    """What of the paper holds, as far as these records say: the page's first part."""
+    records = {path.stem: read_record(path) for path in paths if path.suffix == ".json"}
+    quick = any(record.quick for record in records.values())
+    blocks = ["## What of the paper holds here", *([INDICATIVE] if quick else [])]
+    blocks.append((verdicts.__doc__ or "").strip().split("\n\n")[1].replace("\n", " "))
+    return "\n\n".join([*blocks, verdicts.verdicts(records).markdown()]) + "\n"
+
+
 def main() -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,9 +94,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     arguments = parser.parse_args()
     images = arguments.out.parent / IMAGES
-    parts = [section(path, images) for path in sources(arguments.records)]
+    paths = sources(arguments.records)
+    parts = [section(path, images) for path in paths]
     with whole_file(arguments.out) as temporary:
-        temporary.write_text("\n".join([HEAD, *parts]), encoding="utf-8")
+        temporary.write_text("\n".join([HEAD, claims(paths), *parts]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pytest
 import results
 import table1
 import tune
+import verdicts
 from fabricated_runs import finish
 from pictures import write_small_png
 from PIL import Image
@@ -56,12 +57,13 @@ def test_records_become_results_with_their_pictures(tmp_path, monkeypatch):
     write_small_png(Image.new("RGB", (8, 8), "red"), kept / "fig05.png")
     shown = [Text("Said."), Table(["a", "b"], [["1", "2"]]), Picture("fig05.png", "red")]
     write_record(record_at("12ab", quick=True, parts=shown, finished=1), kept / "fig05.json")
-    write_record(record_at("34cd"), kept / "table3.json")
+    write_record(record_at("34cd"), kept / "table2.json")
     monkeypatch.setattr("sys.argv", ["results.py", str(kept), "--out", str(docs / "results.md")])
     results.main()
     text = (docs / "results.md").read_text()
     assert text.index("34cd") < text.index("12ab")  # tables first
-    assert text.count("Indicative") == 1 and "**Unfinished: 1 of 2.**" in text
+    assert text.count("Indicative") == 2 and "**Unfinished: 1 of 2.**" in text
+    assert text.count("| not measured |") == len(verdicts.CLAIMS)
     assert "| a | b |\n| --- | --- |\n| 1 | 2 |" in text
     assert "![red](images/results/fig05.png)" in text
     assert (docs / "images/results/fig05.png").read_bytes() == (kept / "fig05.png").read_bytes()
