@@ -22,6 +22,19 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def browser(tmp_path):
+    """A page of a real browser; its test is skipped where there is none."""
+    from chromium import Browser, find_browser
+
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    opened = Browser(path, tmp_path / "profile")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def sd_folders(tmp_path_factory):
     """Two folders of one random model, by what their UNet is said to predict."""

@@ -1,8 +1,6 @@
 """A world whose every picture is known: a coloured sphere, and a run that distils nothing."""
 
 import signal
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import lightning as L
@@ -13,8 +11,6 @@ from skimage.measure import marching_cubes
 from redream import cameras
 from redream.representations.base import Representation
 from redream.types import Asset, References, Views
-
-sys.path.append(str(Path(__file__).parent))  # for ``chromium``
 
 RADIUS = 0.6
 

@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from chromium import Browser, find_browser
 
 from redream import cameras
 from redream.assets.writing import glb_bytes
@@ -14,16 +13,6 @@ from redream.callbacks.report import ParticlePage, Report, write_report
 from redream.callbacks.turntable import write_film
 
 CANVAS = ".particle canvas"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    path = find_browser()
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    opened = Browser(path, tmp_path / "profile")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,16 @@ def study(runs, tmp_path):
     objects = {method: find_objects(runs / method) for method in METHODS}
     assert make_study(objects, out, "Which one?", repeats=3) == 36
     return out
+
+
+@pytest.fixture
+def served(study):
+    from redream.tools.study_serve import make_server
+
+    server = make_server(study, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import threading
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -20,7 +19,7 @@ from redream.cli import main
 from redream.metrics.preferences import Answer, bradley_terry, consistency, preferences, strengths
 from redream.tools.study_analyse import analyse, as_markdown
 from redream.tools.study_make import find_objects, make_study
-from redream.tools.study_serve import COLUMNS, make_server, read_key
+from redream.tools.study_serve import COLUMNS, read_key
 
 
 def page_of(study):
@@ -107,17 +106,6 @@ def test_each_rater_sees_every_pair_half_of_them_swapped(study):
     assert len(orders) == 40
     assert min(kept.values()) > 5 and max(kept.values()) < 35  # of 40 raters
     assert text == f"{','.join(COLUMNS)}\nr,p,a,b,a,0,1.00\n"
-
-
-@pytest.fixture
-def served(study):
-    server = make_server(study, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def get(url, **headers):
