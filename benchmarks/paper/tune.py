@@ -2,7 +2,8 @@
 
 ``python benchmarks/paper/tune.py --out DIR`` makes the variants of ``embedded/tuning.yaml`` on the
 12 tuning prompts and writes ``DIR/tuning.md``; the best by CLIP score is marked, and belongs into
-``embedded/METHOD.yaml``. ``--quick`` takes 3 prompts. It resumes, as table1.py does; ``--report``
+``embedded/METHOD.yaml``, which these runs are then no longer of: their record is of the commit
+before. ``--quick`` takes 3 prompts. It resumes, as table1.py does; ``--report``
 only writes the page of what is there.
 """
 
