@@ -87,10 +87,14 @@ def keep(
 def keep_each(
     folder: Path, prompts: Sequence[str], recipe: str, make: Callable[[str], dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """What a figure knows of each prompt, a file each; prompts others are at are left to them."""
-    kept = {}
-    for prompt in prompts:
-        found = keep(folder / f"{slug(prompt)}.json", recipe, partial(make, prompt))
-        if found is not None:
-            kept[prompt] = found
-    return kept
+    """What a figure knows of each prompt, a file each.
+
+    Prompts that others are at are left to them, and looked at once more in the end.
+    """
+    kept: dict[str, dict[str, Any]] = {}
+    for prompt in (*prompts, *prompts):
+        if prompt not in kept:
+            found = keep(folder / f"{slug(prompt)}.json", recipe, partial(make, prompt))
+            if found is not None:
+                kept[prompt] = found
+    return {prompt: kept[prompt] for prompt in prompts if prompt in kept}

@@ -1,5 +1,6 @@
 """Figures of retrieval and of the adapted prior, on fabricated records whose truth is known."""
 
+import fcntl
 import json
 import threading
 
@@ -184,3 +185,18 @@ def test_what_another_is_at_is_left_to_it_or_waited_for(tmp_path):
         assert waiting.is_alive() and not path.exists()
     waiting.join()
     assert found == [{"a": 2}] and json.loads(path.read_text())["recipe"] == "r"
+
+
+def test_what_another_process_makes_meanwhile_is_found_in_the_end(tmp_path):
+    recipe = claims.digest(b"config")
+    first = tmp_path / f"{claims.slug(PROMPTS[0])}.json"
+    with claims.claim(first) as lock:
+        assert lock is not None  # another process is at the first prompt
+
+        def make(prompt):
+            fcntl.flock(lock, fcntl.LOCK_UN)  # and ends while we are at the second
+            return {"prompt": prompt}
+
+        kept = claims.keep_each(tmp_path, PROMPTS, recipe, make)
+    assert list(kept) == PROMPTS
+    assert kept[PROMPTS[0]] == {"prompt": PROMPTS[0]}
