@@ -156,8 +156,9 @@ def record(
             Text(
                 f"When the score that {METHODS[BASELINE]} ends with is reached, prompt by prompt "
                 "(scores averaged with their neighbours; medians over the prompts that reach it). "
-                f"A step of {METHODS[OURS]} costs more samples, so all three are given. The paper: "
-                "20,000 iterations where the baseline takes 25,000."
+                f"A step of {METHODS[OURS]} costs more samples while its adapter learns, and its "
+                "particles look like the assets, which are of clay here, until the warm-up ends. "
+                "The paper: 20,000 iterations where the baseline takes 25,000."
             ),
             Table(
                 ["method", "reached", "steps", "UNet samples", "seconds"],

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import verdicts
 from pictures import MOST_BYTES
+from provenance import command, commit
 from record import INDICATIVE, Record, read_record
 
 from redream.files import whole_file
@@ -26,6 +27,11 @@ Every number here was written by the command beside it, at the commit beside it.
 the embedded world, whose prior, library and judges are small: what holds there need not elsewhere.
 """
 IMAGES = "images/results"
+READ_WITH = (
+    "CLIP score and A-LPIPS are to be read beside the row of *the world's own objects* in Table 1, "
+    "which stand for a perfect method: both hardly see lumps ([measured](metrics_check.md)), the "
+    "shape F-score does."
+)
 
 
 def sources(paths: Sequence[Path]) -> list[Path]:
@@ -82,8 +88,9 @@ def claims(paths: Sequence[Path]) -> str:
     """What of the paper holds, as far as these records say: the page's first part."""
     records = {path.stem: read_record(path) for path in paths if path.suffix == ".json"}
     quick = any(record.quick for record in records.values())
-    blocks = ["## What of the paper holds here", *([INDICATIVE] if quick else [])]
-    blocks.append((verdicts.__doc__ or "").strip().split("\n\n")[1].replace("\n", " "))
+    made_by = f"Made by `{command()}` at commit {commit()}."
+    blocks = ["## What of the paper holds here", made_by, *([INDICATIVE] if quick else [])]
+    blocks += [(verdicts.__doc__ or "").strip().split("\n\n")[1].replace("\n", " "), READ_WITH]
     return "\n\n".join([*blocks, verdicts.verdicts(records).markdown()]) + "\n"
 
 
