@@ -29,8 +29,8 @@ the embedded world, whose prior, library and judges are small: what holds there 
 IMAGES = "images/results"
 READ_WITH = (
     "CLIP score and A-LPIPS are to be read beside the row of *the world's own objects* in Table 1, "
-    "which stand for a perfect method: both hardly see lumps ([measured](metrics_check.md)), the "
-    "shape F-score does."
+    "which stand for a perfect method. As an object melts into a lump CLIP score falls late and "
+    "A-LPIPS even gains ([measured](metrics_check.md)); the shape F-score falls at once."
 )
 
 
