@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 import torch
 from adapted import CONFIG, Adapted, adapted
 from claims import digest, keep_each, slug
 from command_line import figure_parser, fronted_prompts
 from jaxtyping import Float
+from own_objects import scene_of
 from pictures import resized, write_small_png
 from record import Picture, Record, Table, Text, write_record
 from table1 import show_estimate
@@ -31,8 +31,7 @@ from world import WORLDS
 
 from redream.cameras import turntable
 from redream.metrics.statistics import bootstrap
-from redream.mini.materials import COLOURS
-from redream.mini.scene import Camera, Scene, make_scene, render_scene
+from redream.mini.scene import Camera, Scene, render_scene
 from redream.mini.two_faced import with_second_face
 from redream.priors import BASE, Guided
 from redream.schedules import score_weight
@@ -45,13 +44,6 @@ TIMES = (0.4, 0.6, 0.8)  # shares of the diffusion, where views are decided
 _SEEN_AT = 0.6
 _SHOWN, _SIZE = 2, 96
 BACK = AZIMUTHS_DEG.index(180.0)
-
-
-def scene_of(prompt: str) -> Scene:
-    """An individual of a prompt such as "a striped dog"."""
-    _, material, category = prompt.split()
-    rng = np.random.default_rng(50_000)
-    return make_scene(category, material, str(rng.choice(list(COLOURS))), rng)
 
 
 def pictures_of(scene: Scene) -> Float[Tensor, "A 3 64 64"]:
@@ -111,7 +103,7 @@ def velocities(
 
 def measure(out: Path, prompt: str) -> dict[str, Any]:
     """Measures one prompt's velocity and draws it."""
-    found, scene = adapted(prompt, out / "adapters"), scene_of(prompt)
+    found, scene = adapted(prompt, out / "adapters"), scene_of(prompt, 0)
     facts: dict[str, Any] = {}
     rows = []
     latents = {}
