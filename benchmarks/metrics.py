@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent / "paper"))
 
 from own_objects import NUM_VIEWS, SIZE, judges, measure, pictures_of, scene_of  # noqa: E402
 from provenance import command, commit  # noqa: E402
-from shape import individuals, shape_f_score, visible_points  # noqa: E402
+from shape import shape_of_scene  # noqa: E402
 from world import WORLDS, derive, read_prompts  # noqa: E402
 
 from redream.files import whole_file  # noqa: E402
@@ -41,12 +41,6 @@ def melt(scene: Scene, share: float) -> Scene:
     mesh = trimesh.Trimesh(vertices, scene.faces, process=False)
     normals = np.asarray(mesh.vertex_normals, scene.normals.dtype)
     return replace(scene, vertices=vertices, normals=normals)
-
-
-def shape_of(scene: Scene) -> float:
-    """Table 1's shape F-score of a scene."""
-    points = visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
-    return shape_f_score(points, individuals(scene.category))
 
 
 def blur(sigma: float) -> Callable[[Tensor], Tensor]:
@@ -89,8 +83,7 @@ def main() -> None:
     for seed, prompt in enumerate(read_prompts(world.prompts)):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)
-        measured = measure(of_pictures, prompt, pictures)
-        measured["shape_f_score"] = shape_of(scene)
+        measured = measure(of_pictures, prompt, pictures) | shape_of_scene(scene)
         if world.has_front(prompt):
             measured |= derive(measure([fronts], prompt, pictures))
             faces[1].append(measured["num_fronts"])
@@ -104,7 +97,7 @@ def main() -> None:
             for share in MELTED:
                 lump = melt(scene, share)
                 seen = measure(of_pictures, prompt, pictures_of(lump, arguments.num_views))
-                melted[share].append({**seen, "shape_f_score": shape_of(lump)})
+                melted[share].append(seen | shape_of_scene(lump))
     lines = [
         "# The metrics, checked",
         "",

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from shape import individuals, shape_f_score, visible_points
+from shape import shape_of_scene
 from torch import Tensor
 
 from redream.cameras import turntable
@@ -61,8 +61,12 @@ def measure(metrics: Sequence[Metric], prompt: str, pictures: Tensor) -> dict[st
 
 
 def truth_of(prompt: str, seed: int) -> dict[str, float]:
-    """Every measure of Table 1 of an object that is as it should be."""
+    """Every measure of Table 1 of an object that is as it should be.
+
+    Returns:
+        Numbers by name; none where the prompt is not one of the world's, "a MATERIAL CATEGORY".
+    """
+    if prompt not in pair_captions():
+        return {}
     scene = scene_of(prompt, seed)
-    points = visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
-    shape = shape_f_score(points, individuals(scene.category))
-    return {**measure(judges(), prompt, pictures_of(scene)), "shape_f_score": shape}
+    return {**measure(judges(), prompt, pictures_of(scene)), **shape_of_scene(scene)}

@@ -90,8 +90,8 @@ def claims(paths: Sequence[Path]) -> str:
     quick = any(record.quick for record in records.values())
     made_by = f"Made by `{command()}` at commit {commit()}."
     blocks = ["## What of the paper holds here", made_by, *([INDICATIVE] if quick else [])]
-    blocks += [(verdicts.__doc__ or "").strip().split("\n\n")[1].replace("\n", " "), READ_WITH]
-    return "\n\n".join([*blocks, verdicts.verdicts(records).markdown()]) + "\n"
+    blocks += [verdicts.RULE, READ_WITH, verdicts.verdicts(records).markdown()]
+    return "\n\n".join(blocks) + "\n"
 
 
 def main() -> None:
@@ -102,9 +102,10 @@ def main() -> None:
     arguments = parser.parse_args()
     images = arguments.out.parent / IMAGES
     paths = sources(arguments.records)
+    first = claims(paths)  # before pictures are copied, which would count as changes
     parts = [section(path, images) for path in paths]
     with whole_file(arguments.out) as temporary:
-        temporary.write_text("\n".join([HEAD, claims(paths), *parts]), encoding="utf-8")
+        temporary.write_text("\n".join([HEAD, first, *parts]), encoding="utf-8")
 
 
 if __name__ == "__main__":

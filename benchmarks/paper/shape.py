@@ -18,7 +18,8 @@ from redream.assets import load_mesh
 from redream.cameras import orbit, rays
 from redream.kernels.raycast import RayCaster
 from redream.metrics.geometry import agreement
-from redream.mini.scene import make_scene
+from redream.mini.categories import CATEGORIES
+from redream.mini.scene import Scene, make_scene
 
 NUM_INDIVIDUALS = 12
 THRESHOLD = 0.05  # of a model whose farthest point is at 0.9
@@ -51,16 +52,19 @@ def visible_points(vertices: Tensor, faces: Tensor) -> Points:
     return points[order[:NUM_POINTS]].numpy()
 
 
+def points_of_scene(scene: Scene) -> Points:
+    """The visible points of one of the embedded world's scenes."""
+    return visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
+
+
 @cache
 def individuals(category: str) -> Sequence[Points]:
     """Visible points of individuals of a category, the same at each call."""
-    scenes = [
-        make_scene(category, "golden", "red", np.random.default_rng([50_000, seed]))
-        for seed in range(NUM_INDIVIDUALS)
-    ]
     return [
-        visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
-        for scene in scenes
+        points_of_scene(
+            make_scene(category, "golden", "red", np.random.default_rng([50_000, seed]))
+        )
+        for seed in range(NUM_INDIVIDUALS)
     ]
 
 
@@ -88,6 +92,11 @@ def shape_f_score(points: Points, truths: Sequence[Points]) -> float:
     return best
 
 
+def shape_of_scene(scene: Scene) -> dict[str, float]:
+    """Measures a scene: ``shape_f_score`` by its name."""
+    return {"shape_f_score": shape_f_score(points_of_scene(scene), individuals(scene.category))}
+
+
 def shape_of_model(prompt: str, model: Path) -> dict[str, float]:
     """Measures a model file; a run that found no surface has left none, and scores 0.
 
@@ -96,10 +105,13 @@ def shape_of_model(prompt: str, model: Path) -> dict[str, float]:
         model: A GLB file, or the place of one.
 
     Returns:
-        ``shape_f_score`` by its name.
+        ``shape_f_score`` by its name; nothing where the world has no such category.
     """
+    category = prompt.split()[-1]
+    if category not in CATEGORIES:
+        return {}
     if not model.is_file():
         return {"shape_f_score": 0.0}
     mesh = load_mesh(model)
     points = visible_points(mesh.vertices, mesh.faces)
-    return {"shape_f_score": shape_f_score(points, individuals(prompt.split()[-1]))}
+    return {"shape_f_score": shape_f_score(points, individuals(category))}

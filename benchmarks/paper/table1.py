@@ -72,9 +72,11 @@ def true_objects(world: World, objects: Iterable[Mapping[str, Any]]) -> list[dic
     if world.truth is None:
         return []
     asked = dict.fromkeys((each["prompt"], each["seed"]) for each in objects)
+    measured = {(prompt, seed): world.truth(prompt, seed) for prompt, seed in asked}
     return [
-        {"method": TRUTH, "prompt": prompt, "seed": seed, "measures": world.truth(prompt, seed)}
-        for prompt, seed in asked
+        {"method": TRUTH, "prompt": prompt, "seed": seed, "measures": measures}
+        for (prompt, seed), measures in measured.items()
+        if measures
     ]
 
 

@@ -1,10 +1,7 @@
-"""What of the paper holds on the embedded world: its claims, each beside what the records found.
+"""What of the paper holds on the embedded world: its claims, each beside what the records found."""
 
-A claim holds where the 95% interval of the difference that it is about lies on its side of zero,
-does not hold where it lies on the other side, and is unsure between.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from statistics import mean
 from typing import Any, NamedTuple
 
 from adapted import LAYERS, RAW, WHOLE
@@ -17,6 +14,10 @@ from world import METHODS, OURS, WORLDS
 from redream.metrics.statistics import Comparison, bootstrap
 
 HEAD = ["claim", "the paper", "here", "verdict"]
+RULE = (
+    "A claim holds where the 95% interval of the difference that it is about lies on its side of "
+    "zero, does not hold where it lies on the other side, and is unsure between."
+)
 VERDICTS = {1: "**holds**", 0: "unsure", -1: "**does not hold**"}
 MARGIN = 0.05  # what is called kept may be less by this
 _WORLD = WORLDS["embedded"]
@@ -76,7 +77,7 @@ def _obeyed(prior: str, other: str) -> Callable[[Any], Finding | None]:
             [each[name]["accuracy"]["back"] for each in numbers.values()] for name in (prior, other)
         ]
         gain = bootstrap([a - b for a, b in zip(*shares, strict=True)])
-        here = f"{_mean(shares[0]):.2f} against {_mean(shares[1]):.2f}"
+        here = f"{mean(shares[0]):.2f} against {mean(shares[1]):.2f}"
         return Finding(here, sign(gain.low, gain.high, 1))
 
     return find
@@ -90,7 +91,7 @@ def _kept(numbers: Any) -> Finding | None:  # noqa: ANN401
             [each["rungs"][-1][prior][key] for each in numbers.values()] for prior in (WHOLE, RAW)
         ]
         losses.append(bootstrap([a - b for a, b in zip(*shares, strict=True)]))
-        shown.append(f"{key} {_mean(shares[0]):.2f} against {_mean(shares[1]):.2f}")
+        shown.append(f"{key} {mean(shares[0]):.2f} against {mean(shares[1]):.2f}")
     ends = [(loss.low + MARGIN, loss.high + MARGIN) for loss in losses]
     return Finding(", ".join(shown), min(sign(low, high, 1) for low, high in ends))
 
@@ -114,10 +115,6 @@ def _fronts_found(numbers: Any) -> Finding | None:  # noqa: ANN401
     found = numbers["highest front view"]
     here = f"{100 * found['rate']:.1f}% of {found['num_assets']}"
     return Finding(here, sign(found["low"] - 0.867, found["high"] - 0.867, 1))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _table1(method: str) -> list[Claim]:

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 from own_objects import scene_of, truth_of
-from shape import individuals, shape_f_score, shape_of_model, visible_points
+from shape import individuals, points_of_scene, shape_f_score, shape_of_model, visible_points
 
 from redream.mini.library import scene_to_glb
 
 
 def points_of(prompt, seed=0):
-    scene = scene_of(prompt, seed)
-    return visible_points(torch.from_numpy(scene.vertices), torch.from_numpy(scene.faces))
+    return points_of_scene(scene_of(prompt, seed))
 
 
 def test_what_is_inside_is_not_seen():
@@ -59,3 +58,8 @@ def test_the_worlds_own_objects_have_every_measure_and_one_front():
     assert measured["num_fronts"] == 1.0
     assert measured["shape_f_score"] > 0.9
     assert measured["clip_score"] > 0.5 and 0.0 < measured["a_lpips_embedded"] < 1.0
+
+
+def test_a_prompt_that_is_not_the_worlds_has_no_truth(tmp_path):
+    assert shape_of_model("a corgi", tmp_path / "none.glb") == {}
+    assert truth_of("a small golden elephant", 0) == truth_of("a corgi", 0) == {}

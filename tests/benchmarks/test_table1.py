@@ -117,7 +117,9 @@ def test_models_and_the_truth_are_measured_where_the_world_knows_it(runs, tmp_pa
     assert "0.875 [0.875, 0.875]" in own and "1.000 [1.000, 1.000]" in own
     assert "0.250 [0.250, 0.250]" in ours
     assert "The objects were made at abc." in page
-    assert "own objects" not in table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
+    unknown = replace(world, truth=lambda prompt, seed: {})
+    for without in (EMBEDDED, unknown):
+        assert "own objects" not in table1.write_tables(without, runs, tmp_path, quick=False)
 
 
 def test_an_unfinished_table_says_so(runs, tmp_path):
