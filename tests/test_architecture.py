@@ -12,7 +12,10 @@ import redream
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-CORE = {"types", "cameras", "errors", "losses", "schedules", "kernels", "files", "tensor_files"}
+CORE = {
+    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "pictures",
+    "tensor_files",
+}  # fmt: skip
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 UPPER = {
     "data", "module", "adaptation", "attraction", "prompt_table", "scoring", "starting", "training",
@@ -40,7 +43,7 @@ DOORS = {
 }
 """The single files that may import a room which the rest of their room must not know."""
 
-CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors"}
+CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL"}
 CONFINED = {
     "lightning": UPPER | TOP | ABOVE,
     "diffusers": {"priors", "adapters", "mini"},

@@ -20,6 +20,7 @@ import trimesh
 from redream.assets.beside import FilesBeside
 from redream.assets.gltf_bounds import check_bounds
 from redream.assets.gltf_skins import Json, skin_matrices
+from redream.pictures import known_formats_only
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +142,8 @@ def read_primitives(path: Path) -> tuple[trimesh.Scene, dict[str, Primitive]]:
         head = _MAGIC + struct.pack("<IIII", 2, 20 + len(text) + len(buffers), len(text), _JSON)
         text = head + text + buffers
     beside = FilesBeside(path)
-    scene = trimesh.load_scene(io.BytesIO(text), file_type=kind, resolver=beside)
+    with known_formats_only():
+        scene = trimesh.load_scene(io.BytesIO(text), file_type=kind, resolver=beside)
     geometries = scene.geometry
     if len(geometries) != len(drawn):
         raise ValueError(f"{len(geometries)} of its {len(drawn)} primitives were read")

@@ -11,6 +11,7 @@ from redream.assets.gltf_parts import gltf_parts
 from redream.assets.parts import Part, join_parts, place, placed
 from redream.assets.textures import Textures
 from redream.errors import first_line
+from redream.pictures import known_formats_only
 from redream.types import Material, TriangleMesh
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -70,7 +71,8 @@ def normalize(mesh: TriangleMesh, radius: float = 0.9) -> TriangleMesh:
 
 def _other_parts(path: Path) -> Iterator[Part]:
     """OBJ and PLY, whose colours are sRGB and whose v points up."""
-    scene = trimesh.load_scene(str(path), resolver=FilesBeside(path), process=False)
+    with known_formats_only():
+        scene = trimesh.load_scene(str(path), resolver=FilesBeside(path), process=False)
     materials: dict[int, Material] = {}
     visuals = [getattr(geometry, "visual", None) for geometry in scene.geometry.values()]
     pictures = [getattr(getattr(each, "material", None), "image", None) for each in visuals]

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from redream.indexing.pictures import PictureSource, over_background
+from redream.pictures import open_picture
 from redream.types import Asset
 
 _RENDER = re.compile(r"(?:.*/)?(\d+)\.png")
@@ -80,7 +80,7 @@ class Cap3DPictures(PictureSource):
             with zipfile.ZipFile(inner) as archive:
                 names = set(archive.namelist())
                 rgba = [_render(archive, n, names) for n in sorted(names) if _RENDER.fullmatch(n)]
-        except (zipfile.BadZipFile, OSError, Image.DecompressionBombError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise ValueError(f"its renders in {file.name} cannot be read ({error})") from error
         if not rgba or len({each.shape for each in rgba}) > 1:
             raise ValueError(f"its zip in {file.name} has no renders, or of several sizes")
@@ -101,7 +101,7 @@ def _render(archive: zipfile.ZipFile, name: str, names: set[str]) -> Float[Tenso
 
 
 def _decode(archive: zipfile.ZipFile, name: str, mode: str) -> Float[Tensor, "C H W"]:
-    with Image.open(io.BytesIO(_read(archive, name))) as picture:
+    with open_picture(_read(archive, name)) as picture:
         array = np.asarray(picture.convert(mode), dtype=np.float32) / 255.0
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
