@@ -16,6 +16,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # for what several folders share
 
 
+def pytest_collection_modifyitems(items):
+    """Where there is no GPU, tests that need one say so."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """The same random numbers in every test, whatever ran before it."""

@@ -13,7 +13,7 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.kernels.launch import launch
+from redream.kernels.launch import launch, triangles
 
 wp.set_module_options({"enable_backward": False})
 
@@ -44,14 +44,7 @@ def signed_distance(
     Returns:
         The distances, float32, without gradients.
     """
-    wp.init()
-    positions = vertices.detach().float().contiguous()
-    corners = faces.to(torch.int32).reshape(-1).contiguous()
-    mesh = wp.Mesh(
-        points=wp.from_torch(positions, dtype=wp.vec3),  # type: ignore[arg-type]
-        indices=wp.from_torch(corners),  # type: ignore[arg-type]
-        support_winding_number=True,
-    )
+    mesh = triangles(vertices, faces, support_winding_number=True)
     distance = torch.full((len(points),), -torch.inf, device=points.device)
     launch(_distance_kernel, len(points), mesh.id, points.float().contiguous(), 1e6, distance)
     return distance

@@ -1,9 +1,20 @@
-"""Runs a Warp kernel on PyTorch tensors, without copies, in PyTorch's own stream."""
+"""Runs Warp on PyTorch tensors, without copies, in PyTorch's own stream: the only place that does.
 
+Warp is started here, at the first use. What it can run on is the CPU and CUDA; tensors of any other
+device, such as Apple's ``mps``, are refused, because Warp would read their addresses as the CPU's.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+RUNNABLE = ("cpu", "cuda")
+"""The types of device that kernels run on."""
 
 
 def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], *arguments: Any) -> None:  # noqa: ANN401
@@ -14,25 +25,91 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], *arguments: Any) -> No
             ``wp.array[wp.vec3]`` takes a contiguous ``N 3`` tensor.
         dim: Number of threads, along one axis or several. Nothing runs when it is zero.
         *arguments: Tensors, all on one device, and plain numbers.
+
+    Raises:
+        ValueError: If the tensors are on a device without kernels, or on several.
     """
-    tensors = [argument for argument in arguments if isinstance(argument, torch.Tensor)]
-    device = tensors[0].device
-    if dim == 0 or (isinstance(dim, tuple) and 0 in dim):
-        return
-    declared: list[Any] = [argument.type for argument in kernel.adj.args]
-    converted = [
-        wp.from_torch(argument.detach(), dtype=kind.dtype, return_ctype=True)
-        if isinstance(argument, torch.Tensor)
-        else argument
-        for argument, kind in zip(arguments, declared, strict=True)
-    ]
-    if device.type == "cuda":
-        wp.launch(kernel, dim, converted, stream=wp.stream_from_torch(device))
-    else:
-        wp.launch(kernel, dim, converted, device="cpu")
+    where = _where(arguments)
+    if not (0 in dim if isinstance(dim, tuple) else dim == 0):
+        wp.launch(kernel, dim, _arrays(kernel, arguments), **where)
+
+
+def triangles(
+    vertices: Float[Tensor, "V 3"],
+    faces: Int[Tensor, "F 3"],
+    support_winding_number: bool = False,
+) -> wp.Mesh:
+    """Builds the bounding volume hierarchy of a mesh, in PyTorch's stream.
+
+    Args:
+        vertices: Positions.
+        faces: Corner indices, one triangle or more.
+        support_winding_number: Whether kernels will ask for the winding number.
+
+    Returns:
+        Warp's mesh, on the device of the vertices; kernels take its ``id``.
+
+    Raises:
+        ValueError: If the vertices are on a device without kernels.
+    """
+    require_runnable(vertices.device)
+    wp.init()
+    positions = vertices.detach().float().contiguous()
+    corners = faces.detach().to(positions.device, torch.int32).reshape(-1).contiguous()
+    with _stream(positions.device):
+        return wp.Mesh(
+            points=wp.from_torch(positions, dtype=wp.vec3),  # type: ignore[arg-type]
+            indices=wp.from_torch(corners),  # type: ignore[arg-type]
+            support_winding_number=support_winding_number,
+        )
+
+
+def require_runnable(device: torch.device) -> None:
+    """Refuses devices that have no kernels.
+
+    Raises:
+        ValueError: If it is neither the CPU nor CUDA.
+    """
+    if device.type not in RUNNABLE:
+        raise ValueError(
+            f"kernels run on {' and '.join(RUNNABLE)}, not on {device.type}: "
+            "use --trainer.accelerator cpu"
+        )
 
 
 def devices() -> list[str]:
     """The devices that Warp can run kernels on, such as ``cpu`` and ``cuda:0``."""
     wp.init()
     return [str(device) for device in wp.get_devices()]
+
+
+def _arrays(kernel: wp.Kernel, arguments: Sequence[Any]) -> list[Any]:
+    """Tensors as the arrays that the kernel declares; the rest as it is."""
+    declared: list[Any] = [argument.type for argument in kernel.adj.args]
+    return [
+        wp.from_torch(argument.detach(), dtype=kind.dtype, return_ctype=True)
+        if isinstance(argument, Tensor)
+        else argument
+        for argument, kind in zip(arguments, declared, strict=True)
+    ]
+
+
+def _where(arguments: Sequence[Any]) -> dict[str, Any]:
+    """The tensors' one device, with Warp started: PyTorch's current stream of a GPU, or the CPU."""
+    tensors = [each for each in arguments if isinstance(each, Tensor)]
+    device = tensors[0].device
+    for tensor in tensors:
+        if tensor.device != device:
+            raise ValueError(f"a kernel got tensors on {device} and on {tensor.device}: move them")
+    require_runnable(device)
+    wp.init()
+    if device.type == "cuda":
+        return {"stream": wp.stream_from_torch(device)}
+    return {"device": "cpu"}
+
+
+def _stream(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it, Warp works in PyTorch's current stream of a device."""
+    if device.type != "cuda":
+        return nullcontext()
+    return wp.ScopedStream(wp.stream_from_torch(device))

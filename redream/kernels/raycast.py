@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 import warp as wp
 
-from redream import kernels as _kernels  # noqa: F401  (silences Warp before it starts)
+from redream.kernels.launch import launch, triangles
 
 
 class RayHits(NamedTuple):
@@ -54,16 +54,10 @@ class RayCaster:
     def __init__(
         self, vertices: torch.Tensor, faces: torch.Tensor, device: torch.device | str = "cpu"
     ) -> None:
-        wp.init()
         self.device = torch.device(device)
-        points = vertices.detach().to(self.device, torch.float32).contiguous()
-        corners = faces.detach().to(self.device, torch.int32).reshape(-1).contiguous()
         self._mesh: wp.Mesh | None = None
-        if corners.numel() > 0:
-            self._mesh = wp.Mesh(
-                points=wp.from_torch(points, dtype=wp.vec3),  # type: ignore[arg-type]
-                indices=wp.from_torch(corners),  # type: ignore[arg-type]
-            )
+        if faces.numel() > 0:
+            self._mesh = triangles(vertices.detach().to(self.device), faces)
 
     def cast(self, origins: torch.Tensor, directions: torch.Tensor) -> RayHits:
         """Finds the first triangle each ray meets.
@@ -82,21 +76,7 @@ class RayCaster:
         if num > 0 and self._mesh is not None:
             starts = origins.detach().to(self.device, torch.float32).contiguous()
             rays = directions.detach().to(self.device, torch.float32).contiguous()
-            wp.launch(
-                _cast_kernel,
-                dim=num,
-                inputs=[
-                    self._mesh.id,
-                    wp.from_torch(starts, dtype=wp.vec3),
-                    wp.from_torch(rays, dtype=wp.vec3),
-                ],
-                outputs=[
-                    wp.from_torch(face),
-                    wp.from_torch(barycentric, dtype=wp.vec3),
-                    wp.from_torch(depth),
-                ],
-                device=wp.device_from_torch(self.device),
-            )
+            launch(_cast_kernel, num, self._mesh.id, starts, rays, face, barycentric, depth)
         return RayHits(face, barycentric, depth)
 
 
