@@ -19,8 +19,8 @@ from pathlib import Path
 from page import put
 from PIL import Image
 
-from redream.callbacks.turntable import contact_sheet, png_bytes, render_over_white
 from redream.cameras import turntable
+from redream.export.turntable import contact_sheet, png_bytes, render_over_white
 from redream.files import whole_file
 from redream.plugins import load_plugins
 from redream.representations.checkpoint import load_particle

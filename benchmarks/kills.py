@@ -122,7 +122,7 @@ def imported_once() -> None:
 
     import redream.callbacks
     import redream.data
-    import redream.module
+    import redream.method.module
     import redream.plugins
     import redream.tools.lightning  # noqa: F401
 

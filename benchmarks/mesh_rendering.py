@@ -15,8 +15,8 @@ import time
 import torch
 
 from redream.cameras import turntable
+from redream.meshes.triangles import sphere
 from redream.representations import Mesh
-from redream.representations.triangles import sphere
 
 
 def main() -> None:

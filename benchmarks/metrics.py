@@ -1,12 +1,11 @@
 """Measures the metrics themselves on objects whose every side is known: docs/metrics_check.md.
 
-``python benchmarks/metrics.py`` renders the embedded world's own objects for the 24 test prompts as
+``python -m benchmarks.metrics`` renders the embedded world's own objects for the 24 test prompts as
 Table 1 renders particles: what they score is the most that a method can be asked for. Then it
 spoils them in known ways.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +17,13 @@ import trimesh
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-sys.path.insert(0, str(Path(__file__).parent / "paper"))
-
-from own_objects import NUM_VIEWS, SIZE, judges, measure, pictures_of, scene_of  # noqa: E402
-from provenance import command, commit  # noqa: E402
-from shape import shape_of_scene  # noqa: E402
-from world import WORLDS, derive, read_prompts  # noqa: E402
-
-from redream.files import whole_file  # noqa: E402
-from redream.mini.scene import Scene  # noqa: E402
-from redream.mini.two_faced import with_second_face  # noqa: E402
+from experiments.paper.own_objects import NUM_VIEWS, SIZE, judges, measure, pictures_of, scene_of
+from experiments.paper.provenance import command, commit
+from experiments.paper.shape import shape_of_scene
+from experiments.paper.world import WORLDS, derive, read_prompts
+from redream.files import whole_file
+from redream.mini.scene import Scene
+from redream.mini.two_faced import with_second_face
 
 SHOWN = ("clip_score", "rank", "r_precision", "a_lpips_embedded", "a_lpips_embedded_max")
 MELTED = (0.0, 0.25, 0.5, 0.75, 1.0)

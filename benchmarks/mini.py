@@ -40,8 +40,8 @@ PROMPTS = (
 def measure_prior(work: Path) -> None:
     """Measures what the prior and the CLIPs can do, at the default run's guidance."""
     from redream.metrics.prior_balance import sample_pictures
-    from redream.mini.floors import describe, obeys_back, recognise
     from redream.mini.prepare import embedded_world
+    from redream.mini.recognition import describe, obeys_back, recognise
     from redream.mini.view_classifier import ViewClassifier
     from redream.mini.world import HELD_OUT, seen_pairs
     from redream.retrieval import Encoder
@@ -99,7 +99,7 @@ def _ceilings(evaluator: Any, prior: Any, num: int = 400) -> dict[str, Any]:  # 
     """What the judge names right on unseen renders, and on what the autoencoder leaves of them."""
     import numpy as np
 
-    from redream.mini.floors import recognise
+    from redream.mini.recognition import recognise
     from redream.mini.world import PictureSampler, all_pairs
 
     sampler = PictureSampler(30_000, all_pairs(), "uniform")
@@ -120,7 +120,7 @@ def _ceilings(evaluator: Any, prior: Any, num: int = 400) -> dict[str, Any]:  # 
 
 def _contact_sheet(pictures: torch.Tensor, path: Path) -> None:
     """Two rows of twelve samples."""
-    from redream.callbacks.turntable import write_png
+    from redream.export.turntable import write_png
 
     rows = pictures.unflatten(0, (2, 12)).permute(2, 0, 3, 1, 4)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,8 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
     """Table 3's success rate on 100 fresh individuals with a front, yaw uniform."""
     import numpy as np
 
-    from redream.assets import align_front, load_mesh, orientation_success
+    from redream.assets import align_front, load_mesh
+    from redream.metrics import orientation_success
     from redream.mini.captions import CLAY_COLOURS
     from redream.mini.categories import CATEGORIES
     from redream.mini.library import make_clay_scene, scene_to_glb
@@ -163,11 +164,11 @@ def _orientation(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:  # noqa: ANN401
     """The "back view" test before and after an adapter saw its 3 retrieved assets."""
-    from redream.adaptation import adapt
-    from redream.callbacks.turntable import write_png
     from redream.cameras import VIEW_NAMES
+    from redream.export.turntable import write_png
+    from redream.method.adaptation import adapt
     from redream.metrics.prior_balance import sample_pictures
-    from redream.mini.floors import obeys_back, recognise
+    from redream.mini.recognition import obeys_back, recognise
     from redream.tools.lightning import configured
 
     prompts = [prompt for prompt in PROMPTS if _has_front(prompt.split()[-1])]
@@ -370,7 +371,7 @@ def _frames(film: Path) -> torch.Tensor:
 
 def _gallery(portraits: list[torch.Tensor], path: Path) -> None:
     """A column for each object: above as seen from 30 degrees, below from behind."""
-    from redream.callbacks.turntable import write_png
+    from redream.export.turntable import write_png
 
     columns = torch.stack(portraits).permute(2, 1, 3, 0, 4)
     path.parent.mkdir(parents=True, exist_ok=True)

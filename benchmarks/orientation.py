@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 
-from redream.assets import FolderStore, load_mesh, orientation_success, rotate_yaw
+from redream.assets import FolderStore, load_mesh, rotate_yaw
 from redream.assets.orientation import VIEW_TEMPLATES, find_front, render_round, view_scores
 from redream.assets.symmetry import mirror_asymmetry
+from redream.metrics import orientation_success
 from redream.retrieval import Encoder
 from redream.types import TriangleMesh, Views
 

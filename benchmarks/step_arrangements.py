@@ -23,11 +23,11 @@ from torch.nn.functional import mse_loss
 from redream.adapters import VariationalAdapter
 from redream.cameras import turntable
 from redream.losses import guidance_loss
-from redream.module import ReDream
+from redream.method.guidance import Drawn, Scoring
+from redream.method.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.priors.prompting import Conditioning
 from redream.representations import NeRF
-from redream.scoring import Drawn, Scoring
 from redream.types import key_generator
 
 Part = Callable[[str], object]

@@ -9,7 +9,7 @@ import torch
 
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.cameras import concatenate, sample_cameras
-from redream.module import ReDream
+from redream.method.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.representations import NeRF
 from redream.types import Batch, Cameras, References, Views, key_generator

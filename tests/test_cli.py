@@ -12,7 +12,7 @@ import torch
 import yaml
 from lightning import LightningDataModule, LightningModule
 
-import redream.module
+import redream.method.module
 from redream import cli
 from redream.plugins import Component
 from redream.retrieval import Retriever
@@ -58,7 +58,7 @@ class OneBatch(LightningDataModule):
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A config file for a tiny module and data in the places of the real ones."""
-    monkeypatch.setattr("redream.module.ReDream", OneNumber)
+    monkeypatch.setattr("redream.method.module.ReDream", OneNumber)
     monkeypatch.setattr("redream.data.RetrievalDataModule", OneBatch)
     path = tmp_path / "config.yaml"
     trainer = {
@@ -138,7 +138,7 @@ def test_a_missing_configuration_is_asked_for_by_the_verbs_own_name(monkeypatch,
         def __init__(self, prior: str):
             super().__init__()
 
-    monkeypatch.setattr("redream.module.ReDream", NeedsPrior)
+    monkeypatch.setattr("redream.method.module.ReDream", NeedsPrior)
     monkeypatch.setattr("redream.data.RetrievalDataModule", OneBatch)
     line = fails(capsys, verb, "--prompt", "a dog")
     assert "model.prior missing" in line and "as in --config " in line

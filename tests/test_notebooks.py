@@ -10,7 +10,7 @@ import render_notebooks
 import torch
 from nbclient import NotebookClient
 
-from redream.callbacks.turntable import png_bytes
+from redream.export.turntable import png_bytes
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -8,7 +8,6 @@ from redream.assets.orientation import Orientation, align_front, rotate_yaw
 from redream.assets.own import OwnFiles
 from redream.assets.references import ReferenceRenderer
 from redream.assets.render import AssetRenderer
-from redream.assets.success import SuccessRate, orientation_success, wilson_interval
 from redream.assets.writing import write_glb
 
 __all__ = [
@@ -19,12 +18,9 @@ __all__ = [
     "OwnFiles",
     "ReferenceRenderer",
     "Store",
-    "SuccessRate",
     "align_front",
     "load_mesh",
     "normalize",
-    "orientation_success",
     "rotate_yaw",
-    "wilson_interval",
     "write_glb",
 ]

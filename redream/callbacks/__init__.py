@@ -1,6 +1,5 @@
 """What a run shows while it works, and what it leaves."""
 
-from redream.callbacks.atlas import textured_mesh
 from redream.callbacks.budget import Budget
 from redream.callbacks.export import Export
 from redream.callbacks.gpteval3d import GPTEval3D
@@ -8,4 +7,4 @@ from redream.callbacks.previews import Previews
 from redream.callbacks.prior import MeasurePrior
 from redream.callbacks.progress import Progress
 
-__all__ = ["Budget", "Export", "GPTEval3D", "MeasurePrior", "Previews", "Progress", "textured_mesh"]
+__all__ = ["Budget", "Export", "GPTEval3D", "MeasurePrior", "Previews", "Progress"]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from redream.callbacks.report import write_json
+from redream.export.report import write_json
 from redream.types import NoisyRows
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from redream import cameras
 from redream.assets.attribution import model_extras, write_attribution
 from redream.assets.formats import FormatName
-from redream.callbacks.charts import LossHistory
-from redream.callbacks.models import ModelExport
-from redream.callbacks.report import (
+from redream.export.charts import LossHistory
+from redream.export.models import ModelExport
+from redream.export.report import (
     ParticlePage,
     Report,
     describe_model,
@@ -27,7 +27,7 @@ from redream.callbacks.report import (
     write_json,
     write_report,
 )
-from redream.callbacks.turntable import render_over_white, write_film, write_png
+from redream.export.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
 from redream.training.parallel import gather_particles

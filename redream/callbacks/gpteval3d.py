@@ -9,8 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from redream import cameras
-from redream.callbacks.report import write_json
-from redream.callbacks.turntable import over_white, render_views, write_png
+from redream.export.report import write_json
+from redream.export.turntable import over_white, render_views, write_png
 from redream.representations.base import Representation
 from redream.training.parallel import gather_particles
 from redream.types import Views

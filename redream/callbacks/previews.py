@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from redream import cameras
-from redream.callbacks.turntable import contact_sheet, render_over_white, write_png
+from redream.export.turntable import contact_sheet, render_over_white, write_png
 from redream.representations.base import Representation
 from redream.training.parallel import gather_particles
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from redream.callbacks.report import write_json
+from redream.export.report import write_json
 from redream.metrics import ViewJudge, measure_prior
 from redream.schedules import value_at
 

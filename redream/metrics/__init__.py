@@ -6,6 +6,7 @@ from redream.metrics.geometry import GeometryTruth
 from redream.metrics.perceptual import LPIPS, ClipDistance, PerceptualDistance
 from redream.metrics.prior_balance import PriorBalance, measure_prior
 from redream.metrics.smoothness import ALPIPS
+from redream.metrics.success import SuccessRate, orientation_success, wilson_interval
 from redream.metrics.view_balance import ClipViewJudge, ViewBalance, ViewJudge
 
 __all__ = [
@@ -18,7 +19,10 @@ __all__ = [
     "Metric",
     "PerceptualDistance",
     "PriorBalance",
+    "SuccessRate",
     "ViewBalance",
     "ViewJudge",
     "measure_prior",
+    "orientation_success",
+    "wilson_interval",
 ]

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from redream.assets import wilson_interval
+from redream.metrics.success import wilson_interval
 
 _VIRTUAL = 0.5  # wins that each side of each pair of methods is given, so that strengths are finite
 

@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
 from redream.kernels.distance import signed_distance
+from redream.meshes.triangles import is_closed
 from redream.representations.base import Start
 from redream.representations.field import Field
-from redream.representations.triangles import is_closed
 
 _BATCH = 4096
 _EMPTY = -6.0  # before the softplus: a ray of length 2 through it has an opacity of half a percent

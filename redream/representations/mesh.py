@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from redream.meshes.triangles import sphere, weld
 from redream.representations.base import Start
 from redream.representations.start import read_start
 from redream.representations.surface import Shading, SurfaceRepresentation
-from redream.representations.triangles import sphere, weld
 from redream.types import key_generator
 
 

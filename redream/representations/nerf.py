@@ -13,13 +13,13 @@ from redream.kernels.hash_grid import HashGrid
 from redream.kernels.march import Samples, march
 from redream.kernels.occupancy import OccupancyGrid, cell_points
 from redream.kernels.raycast import RayCaster
+from redream.meshes.isosurface import before_softplus, extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
 from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
-from redream.representations.isosurface import before_softplus, extract_isosurface
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 

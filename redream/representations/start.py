@@ -7,10 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.assets import AssetRenderer, load_mesh
+from redream.meshes.triangles import at_barycentric, sample_surface
 from redream.representations.base import Representation, Start
 from redream.representations.checkpoint import load_particle
 from redream.representations.nerf import NeRF
-from redream.representations.triangles import at_barycentric, sample_surface
 from redream.types import TriangleMesh, key_generator
 
 _NUM_SAMPLES = 2**17

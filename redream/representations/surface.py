@@ -14,11 +14,11 @@ from redream.kernels.hash_grid import HashGrid
 from redream.kernels.outlines import Edges, find_edges
 from redream.kernels.raycast import RayCaster
 from redream.kernels.silhouettes import blend, find_crossings
+from redream.meshes.triangles import area_normals, vertex_normals
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation
 from redream.representations.color_field import ColorField
 from redream.representations.surface_regularizers import laplacian, normal_consistency
-from redream.representations.triangles import area_normals, vertex_normals
 from redream.types import Cameras, Views
 
 Shading = Literal["color", "lit", "normal", "camera_normal"]

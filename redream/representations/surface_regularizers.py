@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from redream.kernels.outlines import Edges
-from redream.representations.triangles import area_normals
+from redream.meshes.triangles import area_normals
 
 
 def normal_consistency(

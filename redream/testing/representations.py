@@ -5,8 +5,8 @@ import io
 import torch
 from torch import Tensor
 
-from redream.callbacks.atlas import textured_mesh
 from redream.cameras import turntable
+from redream.export.atlas import textured_mesh
 from redream.representations import Representation
 from redream.types import TriangleMesh, Views
 

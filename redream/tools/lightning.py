@@ -168,7 +168,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         ValueError: If the command line or config is wrong; one line.
     """
     from redream.data import RetrievalDataModule
-    from redream.module import ReDream
+    from redream.method.module import ReDream
 
     command = read_stages(arguments) if verb == "fit" else None
     if command is None:
@@ -204,7 +204,7 @@ def configured(config: str | Path, *arguments: str) -> ReDreamCLI:
         ValueError: If the configuration is wrong; one line.
     """
     from redream.data import RetrievalDataModule
-    from redream.module import ReDream
+    from redream.method.module import ReDream
 
     return run(ReDream, RetrievalDataModule, [f"--config={config}", *arguments], verb=False)
 

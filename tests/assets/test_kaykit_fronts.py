@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from redream.assets import AssetRenderer, FolderStore, align_front, orientation_success, rotate_yaw
+from redream.assets import AssetRenderer, FolderStore, align_front, rotate_yaw
 from redream.cameras import orbit
+from redream.metrics import orientation_success
 
 ROOT = Path(__file__).parents[2]
 LABELS = ROOT / "tests/data/kaykit_fronts.csv"

@@ -15,9 +15,9 @@ from redream.assets.face_counts import stated_faces
 from redream.cameras import turntable
 from redream.data import RetrievalDataModule
 from redream.kernels.distance import signed_distance
+from redream.method.start import start_particles
 from redream.representations import Mesh, NeRF
 from redream.representations.start import mesh_start
-from redream.starting import start_particles
 from redream.tools.lightning import configured
 
 ROOT = Path(__file__).parents[2]

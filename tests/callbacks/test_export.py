@@ -11,9 +11,9 @@ from PIL import Image
 from redream.assets import write_glb
 from redream.assets.gltf import read_header
 from redream.callbacks import Export
-from redream.callbacks.atlas import textured_mesh
 from redream.callbacks.export import asset_pictures
-from redream.callbacks.report import write_json
+from redream.export.atlas import textured_mesh
+from redream.export.report import write_json
 from redream.metrics import Metric
 from redream.tensor_files import write_tensors
 

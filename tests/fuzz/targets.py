@@ -80,7 +80,7 @@ class Configs(Target):
         from lightning import Trainer
 
         from redream.data import RetrievalDataModule
-        from redream.module import ReDream
+        from redream.method.module import ReDream
         from redream.tools.lightning import Parser, prepare_parser
 
         self.texts = [

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from redream.kernels.distance import signed_distance, signed_distance_reference
-from redream.representations.triangles import sphere
+from redream.meshes.triangles import sphere
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 

@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from redream.adapters import VariationalAdapter
+from redream.method.guidance import Scoring
 from redream.priors import StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import Conditioning
-from redream.scoring import Scoring
 from redream.types import Cameras
 
 RECORDED = Path(__file__).parent / "recorded"

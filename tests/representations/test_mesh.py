@@ -8,9 +8,9 @@ import yaml
 
 from redream.assets import AssetRenderer, load_mesh, write_glb
 from redream.cameras import turntable
+from redream.meshes.triangles import sphere
 from redream.representations import Mesh, NeRF
 from redream.representations.start import read_start
-from redream.representations.triangles import sphere
 from redream.types import Material, TriangleMesh
 
 SMALL = dict(num_levels=4, log2_table_size=12, base_resolution=4, max_resolution=32, hidden=16)

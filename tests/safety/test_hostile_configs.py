@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from redream import cli
 from redream.data import RetrievalDataModule
-from redream.module import ReDream
+from redream.method.module import ReDream
 from redream.representations.checkpoint import load_particle, read_checkpoint
 from redream.tools.lightning import prepare_parser
 
@@ -54,7 +54,7 @@ def attacks(sprung):
     yield {"class_path": "builtins.eval", "init_args": {"source": f"open('{sprung}', 'w')"}}
     yield {"class_path": "builtins.exec", "dict_kwargs": {"source": f"open('{sprung}', 'w')"}}
     yield {"class_path": "functools.partial", "init_args": {"func": "os.system"}}
-    yield {"class_path": "redream.callbacks.turntable.subprocess.Popen", "init_args": {"a": touch}}
+    yield {"class_path": "redream.export.turntable.subprocess.Popen", "init_args": {"a": touch}}
     yield {"class_path": "lightning.pytorch.cli.os.system"}
     yield {"class_path": "torch.optim.optimizer.torch.load", "init_args": {"f": "evil.pt"}}
     yield {"class_path": "trap_module.Trap"}

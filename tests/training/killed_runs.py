@@ -111,7 +111,7 @@ def in_a_checkpoint():
 
 def in_a_step():
     """Dies with the gradients of step 5 in memory; the last checkpoint is of step 4."""
-    from redream.module import ReDream
+    from redream.method.module import ReDream
 
     plain = ReDream.on_before_optimizer_step
 
@@ -137,7 +137,7 @@ def in_the_export():
 
 def record_random_state(path):
     """Keeps, as the last step begins its end, what all generators would give next."""
-    from redream.module import ReDream
+    from redream.method.module import ReDream
 
     plain = ReDream.on_before_optimizer_step
 

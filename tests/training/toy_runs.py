@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from redream.adapters import LightAdapter, VariationalAdapter
-from redream.module import ReDream
+from redream.method.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.representations import NeRF
 from redream.training.checkpoints import WholeCheckpoints

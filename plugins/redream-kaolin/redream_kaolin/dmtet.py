@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from redream.kernels.distance import signed_distance
 from redream.kernels.outlines import Edges
+from redream.meshes.isosurface import keep_large_components
+from redream.meshes.triangles import is_closed
 from redream.representations import SurfaceRepresentation
 from redream.representations.base import Start
-from redream.representations.isosurface import keep_large_components
 from redream.representations.start import read_start
 from redream.representations.surface import Shading
-from redream.representations.triangles import is_closed
 from redream.types import Cameras, key_generator
 from redream_kaolin.door import install_line, kaolin_surface, kaolin_visibility, open_door
 from redream_kaolin.grid import TetrahedralGrid

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.kernels.distance import signed_distance
-from redream.representations.triangles import area_normals, at_barycentric, sample_surface
+from redream.meshes.triangles import area_normals, at_barycentric, sample_surface
 
 _NUM_SAMPLES = 2**16
 _HALF_DIAGONAL = 3.0**0.5 / 2.0  # of a cell: no surface point is farther from the next vertex

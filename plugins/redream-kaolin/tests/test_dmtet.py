@@ -12,8 +12,8 @@ from redream_kaolin.grid import TetrahedralGrid
 from redream_kaolin.sheets import sheet_distance
 
 from redream.cameras import sample_cameras, turntable
+from redream.meshes.triangles import sphere
 from redream.representations import Mesh
-from redream.representations.triangles import sphere
 from redream.testing import RepresentationContract
 from redream.types import key_generator
 

@@ -11,7 +11,7 @@ from redream_kaolin.marching import marching_tetrahedra
 
 from redream.cameras import turntable
 from redream.kernels.fragments import cast_visibility
-from redream.representations.triangles import sphere
+from redream.meshes.triangles import sphere
 
 SMALL = dict(num_levels=3, log2_table_size=10, base_resolution=4, max_resolution=16, hidden=8)
 PLACEHOLDER = 'raise ImportError("This is the kaolin placeholder wheel, not the package.")\n'

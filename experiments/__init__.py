@@ -1,0 +1,1 @@
+"""What ReDream was measured by, a package for each study."""

@@ -1,0 +1,33 @@
+"""The options that every figure's command has."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.paper.world import World, read_prompts
+
+
+def figure_parser(description: str | None, quick: str) -> argparse.ArgumentParser:
+    """A parser with ``--out`` and ``--quick``.
+
+    Args:
+        description: The script's docstring.
+        quick: What ``--quick`` takes.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of runs and records")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}: indicative")
+    return parser
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what commands that make objects have."""
+    parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--report", action="store_true", help="only write what is there")
+
+
+def fronted_prompts(world: World, num: int | None = None) -> Sequence[str]:
+    """The first test prompts whose object has a front; all of them without a number."""
+    return [each for each in read_prompts(world.prompts) if world.has_front(each)][:num]

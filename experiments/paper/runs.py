@@ -1,0 +1,171 @@
+"""Many runs of ``redream fit``, by any number of processes; finished ones are kept.
+
+A run is a folder. It is finished when it holds ``done.json``, which is written last.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from experiments.paper.locks import claim, slug
+from experiments.paper.provenance import commit
+from experiments.paper.world import ROOT
+from redream.files import whole_file
+
+DONE, LOG = "done.json", "log.txt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One object that one method makes.
+
+    Attributes:
+        method: The method's name, or ``METHOD@VARIANT``.
+        prompt: What to make.
+        seed: Seed of everything random.
+        layers: Configurations, each laid over the one before.
+        options: Options of ``redream fit`` after them.
+        root: The folder of all runs.
+    """
+
+    method: str
+    prompt: str
+    seed: int
+    layers: tuple[Path, ...]
+    options: tuple[str, ...]
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's output is."""
+        return self.root / self.method / f"{slug(self.prompt)}-seed{self.seed}"
+
+    @property
+    def recipe(self) -> str:
+        """What tells this run's settings from others: a digest of configurations and options."""
+        digest = sha256(json.dumps([self.prompt, self.seed, self.options]).encode())
+        for layer in self.layers:
+            digest.update(layer.read_bytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of ``redream``."""
+        layers = [word for layer in self.layers for word in ("--config", str(layer))]
+        seeds = ["--seed_everything", str(self.seed), "--model.seed", str(self.seed)]
+        where = ["--trainer.default_root_dir", str(self.folder)]
+        return ["fit", *layers, "--prompt", self.prompt, *seeds, *where, *self.options]
+
+    def done(self) -> dict[str, Any] | None:
+        """What is known of the finished run, or None while it is not finished.
+
+        Raises:
+            ValueError: If it was made with other settings.
+        """
+        path = self.folder / DONE
+        if not path.is_file():
+            return None
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if facts["recipe"] != self.recipe:
+            raise ValueError(
+                f"{self.folder} was made with other settings: delete it, or choose another --out"
+            )
+        return facts
+
+    def read(self) -> dict[str, Any]:
+        """The measures of the finished run's first particle, and what it has used."""
+        facts = self.done()
+        if facts is None:
+            raise FileNotFoundError(f"{self.folder} is not finished")
+        metrics = json.loads((self.folder / "metrics.json").read_text("utf-8"))
+        budget = json.loads((self.folder / "budget.json").read_text("utf-8"))
+        return {
+            "method": self.method,
+            "prompt": self.prompt,
+            "seed": self.seed,
+            "measures": metrics["particles"][0],
+            "unet_samples": budget["unet_samples"],
+            "steps": budget["steps"],
+            "training_seconds": budget["seconds"],
+            "seconds": facts["seconds"],
+            "commit": facts["commit"],
+        }
+
+
+def execute(run: Run, num_threads: int = 1) -> bool:
+    """Makes a run unless it is finished or another process is at it.
+
+    Args:
+        run: The run.
+        num_threads: Threads of its process, unless ``OMP_NUM_THREADS`` says another number.
+
+    Returns:
+        Whether this call made it.
+
+    Raises:
+        RuntimeError: If ``redream`` failed; its words are in the run's ``log.txt``.
+    """
+    with claim(run.folder) as lock:
+        if lock is None or run.done() is not None:
+            return False
+        shutil.rmtree(run.folder, ignore_errors=True)  # half of a run is none
+        run.folder.mkdir(parents=True)
+        started, recipe, made_at = time.monotonic(), run.recipe, commit()
+        command = [sys.executable, "-m", "redream", *run.arguments]
+        with (run.folder / LOG).open("w", encoding="utf-8") as log:
+            ended = subprocess.run(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={"OMP_NUM_THREADS": str(num_threads), **os.environ},
+                pass_fds=[lock],  # the lock outlives us while the run does
+                check=False,
+            )
+        if ended.returncode != 0:
+            last = (run.folder / LOG).read_text("utf-8").strip().splitlines()[-1:]
+            raise RuntimeError(f"{run.folder} failed: {''.join(last)}")
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+        facts = {
+            "recipe": recipe,
+            "commit": made_at,
+            "seconds": round(time.monotonic() - started, 1),
+            "arguments": run.arguments,
+        }
+        with whole_file(run.folder / DONE) as temporary:
+            temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+        return True
+
+
+def execute_all(runs: Sequence[Run], num_processes: int = 1) -> list[str]:
+    """Makes all runs that are not finished.
+
+    Args:
+        runs: The runs, most important first.
+        num_processes: Processes at once; calls elsewhere may be at the same runs.
+
+    Returns:
+        What failed, in a line each.
+    """
+    threads = max(1, (os.cpu_count() or 1) // num_processes)
+
+    def attempt(run: Run) -> str | None:
+        try:
+            if execute(run, threads):
+                print(f"{run.method}: {run.prompt} (seed {run.seed})", flush=True)
+        except RuntimeError as error:
+            print(error, file=sys.stderr, flush=True)
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(num_processes) as pool:
+        return [failure for failure in pool.map(attempt, runs) if failure is not None]

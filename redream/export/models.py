@@ -1,0 +1,141 @@
+"""From a particle to model files: textured, standing on the ground, in metres, and measured."""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from redream.assets import load_mesh
+from redream.assets.formats import FORMATS, FormatName
+from redream.export.atlas import textured_mesh
+from redream.export.fidelity import compare, comparison_cameras, put_back
+from redream.meshes.soundness import inspect_surface
+from redream.representations.base import Representation
+from redream.types import TriangleMesh
+
+_TEXTURE_SIZES = (16, 8192)
+_FEWEST_FACES = 16
+
+
+class Model(NamedTuple):
+    """A model that was written.
+
+    Attributes:
+        glb: Its GLB file.
+        facts: What it consists of and how true it is to its particle, by name.
+    """
+
+    glb: bytes
+    facts: dict[str, float]
+
+
+class ModelExport:
+    """Writes a particle's model in each of the formats, and measures the GLB as it is read again.
+
+    Models have +Y up, face +Z, and stand on the origin.
+
+    Args:
+        formats: ``glb``, ``obj`` (with MTL and PNG), ``ply`` (colours by vertex), ``usd`` (a
+            ``.usdz`` package; needs usd-core).
+        surface_resolution: Cells along each axis of the grid that the surface is found on.
+        num_faces: Most triangles of a model; None keeps what the surface has.
+        texture_size: Texels along a side of the texture.
+        size_m: Longest side of a model's bounding box in metres.
+        picture_size: Height and width of the pictures that the GLB is measured on, in pixels.
+
+    Raises:
+        ValueError: If an option is out of range.
+        ImportError: If a format's library is missing.
+    """
+
+    def __init__(
+        self,
+        formats: Sequence[FormatName] = ("glb",),
+        surface_resolution: int = 80,
+        num_faces: int | None = None,
+        texture_size: int = 1024,
+        size_m: float = 1.0,
+        picture_size: int = 160,
+    ) -> None:
+        unknown = [name for name in formats if name not in FORMATS]
+        if unknown or not formats:
+            raise ValueError(f"formats must be some of {', '.join(FORMATS)}, got {list(formats)}.")
+        if surface_resolution < 2:
+            raise ValueError(f"surface_resolution must be at least 2, got {surface_resolution}.")
+        if num_faces is not None and num_faces < _FEWEST_FACES:
+            raise ValueError(f"num_faces must be at least {_FEWEST_FACES}, got {num_faces}.")
+        smallest, largest = _TEXTURE_SIZES
+        if not smallest <= texture_size <= largest:
+            raise ValueError(
+                f"texture_size must be from {smallest} to {largest} texels, got {texture_size}."
+            )
+        if not 0.0 < size_m < math.inf:
+            raise ValueError(f"size_m must be a positive number of metres, got {size_m}.")
+        for name in formats:
+            FORMATS[name].require()
+        self.formats = list(dict.fromkeys(formats))
+        self.surface_resolution = surface_resolution
+        self.num_faces = num_faces
+        self.texture_size = texture_size
+        self.size_m = size_m
+        self.picture_size = picture_size
+        self.cameras = comparison_cameras()
+
+    def write(self, particle: Representation, stem: Path, extras: Mapping[str, Any]) -> Model:
+        """Writes ``STEM.glb`` and its like, each whole or not at all.
+
+        Args:
+            particle: The scene theta.
+            stem: The files' path without a suffix.
+            extras: What the files say of themselves.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: If the particle has no surface, or one that no model can be made of; what an
+                earlier export left under these names is removed then.
+            OSError: If the folder cannot be written.
+        """
+        paths = {name: stem.with_suffix(FORMATS[name].suffix) for name in self.formats}
+        try:
+            mesh = textured_mesh(
+                particle, self.surface_resolution, self.texture_size, num_faces=self.num_faces
+            )
+        except ValueError:
+            for path in paths.values():
+                path.unlink(missing_ok=True)
+            raise
+        standing = stand(mesh, self.size_m)
+        for name, path in paths.items():
+            FORMATS[name].write(path, standing, extras)
+        if "glb" in paths:
+            return self._measured(particle, mesh, paths["glb"])
+        with tempfile.TemporaryDirectory() as folder:
+            glb = Path(folder) / "model.glb"
+            FORMATS["glb"].write(glb, standing, extras)
+            return self._measured(particle, mesh, glb)
+
+    def _measured(self, particle: Representation, mesh: TriangleMesh, glb: Path) -> Model:
+        """What the file holds, as a reader finds it."""
+        read = put_back(load_mesh(glb), mesh.vertices)
+        soundness = inspect_surface(read.vertices, read.faces)
+        fidelity = compare(particle, read, self.cameras, self.picture_size)
+        facts = {
+            "psnr_db": round(fidelity.psnr_db, 2),
+            "silhouette_iou": round(fidelity.silhouette_iou, 4),
+            **soundness._asdict(),
+            "texture_size": self.texture_size,
+        }
+        return Model(glb.read_bytes(), facts)
+
+
+def stand(mesh: TriangleMesh, size_m: float) -> TriangleMesh:
+    """Scales a mesh to its size and puts the middle of its base on the origin."""
+    vertices = mesh.vertices.double()
+    low, high = vertices.amin(0), vertices.amax(0)
+    base = (low + high) / 2.0
+    base[1] = low[1]
+    vertices = (vertices - base) * (size_m / float((high - low).max()))
+    return mesh._replace(vertices=vertices.float())

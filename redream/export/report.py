@@ -1,0 +1,237 @@
+"""``report.html``: one self-contained page that shows what a run made, and from what."""
+
+import base64
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from types import MappingProxyType
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.cameras import view_names
+from redream.export.charts import Curve, chart
+from redream.export.turntable import png_bytes
+from redream.files import whole_file
+from redream.types import Asset
+
+# No request can leave the page, whatever a caption says.
+_POLICY = (
+    "default-src 'none'; img-src data: blob:; media-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+
+
+class ParticlePage(NamedTuple):
+    """What the report shows of one particle.
+
+    Attributes:
+        views: Pictures in [0, 1] from ``azimuth_deg``.
+        azimuth_deg: Azimuth of each picture.
+        glb: The exported model, or None where there is no surface.
+        film: The turntable as an mp4.
+        measures: Metrics by name.
+        model: What the model consists of and how true it is; empty where there is none.
+        note: Said instead of the model where there is none.
+    """
+
+    views: Float[Tensor, "B 3 H W"]
+    azimuth_deg: Float[Tensor, " B"]
+    glb: bytes | None
+    film: bytes
+    measures: Mapping[str, float]
+    note: str = ""
+    model: Mapping[str, float] = MappingProxyType({})
+
+
+class Report(NamedTuple):
+    """Everything that the page shows.
+
+    Attributes:
+        prompt: The user's prompt.
+        summary: Facts of the run by name, for instance ``{"steps": "600"}``.
+        particles: The particles.
+        assets: The retrieved assets, best first, each with a picture where there is one.
+        losses: Loss curves by name.
+        config: The run's configuration as YAML; empty where it is unknown.
+    """
+
+    prompt: str
+    summary: Mapping[str, str]
+    particles: list[ParticlePage]
+    assets: list[tuple[Asset, Float[Tensor, "3 H W"] | None]]
+    losses: Mapping[str, Curve]
+    config: str = ""
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Writes the page, whole or not at all.
+
+    Args:
+        report: What to show.
+        path: An ``.html`` file.
+    """
+    page = files("redream.export") / "page"
+    charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
+    assets = "".join(_asset(asset, picture) for asset, picture in report.assets)
+    retrieved = any(asset.scores for asset, _ in report.assets)
+    html = Template((page / "report.html").read_text("utf-8")).substitute(
+        policy=_POLICY,
+        title=escape(f"{report.prompt} - ReDream"),
+        style=(page / "report.css").read_text("utf-8"),
+        viewer=(page / "viewer.js").read_text("utf-8"),
+        prompt=escape(report.prompt),
+        summary=_facts(report.summary),
+        particles="".join(_particle(i, particle) for i, particle in enumerate(report.particles)),
+        models=_section("Models", "card", _models(report.particles)),
+        retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
+        losses=_section("Losses", "charts", charts),
+        config=(
+            f'<details><summary>Configuration</summary><pre class="card">{escape(report.config)}'
+            "</pre></details>"
+            if report.config
+            else ""
+        ),
+    )
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def show_number(value: float) -> str:
+    """Whole numbers without a fraction, others with three decimals."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
+
+
+def describe_model(model: Mapping[str, float]) -> str:
+    """A model in a few words, for the end of a command."""
+    watertight = "watertight" if model["is_watertight"] else "not watertight"
+    return (
+        f"{show_number(model['num_faces'])} faces, {watertight}, "
+        f"PSNR {model['psnr_db']:.1f} dB to its particle"
+    )
+
+
+def _model_facts(model: Mapping[str, float]) -> dict[str, str]:
+    """A model's facts as people read them: booleans as words, units beside the number."""
+    shown = {}
+    for name, value in model.items():
+        words = name.removeprefix("num_").removeprefix("is_").replace("_", " ")
+        if isinstance(value, bool):
+            shown[words] = "yes" if value else "no"
+        elif name.endswith("_db"):
+            shown["PSNR"] = f"{value:.1f} dB"
+        else:
+            shown[words] = show_number(value)
+    return shown
+
+
+def _models(particles: list[ParticlePage]) -> str:
+    """A table with a row per model."""
+    rows = [(i, _model_facts(page.model)) for i, page in enumerate(particles) if page.model]
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("particle", *rows[0][1]))
+    body = "".join(
+        f"<tr><td>{i}</td>{''.join(f'<td>{escape(value)}</td>' for value in facts.values())}</tr>"
+        for i, facts in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _particle(index: int, particle: ParticlePage) -> str:
+    measures = {
+        name.replace("_", " "): show_number(value) for name, value in particle.measures.items()
+    }
+    film = f'<video src="{_data(particle.film, "video/mp4")}" loop muted autoplay playsinline'
+    if particle.glb is None:
+        stage = f'{film} title="{escape(particle.note)}"></video>'
+        tabs = f'<span class="soft">{escape(particle.note)}</span>'
+    else:
+        label = f"Model of particle {index}: drag or use the arrow keys to turn it"
+        stage = (
+            f'{film} hidden></video><canvas tabindex="0" role="img" aria-label="{label}" '
+            f'title="Drag to turn, double-click to start again"></canvas>'
+            f'<script type="model/gltf-binary">{base64.b64encode(particle.glb).decode()}</script>'
+        )
+        buttons = "".join(
+            f'<button type="button" data-show="{show}" aria-pressed="{str(pressed).lower()}">'
+            f"{label}</button>"
+            for show, label, pressed in (
+                ("model", "Model", True),
+                ("shape", "Shape", False),
+                ("film", "Turntable", False),
+            )
+        )
+        tabs = (
+            f'<a download="particle_{index}.glb" hidden>Save GLB</a>'
+            f'<span class="tabs">{buttons}</span>'
+        )
+    views = "".join(
+        f'<figure><img src="{_picture(view)}" alt="{name} view at {azimuth:.0f} degrees">'
+        f"<figcaption>{azimuth:.0f}&deg; {name}</figcaption></figure>"
+        for view, azimuth, name in zip(
+            particle.views,
+            particle.azimuth_deg.remainder(360.0).tolist(),
+            view_names(particle.azimuth_deg),
+            strict=True,
+        )
+    )
+    return (
+        f'<article class="card particle"><div class="stage">{stage}</div>'
+        f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
+        f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p></article>'
+    )
+
+
+def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
+    image = f'<img src="{_picture(picture)}" alt="">' if picture is not None else ""
+    scores = " &middot; ".join(
+        f"{escape(name)} {show_number(score)}" for name, score in asset.scores.items()
+    )
+    source = escape(asset.source)
+    if asset.source.startswith(("https://", "http://")):
+        source = f'<a href="{source}" rel="noreferrer">source</a>'
+    license_name = escape(_license_name(asset.license))
+    lines = (scores, f"{license_name} &middot; {escape(asset.author)}", source)
+    return (
+        f'<figure class="card asset">{image}<figcaption><p>{escape(asset.caption)}</p>'
+        + "".join(f'<p class="soft">{line}</p>' for line in lines if line)
+        + "</figcaption></figure>"
+    )
+
+
+def _license_name(code: str) -> str:
+    """Spells a Creative Commons code as people know it; leaves other licences alone."""
+    if code == "unknown":
+        return "licence unknown"
+    return {"cc0": "CC0"}.get(code, f"CC {code.upper()}" if code.startswith("by") else code)
+
+
+def _section(title: str, css_class: str, content: str) -> str:
+    if not content:
+        return ""
+    return f'<section><h2>{title}</h2><div class="{css_class}">{content}</div></section>'
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return "".join(
+        f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in facts.items()
+    )
+
+
+def _picture(picture: Float[Tensor, "3 H W"]) -> str:
+    return _data(png_bytes(picture), "image/png")
+
+
+def _data(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
+
+
+def write_json(values: object, path: Path) -> None:
+    """Writes JSON, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

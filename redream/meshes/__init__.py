@@ -1,0 +1,1 @@
+"""What meshes need: isosurfaces, triangles, simplification, manifoldness, soundness."""

@@ -1,0 +1,133 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from redream.adapters import LightAdapter
+from redream.cameras import VIEW_NAMES, turntable
+from redream.losses import view_contrast_loss
+from redream.method.adaptation import Adaptation, adapt, draw_noise, random_backgrounds
+from redream.priors import GaussianPrior
+from redream.types import References
+
+
+def test_random_backgrounds_are_keyed_by_the_generator():
+    a, b, c = (random_backgrounds(3, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    assert a.shape == (3, 3, 1, 1)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_an_adapter_that_would_never_stop_is_refused():
+    endless = SimpleNamespace(adapter=LightAdapter(max_steps=None, patience=None))
+    with pytest.raises(ValueError, match="would never stop"):
+        adapt(endless)
+
+
+def assets_of(references):
+    return SimpleNamespace(prompt="a corgi", references=references)
+
+
+def adaptation(**arguments):
+    views = turntable(12)
+    references = References(
+        torch.rand(12, 4, 8, 8), views, ("a box",), torch.zeros(12, dtype=torch.long)
+    )
+    return Adaptation(GaussianPrior(), LightAdapter(**arguments), assets_of(references))
+
+
+def test_the_weight_is_one_for_a_prior_that_predicts_the_noise():
+    timesteps = torch.tensor([0, 500, 999])
+    assert torch.equal(adaptation().weight(timesteps), torch.ones(3, 1, 1, 1))
+
+
+def test_the_emphasis_makes_the_error_of_the_noise_one_of_the_clean_picture():
+    made = adaptation(lowest_time=0.4, max_emphasis=30.0)
+    times = torch.arange(400, 1000)
+    weight = made.weight(times).flatten()
+    assert weight.mean().item() == pytest.approx(1.0, abs=1e-5)
+    alpha, sigma = (each.flatten() for each in made.prior.signal_and_noise(times))
+    ratio = (sigma / alpha).square()
+    below = ratio < 30.0
+    scale = weight[below] / ratio[below]
+    assert below.sum() > 300 and torch.allclose(scale, scale[:1].expand_as(scale), rtol=1e-4)
+    assert torch.unique(weight[~below]).numel() == 1
+
+
+def test_times_below_the_lowest_are_left_out():
+    clean, generator = torch.zeros(4000, 1, 1, 1), torch.Generator().manual_seed(0)
+    times, _ = draw_noise(clean, 1000, generator, first=400)
+    assert times.min() >= 400 and times.max() > 980
+
+
+@pytest.mark.parametrize("arguments", [{"lowest_time": 1.0}, {"max_emphasis": -1.0}])
+def test_what_no_adapter_can_do_is_refused(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        LightAdapter(**arguments)
+
+
+@pytest.fixture
+def contrasting(prior):
+    """An adaptation on a real UNet whose views are contrasted and anchored."""
+    omega = LightAdapter(rank=2, view_contrast=10.0, anchor=0.5, max_steps=5)
+    omega.attach(prior)
+    for pair in omega.lora.values():
+        torch.nn.init.normal_(pair["lora_B"].weight, std=0.1)
+    side = prior.image_size
+    references = References(
+        torch.rand(24, 4, side, side), turntable(24), ("a dog",), torch.zeros(24, dtype=torch.long)
+    )
+    return Adaptation(prior, omega, assets_of(references), batch_size=6)
+
+
+def test_views_are_drawn_of_each_prefix_in_turn():
+    made = adaptation()
+    picks = made._pick(torch.Generator().manual_seed(0))
+    seen = [VIEW_NAMES[view] for view in made._views[picks].tolist()]
+    assert set(seen) == {"front", "side", "back"} and not set(picks.tolist()) & {9}
+
+
+def test_contrasted_rows_differ_in_their_words_alone(contrasting):
+    batch = contrasting.batch(3)
+    latents = batch.rows.latents.unflatten(0, (3, 6))
+    times = batch.rows.timesteps.unflatten(0, (3, 6))
+    texts = batch.rows.text.unflatten(0, (3, 6))
+    assert torch.equal(latents[0], latents[1]) and torch.equal(latents[0], latents[2])
+    assert torch.equal(times[0], times[2])
+    expected = contrasting.prior.encode_prompts(["a corgi"] * 3, contrasting.adapter.view_prefixes)
+    own = [int((expected - text).abs().sum((1, 2)).argmin()) for text in texts[1]]
+    other = [int((expected - text).abs().sum((1, 2)).argmin()) for text in texts[2]]
+    assert sorted(own) == [0, 0, 1, 1, 2, 2]
+    assert all(one != two for one, two in zip(own, other, strict=True))
+
+
+def test_the_loss_is_eq_5_plus_contrast_plus_anchor(contrasting):
+    batch = contrasting.batch(3)
+    eps = contrasting.prior.predict_noise(batch.rows)
+    true, own, other = (eps.unflatten(0, (3, 6)) - batch.noise).square().mean(dim=(2, 3, 4))
+    frozen = contrasting.prior.predict_noise(
+        batch.rows._replace(
+            text=contrasting.prior.encode_prompts(["a corgi"]).expand(18, -1, -1),
+            adapters=("__base__",) * 18,
+        )
+    )[:6]
+    drift = ((eps[6:12] + eps[12:]) / 2 - frozen).square().mean()
+    expected = true.mean() + 10.0 * view_contrast_loss(own, other) + 0.5 * drift
+    assert contrasting.loss(eps, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_shares_of_a_contrasted_batch_average_to_the_whole(contrasting):
+    losses = []
+    for share in (slice(None), slice(0, 3), slice(3, 6)):
+        batch = contrasting.batch(3, share)
+        losses.append(contrasting.loss(contrasting.prior.predict_noise(batch.rows), batch).item())
+    assert losses[0] == pytest.approx((losses[1] + losses[2]) / 2.0, rel=1e-4)
+
+
+def test_contrast_teaches_views_and_gives_gradients_to_both_groups(contrasting):
+    batch = contrasting.batch(0)
+    loss = contrasting.loss(contrasting.prior.predict_noise(batch.rows), batch)
+    for group in contrasting.adapter.parameter_groups():
+        grads = torch.autograd.grad(loss, group["params"], retain_graph=True)
+        assert all(grad.abs().sum() > 0.0 for grad in grads)
+    assert adapt(contrasting) == 5

@@ -1,0 +1,420 @@
+"""The method's sum of losses, on a random miniature of Stable Diffusion."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from two_discs import Discs
+
+from redream.adapters import LightAdapter, VariationalAdapter
+from redream.cameras import sample_cameras
+from redream.method.assignment import assign
+from redream.method.module import ReDream
+from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
+from redream.priors.miniature import save_miniature
+from redream.priors.prompting import DebiasedPrompt, PerpNeg
+from redream.representations import Representation
+from redream.schedules import Ramp
+from redream.types import Batch, NoisyRows, Views, key_generator
+
+
+class Painting(Representation):
+    """A particle that shows one learned picture from everywhere."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.picture = nn.Parameter(torch.rand(1, 3, 16, 16, generator=generator))
+        self.alpha = nn.Parameter(torch.full((1, 1, 16, 16), 2.0))
+
+    def render(self, cameras, height, width):
+        opacity = self.alpha.sigmoid().expand(cameras.num, -1, -1, -1)
+        rgb = self.picture.expand(cameras.num, -1, -1, -1) * opacity
+        penalties = {"sparsity": opacity.mean()}
+        return Views(rgb, opacity, torch.zeros_like(opacity), torch.zeros_like(rgb), penalties)
+
+    def extract_surface(self, resolution):
+        raise ValueError("a painting has no surface")
+
+    def colors(self, points):
+        return torch.zeros_like(points)
+
+    def parameter_groups(self):
+        return [{"name": "picture", "params": [self.picture, self.alpha], "lr": 1e-2}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sd")
+    save_miniature(path, "epsilon")
+    return str(path)
+
+
+def make(folder, **arguments):
+    torch.manual_seed(0)
+    defaults = dict(
+        adapter=LightAdapter(),
+        variational=VariationalAdapter(),
+        representation=Painting,
+        render_size=16,
+        penalties={},
+        guidance_scale=7.5,
+    )
+    module = ReDream(prior=StableDiffusionPrior(folder), **(defaults | arguments))
+    module._trainer = SimpleNamespace(datamodule=Discs(), global_step=0, current_epoch=0)
+    module._fabric = None
+    module.setup("fit")
+    module.on_fit_start()
+    randomise(module)
+    return module
+
+
+def randomise(module):
+    """LoRA starts at zero, where its gradient is half dead; wake it up."""
+    for adapter in (module.adapter, module.variational):
+        if adapter is not None:
+            for name, parameter in adapter.named_parameters():
+                if "lora_B" in name or "camera.2" in name:
+                    nn.init.normal_(parameter, std=0.05)
+
+
+def terms(module, step=0):
+    """Each named loss, its gradients by parameter group."""
+    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    gradients = module._score(drawn, step)
+    from redream.losses import guidance_loss, sum_of
+
+    losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
+    losses |= module._attraction.losses(drawn, step)
+    losses |= module._adapter_losses(drawn, step)[0]
+    return losses
+
+
+def groups(module):
+    optimizer = module.configure_optimizers()["optimizer"]
+    table = {}
+    for group in optimizer.param_groups:
+        name = "theta" if group["name"].startswith("theta") else group["name"]
+        table.setdefault(name, []).extend(group["params"])
+    return table
+
+
+EXPECTED = {
+    "guidance": {"theta"},
+    "warmup": {"theta"},
+    "shape": {"theta"},
+    "variational": {"zeta"},
+    "adapter": {"omega", "e_psi"},
+}
+
+
+@pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
+def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
+    module = make(folder, shape_weight=Ramp(1.0, 1.0))
+    module._assets.starts = ["a mesh of the user's own"]
+    losses, named = terms(module, step), groups(module)
+    assert set(named) == {"theta", "omega", "e_psi", "zeta"}
+    assert set(losses) == set(EXPECTED)
+    lines = []
+    for name, loss in losses.items():
+        norms = {}
+        for group, parameters in named.items():
+            found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            norms[group] = sum(float(g.norm()) for g in found if g is not None)
+        lines.append(f"{name:12} " + " ".join(f"{g} {n:9.3g}" for g, n in norms.items()))
+        assert {group for group, norm in norms.items() if norm > 0} == EXPECTED[name], lines[-1]
+    print("\n".join(lines))
+
+
+def test_nothing_of_the_prior_trains(folder):
+    module = make(folder)
+    trained = {
+        id(p)
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for p in group["params"]
+    }
+    frozen = [p for n, p in module.prior.named_parameters() if "lora" not in n]
+    assert frozen and all(id(p) not in trained and not p.requires_grad for p in frozen)
+
+
+def test_random_numbers_do_not_depend_on_the_order_or_number_of_particles(folder):
+    few, many = make(folder, num_particles=1), make(folder, num_particles=3)
+    alone, among = few._draw(0, 7), many._draw(0, 7)
+    many._draw(2, 7)
+    torch.testing.assert_close(alone.noise, among.noise)
+    torch.testing.assert_close(alone.cameras.c2w, among.cameras.c2w)
+    assert not torch.equal(among.noise, many._draw(1, 7).noise)
+    assert not torch.equal(among.noise, many._draw(0, 8).noise)
+
+
+def test_guidance_of_one_particle_does_not_depend_on_the_others(folder):
+    few, many = make(folder, num_particles=1), make(folder, num_particles=3)
+    alone = few._score([few._draw(0, 3)], 3)[0]
+    together = many._score([many._draw(i, 3) for i in (2, 0)], 3)[1]
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+
+def test_correction_vanishes_where_the_particle_is_its_asset(folder):
+    module = make(folder, num_particles=1, correction_weight=Ramp(1.0, 1.0))
+    drawn = module._draw(0, 0)
+    latents = module.prior.encode_images(module._attraction.image(drawn))
+    gradient = module._score([drawn._replace(latents=latents)], 0)[0]
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-4, rtol=0)
+    uncorrected = module._score([drawn._replace(latents=latents)], 1)[0]
+    assert uncorrected.abs().max() > 1e-2
+
+
+def test_warmup_compares_over_the_same_background(folder):
+    module = make(folder, num_particles=1)
+    drawn = module._draw(0, 0)
+    asset = module._attraction.image(drawn)
+    corner = drawn.background.expand_as(asset)[..., 0, 0]
+    torch.testing.assert_close(asset[..., 0, 0], corner)
+
+
+def test_only_an_own_asset_keeps_its_silhouettes_and_to_the_end(folder):
+    module = make(folder, num_particles=1, warmup_steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
+    drawn = module._draw(0, 9)
+    assert module._attraction.losses([drawn], 9) == {}  # retrieved
+    module._assets.starts = ["a mesh of the user's own"]
+    disc = module._assets.render_asset(0, drawn.cameras, 16, 16).opacity
+    (found,) = module._attraction.losses([drawn], 9).values()
+    torch.testing.assert_close(found, 50.0 * (drawn.views.opacity - disc).square().mean())
+    kept = drawn._replace(views=drawn.views._replace(opacity=disc))
+    assert module._attraction.losses([kept], 9) == {"shape": 0.0}
+
+
+def test_particles_take_turns(folder):
+    module = make(folder, num_particles=3, particles_per_step=2)
+    seen = [module.active_particles(step) for step in range(3)]
+    assert seen == [[0, 1], [2, 0], [1, 2]]
+
+
+def test_particles_take_assets_best_first_or_nearest(folder):
+    module = make(folder, num_particles=3)
+    assert module.asset_of.tolist() == [0, 1, 0]
+    nearest = make(folder, num_particles=2, assignment="nearest")
+    green = module._assets.render_asset(1, sample_cameras(1, key_generator(0)), 16, 16)
+    with torch.no_grad():
+        nearest.particles[0].picture.copy_(green.rgb)
+        nearest.particles[0].alpha.copy_(green.opacity * 20 - 10)
+    particles, assets = list(nearest.particles), nearest._assets
+    assert assign("nearest", particles, assets, 16, nearest.sigma, "cpu")[0] == 1
+
+
+def test_without_adapters_it_is_sds(folder):
+    module = make(folder, adapter=None, variational=None, correction_period=0)
+    losses = terms(module, 1)
+    assert set(losses) == {"guidance", "warmup"}
+
+
+def test_checkpoints_hold_what_trains_and_not_the_prior(folder):
+    module = make(folder)
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    keys = checkpoint["state_dict"].keys()
+    assert not any(key.startswith("prior.") for key in keys)
+    for part in ("particles.0", "particles.1", "adapter.lora", "adapter.view_prefixes"):
+        assert any(key.startswith(part) for key in keys), part
+    assert any(key.startswith("variational.camera") for key in keys)
+    other = make(folder)
+    other.load_state_dict(checkpoint["state_dict"], strict=False)
+    for mine, theirs in zip(module.adapter.parameters(), other.adapter.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("arguments", [{"num_particles": 0}, {"particles_per_step": 3}])
+def test_impossible_counts_are_refused(folder, arguments):
+    with pytest.raises(ValueError, match="particles"):
+        make(folder, **arguments)
+
+
+def test_a_step_minimises_one_finite_sum(folder):
+    module = make(folder, penalties={})
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    loss = module.training_step(Batch(0, "a dog"), 0)
+    assert loss.ndim == 0 and torch.isfinite(loss)
+
+
+def test_a_prior_that_hosts_no_adapters_says_so():
+    with pytest.raises(ValueError, match="GaussianPrior hosts no adapters"):
+        ReDream(prior=GaussianPrior(), representation=Painting, adapter=LightAdapter())
+
+
+def train(module, num_steps):
+    """Real steps of the optimiser; the sum of all losses at each."""
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    optimizer = module.configure_optimizers()["optimizer"]
+    losses = []
+    for step in range(num_steps):
+        module._trainer.global_step = step
+        optimizer.zero_grad()
+        loss = module.training_step(Batch(step, "a dog"), step)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("name", ["v_prediction", "xl", "3", "3 without T5"])
+def test_every_family_distils_and_adapts(family_folders, name):
+    module = make(str(family_folders[name]), num_particles=1, adapter=LightAdapter(max_steps=3))
+    own = {n: p.detach().clone() for n, p in module.named_parameters() if "prior." not in n}
+    losses = train(module, 5)
+    assert torch.tensor(losses).isfinite().all()
+    now = dict(module.named_parameters())
+    assert all(not torch.equal(value, now[n]) for n, value in own.items())
+
+
+def test_text_encoders_leave_once_the_prefixes_are_frozen(folder):
+    module = make(folder, num_particles=1, adapter=LightAdapter(max_steps=2))
+    train(module, 2)
+    assert module.prior.family.encoders
+    cameras = sample_cameras(2, key_generator(0))
+    expected = module._prompts.condition(cameras, 1).text
+    frozen = module._prompts.condition(cameras, 2).text
+    assert not module.prior.family.encoders
+    assert torch.equal(frozen, expected)
+    assert torch.equal(module._prompts.condition(cameras, 3).text, expected)
+
+
+def test_without_an_adapter_each_text_is_encoded_once(folder, monkeypatch):
+    said = []
+    plain = StableDiffusionPrior.encode_prompts
+    monkeypatch.setattr(
+        StableDiffusionPrior,
+        "encode_prompts",
+        lambda self, prompts, *rest: (said.extend(prompts), plain(self, prompts, *rest))[1],
+    )
+    module = make(folder, adapter=None)
+    train(module, 3)
+    views = [f"a dog, {view} view" for view in ("front", "side", "back")]
+    assert said == ["a dog", "", *views]
+
+
+def test_a_second_prior_hosts_zeta(sd_folders):
+    """Equal networks under two names give the gradient of one shared network."""
+    folder = str(sd_folders["epsilon"])
+    shared = make(folder, num_particles=1)
+    apart = make(folder, num_particles=1, variational_prior=StableDiffusionPrior(folder))
+    apart.variational.load_state_dict(shared.variational.state_dict())
+    apart.adapter.load_state_dict(shared.adapter.state_dict())
+    assert not apart.variational_prior.family.encoders
+    for step in (0, 1):
+        one, two = (m._score([m._draw(0, step)], step)[0] for m in (shared, apart))
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
+    one, two = (m._adapter_losses([m._draw(0, 1)], 1)[0] for m in (shared, apart))
+    torch.testing.assert_close(one, two)
+
+
+def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
+    """Eq. 4 in the network's own terms is the error of v, as ProlificDreamer trains it."""
+    other = StableDiffusionPrior(str(sd_folders["v_prediction"]))
+    module = make(str(sd_folders["epsilon"]), num_particles=1, variational_prior=other)
+    rows, noise = module._variational_batch([module._draw(0, 1)])
+    alpha, sigma = other.signal_and_noise(rows.timesteps)
+    clean = (rows.latents - sigma * noise) / alpha
+    v = (other.predict_noise(rows) - sigma * rows.latents) / alpha
+    expected = (v - (alpha * noise - sigma * clean)).square().mean()
+    loss = module._adapter_losses([module._draw(0, 1)], 1)[0]["variational"]
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(torch.tensor(train(module, 2))).all()
+
+
+def test_priors_that_see_different_noise_cannot_be_mixed(sd_folders, family_folders):
+    flow = StableDiffusionPrior(str(family_folders["3"]))
+    with pytest.raises(ValueError, match="different noise schedules") as error:
+        make(str(sd_folders["epsilon"]), variational_prior=flow)
+    assert "\n" not in str(error.value)
+
+
+def test_scores_are_clipped_by_a_ramp(folder):
+    module = make(folder, num_particles=1, score_clip=Ramp(0.0, 0.2, 1, 2), correction_period=0)
+    free = make(folder, num_particles=1, correction_period=0)
+    drawn = module._draw(0, 2)
+    clipped, full = (m._score([drawn], 2)[0] for m in (module, free))
+    assert torch.equal(clipped, full.clamp(-0.2, 0.2)) and full.abs().max() > 0.2
+    assert module._score([module._draw(0, 1)], 1)[0].abs().max() == 0
+
+
+def test_resolution_and_guidance_are_ramps(folder):
+    ramps = dict(render_size=Ramp(8, 16, 2, 2), guidance_scale=Ramp(1.0, 7.5, 2, 2))
+    module = make(folder, num_particles=1, correction_period=0, **ramps)
+    assert [module.size_at(step) for step in (0, 1, 2)] == [8, 8, 16]
+    drawn = module._draw(0, 2)
+    constant = make(folder, num_particles=1, correction_period=0, guidance_scale=1.0)
+    assert torch.equal(module._score([drawn], 0)[0], constant._score([drawn], 0)[0])
+    assert not torch.equal(module._score([drawn], 2)[0], constant._score([drawn], 2)[0])
+
+
+@pytest.mark.parametrize("prompting", [PerpNeg(), DebiasedPrompt()])
+def test_promptings_work_under_vsd(folder, prompting):
+    module = make(folder, num_particles=1, prompting=prompting)
+    assert torch.tensor(train(module, 2)).isfinite().all()
+
+
+def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
+    """SJC in its own variables: z = x + s n, the gradient -(D(z) - x) / s with s = sigma/alpha."""
+    module = make(
+        folder, num_particles=1, adapter=None, variational=None, weighting="uniform",
+        correction_period=0,
+    )  # fmt: skip
+    drawn = module._draw(0, 1)
+    prior, latents = module.prior, drawn.latents.detach()
+    alpha, sigma = prior.signal_and_noise(drawn.timesteps)
+    s = sigma / alpha
+    z = latents + s * drawn.noise
+    conditioning = module._prompts.condition(drawn.cameras, 1)
+    rows = NoisyRows(z / (1 + s.square()).sqrt(), drawn.timesteps, conditioning.text, (BASE,))
+    (eps,) = prior.predict_guided(Guided(rows, 7.5, module._prompts.negative))
+    denoised = z - s * eps
+    torch.testing.assert_close(
+        module._score([drawn], 1)[0], -(denoised - latents) / s, atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one network", "two networks"])
+@pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
+def test_a_shared_x_t_scores_as_before_and_teaches_zeta_what_it_scored(folder, step, apart):
+    other = StableDiffusionPrior(folder) if apart else None
+    module = make(folder, share_noise=True, variational_prior=other)
+    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    rows, noise = module._variational_batch(drawn)
+    scored = [module.prior.add_noise(d.latents, d.noise, d.timesteps) for d in drawn]
+    torch.testing.assert_close(rows.latents, torch.cat(scored).detach())
+    assert torch.equal(noise, torch.cat([d.noise for d in drawn]))
+    passes, plain = [], StableDiffusionPrior.predict_noise
+
+    def counted(self, rows):
+        passes.append((rows.adapters, torch.is_grad_enabled()))
+        return plain(self, rows)
+
+    StableDiffusionPrior.predict_noise = counted
+    try:
+        losses, eps_zeta = module._adapter_losses(drawn, step)
+        shared = module._score(drawn, step, eps_zeta)
+    finally:
+        StableDiffusionPrior.predict_noise = plain
+    assert not eps_zeta.requires_grad and losses["variational"].requires_grad
+    zeta = [grad for adapters, grad in passes for name in adapters if name == "zeta"]
+    assert zeta == [True] * 2 + [False] * (2 if step == 0 else 0)
+    for mine, expected in zip(shared, module._score(drawn, step), strict=True):
+        torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_shared_x_t_trains(folder):
+    assert torch.tensor(train(make(folder, share_noise=True), 3)).isfinite().all()
+    sds = make(folder, share_noise=True, variational=None)
+    assert torch.tensor(train(sds, 1)).isfinite().all()
+
+
+def test_lightnings_mixed_precision_agrees(folder):
+    module = make(folder, num_particles=1)
+    module.log_dict = module.log = lambda *args, **kwargs: None
+    plain = module.training_step(Batch(1, "a dog"), 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = module.training_step(Batch(1, "a dog"), 1)
+    mixed.backward()
+    torch.testing.assert_close(mixed.float(), plain, rtol=0.02, atol=0)
+    assert all(p.grad.dtype == torch.float32 for p in module.variational.parameters())
