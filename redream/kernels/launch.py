@@ -30,8 +30,38 @@ def launch(kernel: wp.Kernel, dim: int | tuple[int, ...], *arguments: Any) -> No
         ValueError: If the tensors are on a device without kernels, or on several.
     """
     where = _where(arguments)
-    if not (0 in dim if isinstance(dim, tuple) else dim == 0):
+    if not _is_empty(dim):
         wp.launch(kernel, dim, _arrays(kernel, arguments), **where)
+
+
+def launch_adjoint(
+    kernel: wp.Kernel,
+    dim: int | tuple[int, ...],
+    arguments: Sequence[Any],
+    gradients: Sequence[Tensor | None],
+) -> None:
+    """Launches the adjoint that Warp makes of a kernel; gradients of what it read are added to.
+
+    Args:
+        kernel: The kernel, from a module whose ``enable_backward`` is set.
+        dim: Number of threads, as in the forward launch.
+        arguments: Those of the forward launch.
+        gradients: For each argument the gradient: given for what the kernel wrote, added to for
+            what it read; None for what has none.
+
+    Raises:
+        ValueError: If the tensors are on a device without kernels, or on several.
+    """
+    where = _where([*arguments, *gradients])
+    if not _is_empty(dim):
+        wp.launch(
+            kernel,
+            dim,
+            _arrays(kernel, arguments),
+            adj_inputs=_arrays(kernel, gradients),
+            adjoint=True,
+            **where,
+        )
 
 
 def triangles(
@@ -81,6 +111,10 @@ def devices() -> list[str]:
     """The devices that Warp can run kernels on, such as ``cpu`` and ``cuda:0``."""
     wp.init()
     return [str(device) for device in wp.get_devices()]
+
+
+def _is_empty(dim: int | tuple[int, ...]) -> bool:
+    return 0 in dim if isinstance(dim, tuple) else dim == 0
 
 
 def _arrays(kernel: wp.Kernel, arguments: Sequence[Any]) -> list[Any]:
