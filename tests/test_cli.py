@@ -5,7 +5,6 @@ import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -277,16 +276,14 @@ def test_names_of_the_embedded_world_become_paths_anywhere():
 
 
 def test_preparing_the_embedded_world_does_not_disturb_an_answer(tmp_path, monkeypatch, capsys):
-    class World(NamedTuple):
-        index: Path
+    def make(folder):
+        print("Making assets ...")
+        folder.mkdir()
 
-    def prepare():
-        print("Embedding assets ...")
-        return World(tmp_path)
-
-    monkeypatch.setattr("redream.mini.prepare.embedded_world", prepare)
-    assert resolve("embedded:index") == str(tmp_path)
-    assert capsys.readouterr() == ("", "Embedding assets ...\n")
+    monkeypatch.setenv("REDREAM_CACHE", str(tmp_path))
+    monkeypatch.setattr("redream.mini.prepare._write_library", make)
+    assert Path(resolve("embedded:library")).parent == tmp_path
+    assert capsys.readouterr() == ("", "Making assets ...\n")
     with pytest.raises(ValueError, match="embedded:indx does not exist; did you mean index"):
         resolve("embedded:indx")
 

@@ -263,8 +263,7 @@ def index_store(
     """Renders every asset of a store from all round and writes the index, in this process.
 
     The same build as that of ``redream index build``, without Lightning's loop around it: small
-    libraries are done before Lightning is imported, and a process that Lightning itself has
-    launched can index, too.
+    libraries are done before Lightning is imported.
 
     Args:
         store: Where the assets are.

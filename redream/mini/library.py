@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import trimesh
@@ -90,6 +90,66 @@ def scene_to_glb(scene: Scene, yaw_deg: float, extras: dict[str, str]) -> bytes:
     return data
 
 
+class Individual(NamedTuple):
+    """An asset of the library, before it is made.
+
+    Attributes:
+        uid: Its name.
+        category: A key of ``CATEGORIES``.
+        key: Seeds its random numbers.
+    """
+
+    uid: str
+    category: str
+    key: tuple[int, int, int]
+
+
+def individuals(seed: int = 0, per_category: int = 10) -> list[Individual]:
+    """Lists the library without making anything.
+
+    Args:
+        seed: Decides everything.
+        per_category: Assets of each category.
+    """
+    return [
+        Individual(
+            hashlib.sha256(f"{seed}/{category}/{i}".encode()).hexdigest()[:12],
+            category,
+            (seed, kind, i),
+        )
+        for kind, category in enumerate(CATEGORIES)
+        for i in range(per_category)
+    ]
+
+
+def make_asset(individual: Individual) -> tuple[bytes, dict[str, Any]]:
+    """Makes one asset of the library.
+
+    Args:
+        individual: Which.
+
+    Returns:
+        The bytes of its GLB, and its annotation: ``name`` (the caption), ``license``, ``author``,
+        ``category``, ``has_front`` and ``yaw_deg``.
+    """
+    rng = np.random.default_rng(individual.key)
+    category = CATEGORIES[individual.category]
+    colour = str(rng.choice(list(CLAY_COLOURS)))
+    scene = make_clay_scene(category.name, colour, rng)
+    text = clay_caption(category.name, colour, None, rng)
+    yaw_deg = round(float(rng.uniform(0, 360)), 3)
+    extras = {"author": "ReDream", "license": "cc0", "title": text}
+    extras["source"] = f"redream.mini.library seed {individual.key[0]}"
+    return scene_to_glb(scene, yaw_deg, extras), {
+        "name": text,
+        "license": "cc0",
+        "author": "ReDream",
+        "category": category.name,
+        "has_front": category.has_front,
+        "yaw_deg": yaw_deg,
+    }
+
+
 def write_library(folder: str | os.PathLike[str], seed: int = 0, per_category: int = 10) -> None:
     """Writes the library.
 
@@ -102,31 +162,12 @@ def write_library(folder: str | os.PathLike[str], seed: int = 0, per_category: i
     """
     root = Path(folder)
     (root / "glbs").mkdir(parents=True, exist_ok=True)
-    captions: list[tuple[str, str]] = []
     annotations: dict[str, dict[str, Any]] = {}
-    for kind, category in enumerate(CATEGORIES.values()):
-        for i in range(per_category):
-            uid = hashlib.sha256(f"{seed}/{category.name}/{i}".encode()).hexdigest()[:12]
-            rng = np.random.default_rng([seed, kind, i])
-            colour = str(rng.choice(list(CLAY_COLOURS)))
-            scene = make_clay_scene(category.name, colour, rng)
-            text = clay_caption(category.name, colour, None, rng)
-            yaw_deg = round(float(rng.uniform(0, 360)), 3)
-            extras = {"author": "ReDream", "license": "cc0", "title": text}
-            extras["source"] = f"redream.mini.library seed {seed}"
-            glb = scene_to_glb(scene, yaw_deg, extras)
-            (root / "glbs" / f"{uid}.glb").write_bytes(glb)
-            captions.append((uid, text))
-            annotations[uid] = {
-                "name": text,
-                "license": "cc0",
-                "author": "ReDream",
-                "category": category.name,
-                "has_front": category.has_front,
-                "yaw_deg": yaw_deg,
-            }
+    for individual in individuals(seed, per_category):
+        glb, annotations[individual.uid] = make_asset(individual)
+        (root / "glbs" / f"{individual.uid}.glb").write_bytes(glb)
     with open(root / "captions.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(captions)
+        csv.writer(file).writerows((uid, each["name"]) for uid, each in annotations.items())
     text = json.dumps(annotations, indent=1, sort_keys=True)
     (root / "annotations.json").write_text(text + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The embedded world, ready for use: weights from the package, the library made on first use."""
+"""The embedded world, ready for use: weights and index from the package, the rest on demand."""
 
 import hashlib
 import os
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import torch
 
-from redream.files import cache_folder
+from redream.files import cache_folder, whole_file
 from redream.mini.world import all_pairs
 
 WEIGHTS = Path(__file__).parent / "weights"
 LIBRARY_SEED = 0
+PARTS = ("prior", "retrieval_clip", "evaluation_clip", "index", "library", "captions")
+"""The names by which a config may ask for a part: ``embedded:NAME``."""
+
 _SOURCES = ("library.py", "parts.py", "scene.py", "captions.py", "categories/*.py")
 
 
@@ -26,24 +29,38 @@ class EmbeddedWorld:
         prior: A diffusers folder.
         retrieval_clip: An open_clip folder, for retrieval and orientation.
         evaluation_clip: Another, for measuring alone.
-        library: The folder of GLBs.
-        index: The index of the library.
-        captions: A text file of every "a MATERIAL CATEGORY", one a line.
+        index: The index of the library; :class:`~redream.mini.store.EmbeddedLibrary` loads what it
+            names.
     """
 
-    prior: Path
-    retrieval_clip: Path
-    evaluation_clip: Path
-    library: Path
-    index: Path
-    captions: Path
+    prior: Path = WEIGHTS / "prior"
+    retrieval_clip: Path = WEIGHTS / "retrieval_clip"
+    evaluation_clip: Path = WEIGHTS / "evaluation_clip"
+    index: Path = WEIGHTS / "index"
+
+    @property
+    def library(self) -> Path:
+        """The library as a folder of 240 GLBs with captions, all made on first use."""
+        folder = cache_folder() / f"library-{_digest(_source_files())}"
+        _make_once(folder, _write_library)
+        return folder
+
+    @property
+    def captions(self) -> Path:
+        """A text file of every "a MATERIAL CATEGORY", one a line."""
+        path = cache_folder() / "captions.txt"
+        text = "".join(f"{caption}\n" for caption in pair_captions())
+        if not path.is_file() or path.read_text("utf-8") != text:
+            with whole_file(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        return path
 
 
 def embedded_world() -> EmbeddedWorld:
-    """Finds the embedded world, making its library and index where they are missing.
+    """Finds the embedded world.
 
-    They are kept in ``$REDREAM_CACHE`` (``~/.cache/redream`` by default), under names that change
-    with the code and weights that they are made from.
+    What is not in the package is kept in ``$REDREAM_CACHE`` (``~/.cache/redream`` by default),
+    under names that change with the code that it is made from.
 
     Raises:
         FileNotFoundError: If the installed package lacks its weights.
@@ -53,24 +70,12 @@ def embedded_world() -> EmbeddedWorld:
             f"the embedded prior is missing from {WEIGHTS}: install redream again, or train it "
             "with `python -m redream.mini.train_all`"
         )
-    cache = cache_folder()
-    library = cache / f"library-{_digest(_source_files())}"
-    _make_once(library, _write_library)
-    clip = WEIGHTS / "retrieval_clip"
-    index = cache / f"index-{_digest([*_source_files(), *sorted(clip.iterdir())])}"
-    _make_once(index, lambda folder: _write_index(library, clip, folder))
-    captions = cache / "captions.txt"
-    text = "".join(f"{caption}\n" for caption in pair_captions())
-    if not captions.is_file() or captions.read_text("utf-8") != text:
-        _replace_text(captions, text)
-    return EmbeddedWorld(
-        WEIGHTS / "prior",
-        clip,
-        WEIGHTS / "evaluation_clip",
-        library,
-        index,
-        captions,
-    )
+    return EmbeddedWorld()
+
+
+def library_cache() -> Path:
+    """The folder of the assets that were made one at a time, ``<uid>.glb``."""
+    return cache_folder() / f"assets-{_digest(_source_files())}"
 
 
 def pair_captions() -> list[str]:
@@ -82,14 +87,6 @@ def _write_library(folder: Path) -> None:
     from redream.mini.library import write_library
 
     write_library(folder, LIBRARY_SEED)
-
-
-def _write_index(library: Path, clip: Path, folder: Path) -> None:
-    from redream.assets import FolderStore
-    from redream.indexing import index_store
-    from redream.retrieval import Encoder
-
-    index_store(FolderStore(library), Encoder(str(clip)), folder)
 
 
 def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
@@ -109,12 +106,6 @@ def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
             os.rename(temporary / "made", folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _source_files() -> list[Path]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from redream.mini.build_index import build_index
 from redream.mini.prepare import WEIGHTS
 
 _MEASURE = Path(__file__).parents[2] / "benchmarks" / "mini.py"
@@ -38,6 +39,7 @@ def main() -> None:
         folder = work / name
         command = [sys.executable, "-m", f"redream.mini.{recipe}", *options]
         subprocess.run([*command, "--out", str(out / name), "--work", str(folder)], check=True)
+    build_index(out / "index", out / "retrieval_clip")
     if out == WEIGHTS and _MEASURE.is_file():
         for part in ("prior", "adaptation"):
             subprocess.run([sys.executable, str(_MEASURE), part], check=True)

@@ -17,8 +17,8 @@ def resolve(value: Any, find: Callable[[str], Path] | None = None) -> Any:  # no
     Args:
         value: A string or path, or namespaces, dictionaries, lists and tuples of them; anything
             else is left alone.
-        find: Gives the path of a name; by default the first replacement prepares the embedded
-            world in ReDream's cache folder.
+        find: Gives the path of a name; by default the embedded world's, whose library is made in
+            ReDream's cache folder when it is first named.
 
     Returns:
         A copy of the value with paths in the places of such names.
@@ -40,13 +40,11 @@ def resolve(value: Any, find: Callable[[str], Path] | None = None) -> Any:  # no
 
 
 def _find(name: str) -> Path:
-    from redream.mini.prepare import embedded_world  # the one door to the embedded world
+    from redream.mini.prepare import PARTS, embedded_world  # the one door to the embedded world
     from redream.plugins import suggest
 
+    if name not in PARTS:
+        raise ValueError(f"embedded:{name} does not exist; {suggest(name, PARTS)}")
     with redirect_stdout(sys.stderr):  # progress is no part of a tool's answer
-        world = embedded_world()
-    names = type(world).__annotations__
-    if name not in names:
-        raise ValueError(f"embedded:{name} does not exist; {suggest(name, names)}")
-    path: Path = getattr(world, name)
+        path: Path = getattr(embedded_world(), name)
     return path
