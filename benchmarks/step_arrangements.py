@@ -46,7 +46,7 @@ class Inputs(NamedTuple):
 
 def inputs_for(prior: StableDiffusionPrior) -> Inputs:
     """Random latents and noise, a time in the middle, two texts and one camera."""
-    generator = key_generator(0)
+    generator = key_generator("benchmark", 0)
     latents, noise = torch.randn(2, 1, *prior.latent_shape, generator=generator)
     text = prior.encode_prompts(["a striped corgi", ""]).detach().float()
     given = (latents, noise, torch.tensor([500]), text, turntable(1).c2w)
@@ -175,7 +175,9 @@ class Ours:
         cameras = turntable(1).to(inputs.latents.device)
         latents, noise, timesteps = inputs[:3]
         # Views, background and picture are what the latents were made from: nothing asks for them.
-        drawn = Drawn(0, cameras, *[None] * 3, latents, timesteps, noise, key_generator(0))
+        drawn = Drawn(
+            0, cameras, *[None] * 3, latents, timesteps, noise, key_generator("benchmark", 0)
+        )
         with part("train zeta"):
             losses, eps_zeta = module._adapter_losses([drawn], 1)
         with part("score prior" if share_noise else "score prior and zeta"):

@@ -30,7 +30,7 @@ class Picture:
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.device = device
-        cameras = concatenate([sample_cameras(10, key_generator(i)) for i in range(3)])
+        cameras = concatenate([sample_cameras(10, key_generator("benchmark", i)) for i in range(3)])
         rgba = torch.full((30, 4, size, size), 0.5)
         index = torch.arange(3).repeat_interleave(10)
         self.references = References(rgba, cameras, ("a dog", "a corgi", "a view"), index)

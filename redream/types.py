@@ -17,6 +17,7 @@ asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 """
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 import torch
@@ -220,24 +221,40 @@ class Batch(NamedTuple):
     prompt: str
 
 
-def key_generator(seed: int, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Makes a random generator keyed by (seed, keys), for instance (seed, step, particle).
+KEY_RULE = 2  # of key_generator; counted up when the numbers of a key change
 
-    The same key gives the same numbers whatever the order of particles or the number of
-    processes.
+
+def key_generator(use: str, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Makes a random generator for one use, keyed for instance by (seed, step, particle).
+
+    The same use and keys give the same numbers whatever the order of particles or the number of
+    processes. Any other use or keys give unrelated ones: the seed is hashed together with all of
+    them, so that one seed's numbers are not another's at another step. On the CPU PyTorch keeps 32
+    bits of a seed, so that two of some hundred thousand streams are the same by chance, but none
+    by rule.
 
     Args:
-        seed: The run's seed.
-        *keys: Non-negative integers such as step and particle.
+        use: What the numbers are for, such as ``"draw"``; no two uses share theirs.
+        *keys: Integers such as seed, step and particle.
         device: Where the generator lives.
 
     Returns:
         A fresh generator.
     """
-    mixed = seed & 0xFFFFFFFFFFFFFFFF
-    for key in keys:  # splitmix64: neighbouring keys give unrelated streams
-        mixed = (mixed + 0x9E3779B97F4A7C15 + (key & 0xFFFFFFFF)) & 0xFFFFFFFFFFFFFFFF
-        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        mixed ^= mixed >> 31
-    return torch.Generator(device=device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
+    named = " ".join(map(str, (use, *keys)))
+    digest = blake2b(named.encode(), digest_size=8).digest()
+    seed = int.from_bytes(digest, "little") & 0x7FFFFFFFFFFFFFFF
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def particle_seed(seed: int, index: int) -> int:
+    """The seed of a particle: that of no other particle of any other run's seed.
+
+    Args:
+        seed: The run's seed.
+        index: Of the particle.
+
+    Returns:
+        The particle's own seed; its index where the run's is 0.
+    """
+    return (seed << 20) + index

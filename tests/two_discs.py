@@ -14,7 +14,7 @@ class Discs:
 
     def __init__(self):
         super().__init__()
-        cameras = [sample_cameras(10, key_generator(i)) for i in range(2)]
+        cameras = [sample_cameras(10, key_generator("test", i)) for i in range(2)]
         views = [self.render_asset(i, camera, 16, 16) for i, camera in enumerate(cameras)]
         rgba = torch.cat([torch.cat([v.rgb, v.opacity], 1) for v in views])
         index = torch.arange(2).repeat_interleave(10)

@@ -81,7 +81,7 @@ def velocities(
         alpha, sigma = prior.signal_and_noise(timesteps)
         weight = score_weight(found.model.weighting, alpha, sigma)
         for index in range(NUM_NOISES):
-            noise = torch.randn(latents.shape, generator=key_generator(0, index))
+            noise = torch.randn(latents.shape, generator=key_generator("eq21", index))
             noisy = prior.add_noise(latents, noise, timesteps)
             eps = prior.predict_guided(
                 *(

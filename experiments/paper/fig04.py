@@ -72,7 +72,7 @@ def measure(out: Path, judge: ClipViewJudge, prompt: str) -> dict[str, Any]:
             found.prior.sample(
                 between(views, alpha).expand(NUM_SAMPLES, -1, -1),
                 found.guidance_scale,
-                generator=key_generator(0, 0),
+                generator=key_generator("sample", 0),
                 adapter=hat,
             ).cpu()
             for alpha in ALPHAS

@@ -55,7 +55,7 @@ class ReferenceRenderer:
 
     def cameras(self, asset_index: int) -> Cameras:
         """The cameras of an asset, the same in every run of one seed."""
-        generator = key_generator(self.seed, asset_index)
+        generator = key_generator("references", self.seed, asset_index)
         return sample_cameras(self.num_views, generator, *self._ranges)
 
     def render(self, meshes: Sequence[TriangleMesh], captions: Sequence[str]) -> References:

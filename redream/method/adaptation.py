@@ -14,8 +14,6 @@ from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows, RetrievedAssets, key_generator
 
-_KEY = 1 << 20  # particles key their random numbers from 0 up, the adaptation from here
-
 
 class AdaptationBatch(NamedTuple):
     """What one step of the adaptation learns from.
@@ -83,7 +81,7 @@ class Adaptation:
             caption); where views are contrasted, the same noisy views once more with the user's
             prompt under their own prefix, and once under another's.
         """
-        generator = key_generator(self.seed, step, _KEY)
+        generator = key_generator("adaptation", self.seed, step)
         picks = self._pick(generator)
         turns = torch.randint(1, len(VIEW_NAMES), (len(picks),), generator=generator)
         rows, noise = self._rows(picks, generator, share)
@@ -144,7 +142,8 @@ class Adaptation:
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Eq. 5 on the held-out views, with the same noise each time."""
-        rows, noise = self._rows(self._held_out, key_generator(self.seed, _KEY))
+        generator = key_generator("held-out", self.seed)
+        rows, noise = self._rows(self._held_out, generator)
         weight = self.weight(rows.timesteps)
         return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
 
@@ -180,7 +179,8 @@ class Adaptation:
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
         device, num = self.prior.device, len(self.references.rgba)
-        images = self.references.over(random_backgrounds(num, key_generator(self.seed, _KEY)))
+        generator = key_generator("backgrounds", self.seed)
+        images = self.references.over(random_backgrounds(num, generator))
         return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])
 
 

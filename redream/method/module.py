@@ -27,12 +27,18 @@ from redream.priors import Prior
 from redream.priors.prompting import Prompting, ViewWords
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
-from redream.training.checkpoints import is_frozen, require_same_parts, save_last_step
+from redream.training.checkpoints import (
+    is_frozen,
+    mark_random_keys,
+    require_same_parts,
+    save_last_step,
+    warn_of_other_random_keys,
+)
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
 from redream.training.optimizer import make_optimizer
 from redream.training.processes import Processes
-from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator
+from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator, particle_seed
 
 
 class ReDream(LightningModule):
@@ -137,7 +143,8 @@ class ReDream(LightningModule):
                 "least 1, and no more particles can step than there are"
             )
         self.prior, self.variational_prior = prior, variational_prior
-        self.particles = nn.ModuleList(representation(seed + i) for i in range(num_particles))
+        seeds = [particle_seed(seed, index) for index in range(num_particles)]
+        self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
             adapter.attach(require_host(prior))
@@ -204,8 +211,9 @@ class ReDream(LightningModule):
 
     def _draw(self, index: int, step: int) -> Drawn:
         """Renders a particle from random cameras and draws its noise, keyed by step and index."""
-        generator = key_generator(self.seed, step, index)
-        torch.manual_seed(generator.initial_seed())  # for plugins that draw without a generator
+        generator = key_generator("draw", self.seed, step, index)
+        plugins = key_generator("plugins", self.seed, step, index)
+        torch.manual_seed(plugins.initial_seed())  # for those that draw without a generator
         particle: Representation = self.particles[index]  # type: ignore[assignment]
         particle.update(step)
         size = self.size_at(step)
@@ -388,9 +396,12 @@ class ReDream(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""
         require_same_parts(checkpoint, self)
+        if self.trainer.training:
+            warn_of_other_random_keys(checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
         for key in [key for key in state if is_frozen(key)]:
             del state[key]
+        mark_random_keys(checkpoint)

@@ -6,7 +6,7 @@ from torch import nn
 
 from redream.representations.base import Representation
 from redream.representations.start import mesh_start
-from redream.types import TriangleMesh
+from redream.types import TriangleMesh, particle_seed
 
 
 def start_particles(
@@ -28,4 +28,4 @@ def start_particles(
     for index, particle in enumerate(particles if starts else ()):
         assert isinstance(particle, Representation)
         if not particle.is_started:
-            particle.start_from(starts[index % len(starts)], seed + index)
+            particle.start_from(starts[index % len(starts)], particle_seed(seed, index))

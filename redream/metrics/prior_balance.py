@@ -137,6 +137,6 @@ def sample_pictures(
         else:
             text = prior.encode_prompts(chunk)
         hat = BASE if adapter is None else adapter.name
-        generator = key_generator(seed, start)
+        generator = key_generator("sample", seed, start)
         parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=hat))
     return torch.cat(parts)

@@ -182,7 +182,7 @@ def train_clip(
     free[:, 3] = torch.tensor([not record["has_front"] for record in data.records])
 
     def step(index: int) -> dict[str, Tensor]:
-        generator = key_generator(seed, 3, index)
+        generator = key_generator("train-clip", seed, index)
         chosen = torch.randint(len(data.records), (batch_size,), generator=generator)
         cut = (torch.rand(batch_size, generator=generator) < SHORT_SHARE).long()
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device)

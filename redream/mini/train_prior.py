@@ -117,7 +117,7 @@ def train_unet(
     empty = tokenize(tokenizer, [""])
 
     def step(index: int) -> dict[str, Tensor]:
-        generator = key_generator(seed, 2, index)
+        generator = key_generator("train-prior", seed, index)
         chosen = torch.randint(len(latents), (batch_size,), generator=generator)
         dropped = torch.rand(batch_size, generator=generator) < text_dropout
         text = torch.where(dropped[:, None], empty, tokens[chosen]).to(device)

@@ -65,7 +65,7 @@ def train_vae(
     vae = build_vae().to(device)
 
     def step(index: int) -> dict[str, Tensor]:
-        generator = key_generator(seed, 1, index)
+        generator = key_generator("train-vae", seed, index)
         chosen = torch.randint(len(pictures), (batch_size,), generator=generator).numpy()
         images = pictures_to_tensor(pictures[chosen], device)
         with mixed_precision(device):

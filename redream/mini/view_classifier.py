@@ -86,7 +86,7 @@ def train_view_classifier(
     labels = torch.tensor([VIEW_NAMES.index(view_of(r["azimuth_deg"])) for r in data.records])
 
     def step(index: int) -> dict[str, Tensor]:
-        generator = key_generator(seed, 4, index)
+        generator = key_generator("train-views", seed, index)
         chosen = clear[torch.randint(len(clear), (batch_size,), generator=generator)]
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device) / 2.0 + 0.5
         logits = model(soften(images, generator))

@@ -68,7 +68,7 @@ class Mesh(SurfaceRepresentation):
         vertex_lr: float = 0.0,
     ) -> None:
         super().__init__(
-            key_generator(seed),
+            key_generator("field", seed),
             num_levels,
             log2_table_size,
             base_resolution,
@@ -94,7 +94,8 @@ class Mesh(SurfaceRepresentation):
         vertices, faces = weld(start.vertices, start.faces)
         self.vertices.data = vertices.to(self.vertices)
         self.faces = faces.to(self.faces)
-        self.color_field.fit(start.points, start.colors, self.init_steps, key_generator(seed, 1))
+        generator = key_generator("fit", seed)
+        self.color_field.fit(start.points, start.colors, self.init_steps, generator)
 
     def surface(self) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
         """The triangles."""

@@ -126,7 +126,7 @@ class NeRF(Representation):
         if not sharpness > 0.0:
             raise ValueError(f"NeRF: sharpness must be positive, got {sharpness}")
         self.sharpening = Ramp(1.0, sharpness, *sharpening_steps)
-        generator = key_generator(seed)
+        generator = key_generator("field", seed)
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
         self.step_length = 2.0 * radius / num_steps
         pivot = math.log(2.0) / (_PIVOT_SAMPLES * self.step_length)
@@ -159,7 +159,8 @@ class NeRF(Representation):
             unless ``training``.
         """
         origins, directions = (part.reshape(-1, 3) for part in rays(cameras, height, width))
-        generator = key_generator(self.seed, self._step, self._num_renders, device=origins.device)
+        keys = (self.seed, self._step, self._num_renders)
+        generator = key_generator("jitter", *keys, device=origins.device)
         self._num_renders += self.training
         chunk = len(origins) if torch.is_grad_enabled() else 2**15
         parts = [
@@ -185,9 +186,9 @@ class NeRF(Representation):
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
         """Learns a surface's inside and its colours; see :meth:`Representation.start_from`."""
-        fit_field(self.field, start, self.step_length, self.init_steps, key_generator(seed, 1))
+        fit_field(self.field, start, self.step_length, self.init_steps, key_generator("fit", seed))
         device = self.occupancy.density.device
-        self.occupancy.refresh(self.density, key_generator(seed, 2, device=device))
+        self.occupancy.refresh(self.density, key_generator("occupancy", seed, device=device))
 
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white where none is learned."""
@@ -222,7 +223,7 @@ class NeRF(Representation):
         self.field.sharpness.fill_(self.sharpening.at(step))
         if step % self.occupancy_period == 0:
             device = self.occupancy.density.device
-            generator = key_generator(self.seed, step, 2**31, device=device)
+            generator = key_generator("occupancy", self.seed, step, device=device)
             self.occupancy.refresh(self.density, generator)
             if self.field.sharpness > 1.0:
                 resolution, solid = self.occupancy.density.shape[0], _SOLID / self.step_length

@@ -38,7 +38,7 @@ def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> St
         RuntimeWarning: If a NeRF has no surface at its ``surface_density``, naming a density that
             has one; half of the density at which rays stop is taken instead.
     """
-    path, generator = Path(source), key_generator(seed)
+    path, generator = Path(source), key_generator("surface", seed)
     if path.suffix.lower() == ".ckpt":
         scene = load_particle(path, particle)
         vertices, faces = _surface(scene, path, resolution)
@@ -59,7 +59,8 @@ def mesh_start(mesh: TriangleMesh, seed: int = 0) -> Start:
         The surface.
     """
     faces = mesh.faces.long()
-    face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, key_generator(seed))
+    generator = key_generator("surface", seed)
+    face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, generator)
     points = at_barycentric(mesh.vertices, faces, face, barycentric)
     colors = AssetRenderer(mesh).albedo(face, barycentric)[:, :3]
     return Start(mesh.vertices, faces, points, colors)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from redream.files import why_not_written
 from redream.representations.checkpoint import previous_checkpoint, read_checkpoint_or_previous
+from redream.types import KEY_RULE
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -111,6 +112,29 @@ def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -
 
 
 _ADVICE = "take the config.yaml of its run"
+_KEYS = "random_keys"
+
+
+def mark_random_keys(checkpoint: dict[str, Any]) -> None:
+    """Says in a checkpoint by which rule its random numbers are keyed."""
+    checkpoint[_KEYS] = KEY_RULE
+
+
+def warn_of_other_random_keys(checkpoint: Mapping[str, Any]) -> None:
+    """Says in one line where a training goes on with other random numbers than it began with.
+
+    Warns:
+        RuntimeWarning: If the checkpoint's random numbers were keyed by another rule.
+    """
+    theirs = checkpoint.get(_KEYS, 1)  # the first rule was not named
+    if theirs != KEY_RULE:
+        warnings.warn(
+            f"the checkpoint of step {checkpoint['global_step']} is of a version whose random "
+            f"numbers were keyed by rule {theirs}, and rule {KEY_RULE} is in use: the run goes on, "
+            "but not with the numbers that it would have had there",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def is_frozen(key: str) -> bool:

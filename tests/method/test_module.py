@@ -195,7 +195,7 @@ def test_particles_take_assets_best_first_or_nearest(folder):
     module = make(folder, num_particles=3)
     assert module.asset_of.tolist() == [0, 1, 0]
     nearest = make(folder, num_particles=2, assignment="nearest")
-    green = module._assets.render_asset(1, sample_cameras(1, key_generator(0)), 16, 16)
+    green = module._assets.render_asset(1, sample_cameras(1, key_generator("test", 0)), 16, 16)
     with torch.no_grad():
         nearest.particles[0].picture.copy_(green.rgb)
         nearest.particles[0].alpha.copy_(green.opacity * 20 - 10)
@@ -271,7 +271,7 @@ def test_text_encoders_leave_once_the_prefixes_are_frozen(folder):
     module = make(folder, num_particles=1, adapter=LightAdapter(max_steps=2))
     train(module, 2)
     assert module.prior.family.encoders
-    cameras = sample_cameras(2, key_generator(0))
+    cameras = sample_cameras(2, key_generator("test", 0))
     expected = module._prompts.condition(cameras, 1).text
     frozen = module._prompts.condition(cameras, 2).text
     assert not module.prior.family.encoders

@@ -25,7 +25,7 @@ def test_a_coloured_sphere_is_learned_from_pictures(device):
     nerf = NeRF(occupancy_warmup=16).to(device)
     optimizer = torch.optim.AdamW(nerf.parameter_groups(), betas=(0.9, 0.99), eps=1e-15)
     for step in range(150):
-        cameras = sample_cameras(1, key_generator(1, step)).to(device)
+        cameras = sample_cameras(1, key_generator("test", 1, step)).to(device)
         colors, coverage = coloured_sphere(cameras, 64)
         nerf.update(step)
         views = nerf.render(cameras, 64, 64)

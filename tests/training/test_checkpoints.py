@@ -177,3 +177,19 @@ def test_particles_that_the_processes_do_not_divide_are_refused_at_once(tmp_path
     options = [f"--trainer.default_root_dir={tmp_path}", "--trainer.devices=2"]
     with pytest.raises(ValueError, match="3 particles .* cannot be divided among 2 processes"):
         tool.main("fit", [*CLI, *options, "--trainer.strategy=ddp", "--model.num_particles=3"])
+
+
+def test_a_checkpoint_of_other_random_keys_says_so_in_one_line(sd_folders, tmp_path):
+    make_trainer(tmp_path, 1).fit(make_module(sd_folders["epsilon"]), DiscData())
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    assert state.pop("random_keys") == 2
+    torch.save(state, path)  # as before the rule had a number
+    with pytest.warns(RuntimeWarning, match="of step 1 .* keyed by rule 1, and rule 2") as caught:
+        make_trainer(tmp_path, 2).fit(
+            make_module(sd_folders["epsilon"]), DiscData(), ckpt_path=str(path)
+        )
+    assert all("\n" not in str(each.message) for each in caught)
+    make_trainer(tmp_path, 2).validate(  # whoever only looks takes no random number
+        make_module(sd_folders["epsilon"]), DiscData(), ckpt_path=str(path)
+    )

@@ -95,7 +95,7 @@ class DMTet(SurfaceRepresentation):
         background_lr: float = 1e-3,
     ) -> None:
         super().__init__(
-            key_generator(seed),
+            key_generator("field", seed),
             num_levels,
             log2_table_size,
             base_resolution,
@@ -130,12 +130,13 @@ class DMTet(SurfaceRepresentation):
         points = self.points.cpu()
         sdf = signed_distance(start.vertices, start.faces, points)
         if not is_closed(start.vertices, start.faces):
-            cell, generator = 2.0 / self.grid.resolution, key_generator(seed, 2)
+            cell, generator = 2.0 / self.grid.resolution, key_generator("sheets", seed)
             sheets = sheet_distance(start.vertices, start.faces, points, cell, generator)
             sdf = torch.maximum(sdf, sheets)
         self.sdf.copy_(sdf)
         self.offsets.zero_()
-        self.color_field.fit(start.points, start.colors, self.init_steps, key_generator(seed, 1))
+        generator = key_generator("fit", seed)
+        self.color_field.fit(start.points, start.colors, self.init_steps, generator)
 
     def surface(self) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
         """The triangles where the signed distance is zero, with gradients to it and the offsets.

@@ -61,8 +61,8 @@ def test_sheets_become_as_thick_as_the_grid_can_see_and_solids_stay():
     both_faces = torch.cat([faces, torch.tensor([[0, 1, 2], [0, 2, 3]]) + len(ball)])
     grid = TetrahedralGrid(24)
     points, cell = grid.vertices(), 2.0 / 24
-    assert (sheet_distance(ball, faces, points, cell, key_generator(0)) == -torch.inf).all()
-    sdf = sheet_distance(both, both_faces, points, cell, key_generator(0))
+    assert (sheet_distance(ball, faces, points, cell, key_generator("test", 0)) == -torch.inf).all()
+    sdf = sheet_distance(both, both_faces, points, cell, key_generator("test", 0))
     assert (sdf[(points[:, 2] - 0.703).abs() > 0.9 * cell] <= 0).all()
     on_sheet = size * (torch.rand(500, 3) * 1.9 - 0.95)
     on_sheet[:, 2] = 0.703
@@ -84,7 +84,7 @@ def test_it_learns_a_shape_from_silhouettes():
     with torch.no_grad():
         before = error(turntable(4))
     for step in range(60):
-        views = scene.render(cameras := sample_cameras(2, key_generator(0, step)), 32, 32)
+        views = scene.render(cameras := sample_cameras(2, key_generator("test", 0, step)), 32, 32)
         wanted = target.render(cameras, 32, 32).opacity.detach()
         loss = ((views.opacity - wanted) ** 2).mean() + 0.01 * views.penalties["eikonal"]
         optimizer.zero_grad()
