@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from redream.adapters import LightAdapter, VariationalAdapter, require_host
 from redream.cameras import concatenate, sample_cameras
-from redream.losses import (
-    delta_correction,
-    guidance_loss,
-    sum_of,
-    variational_loss,
-)
+from redream.losses import delta_correction, guidance_loss, sum_of, variational_loss
 from redream.method.adaptation import Adaptation, draw_noise, random_backgrounds
 from redream.method.assignment import Assignment, assign
 from redream.method.guidance import Drawn, Scoring, require_same_diffusion
@@ -27,13 +22,7 @@ from redream.priors import Prior
 from redream.priors.prompting import Prompting, ViewWords
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange, Weighting, value_at
-from redream.training.checkpoints import (
-    is_frozen,
-    mark_random_keys,
-    require_same_parts,
-    save_last_step,
-    warn_of_other_random_keys,
-)
+from redream.training import checkpoints
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
 from redream.training.optimizer import make_optimizer
@@ -143,7 +132,7 @@ class ReDream(LightningModule):
                 "least 1, and no more particles can step than there are"
             )
         self.prior, self.variational_prior = prior, variational_prior
-        seeds = [particle_seed(seed, index) for index in range(num_particles)]
+        seeds = (particle_seed(seed, index) for index in range(num_particles))
         self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, variational
         if adapter is not None:
@@ -391,17 +380,17 @@ class ReDream(LightningModule):
 
     def on_train_end(self) -> None:
         """The end is in a checkpoint, too."""
-        save_last_step(self.trainer)
+        checkpoints.save_last_step(self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had."""
-        require_same_parts(checkpoint, self)
+        checkpoints.require_same_parts(checkpoint, self)
         if self.trainer.training:
-            warn_of_other_random_keys(checkpoint)
+            checkpoints.warn_of_other_random_keys(checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
-        for key in [key for key in state if is_frozen(key)]:
+        for key in [key for key in state if checkpoints.is_frozen(key)]:
             del state[key]
-        mark_random_keys(checkpoint)
+        checkpoints.mark_random_keys(checkpoint)
