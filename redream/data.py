@@ -18,6 +18,7 @@ from redream.assets import (
 )
 from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
+from redream.retrieval.encoder import let_encoders_rest
 from redream.types import Asset, Batch, Cameras, References, TriangleMesh, Views
 
 
@@ -101,6 +102,7 @@ class RetrievalDataModule(LightningDataModule):
         assert views is not None  # the first process has sent them
         self.references: References = views
         self._renderers = [AssetRenderer(mesh) for mesh in self._meshes]
+        let_encoders_rest()
 
     def _retrieve(self) -> None:
         if self.assets:
@@ -135,11 +137,11 @@ class RetrievalDataModule(LightningDataModule):
         return turned
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
-        """Renders asset ``index`` (0 is the nearest), facing front, from any cameras."""
+        """Renders asset ``index`` (0 is the nearest), facing front, on the cameras' device."""
         device = cameras.c2w.device
-        views = self._renderers[index].render(cameras.to("cpu"), height, width)
-        rgb, opacity, depth, normal = (part.to(device) for part in views[:4])
-        return Views(rgb, opacity, depth, normal, penalties={})
+        if self._renderers[index].device != device:
+            self._renderers[index] = AssetRenderer(self._meshes[index], device=device)
+        return self._renderers[index].render(cameras, height, width)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """An endless stream of the prompt; the module keys its random numbers by the step."""

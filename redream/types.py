@@ -16,6 +16,7 @@ Images are float in [0, 1] with shape ``B 3 H W``. The world is right-handed wit
 asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
@@ -134,7 +135,7 @@ class Views(NamedTuple):
     opacity: Float[Tensor, "B 1 H W"]
     depth: Float[Tensor, "B 1 H W"]
     normal: Float[Tensor, "B 3 H W"]
-    penalties: dict[str, Tensor]
+    penalties: Mapping[str, Tensor]
 
     def over(self, background: Float[Tensor, "B 3 #H #W"]) -> Float[Tensor, "B 3 H W"]:
         """Composites the views over a background picture or colour in [0, 1]."""
@@ -170,6 +171,13 @@ class NoisyRows(NamedTuple):
     text: Float[Tensor, "B L D"]
     adapters: tuple[str, ...]
     cameras: Float[Tensor, "B E"] | None = None
+
+    def select(self, rows: slice) -> "NoisyRows":
+        """Some of the rows."""
+        cameras = None if self.cameras is None else self.cameras[rows]
+        return NoisyRows(
+            self.latents[rows], self.timesteps[rows], self.text[rows], self.adapters[rows], cameras
+        )
 
 
 class References(NamedTuple):

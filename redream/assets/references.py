@@ -16,6 +16,8 @@ from redream.cameras import concatenate, sample_cameras
 from redream.tensor_files import write_tensors
 from redream.types import Cameras, References, TriangleMesh, key_generator
 
+_RAYS_AT_ONCE = 1 << 22  # of the pictures that are drawn at once: 4 of 512 pixels, 0.4 GB
+
 
 class ReferenceRenderer:
     """Renders assets from cameras spread uniformly over the circle, and remembers the pictures.
@@ -33,7 +35,7 @@ class ReferenceRenderer:
         seed: Seed of the cameras.
         cache_dir: Where pictures are kept; None keeps none, and a folder that cannot be written
             is warned of.
-        device: Where to render.
+        device: Where to render; ``auto`` takes the GPU where there is one.
     """
 
     def __init__(
@@ -46,12 +48,13 @@ class ReferenceRenderer:
         supersample: int = 2,
         seed: int = 0,
         cache_dir: str | Path | None = None,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> None:
         self.num_views, self.size, self.supersample, self.seed = num_views, size, supersample, seed
         self._ranges = (elevation_deg, distance, fovy_deg)
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
-        self.device = device
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = automatic if device == "auto" else device
 
     def cameras(self, asset_index: int) -> Cameras:
         """The cameras of an asset, the same in every run of one seed."""
@@ -69,9 +72,11 @@ class ReferenceRenderer:
             The pictures, asset by asset.
         """
         cameras = [self.cameras(index) for index in range(len(meshes))]
-        pictures = [self._pictures(*pair) for pair in zip(meshes, cameras, strict=True)]
+        rgba = torch.empty(len(meshes), self.num_views, 4, self.size, self.size)
+        for mine, *pair in zip(rgba, meshes, cameras, strict=True):
+            torch.div(self._pictures(*pair), 255.0, out=mine)
         return References(
-            torch.cat(pictures).float() / 255.0,
+            rgba.flatten(0, 1),
             concatenate(cameras),
             tuple(captions),
             torch.arange(len(meshes)).repeat_interleave(self.num_views),
@@ -98,9 +103,14 @@ class ReferenceRenderer:
 
     def _draw(self, mesh: TriangleMesh, cameras: Cameras) -> UInt8[Tensor, "M 4 H W"]:
         renderer = AssetRenderer(mesh, device=self.device)
-        views = renderer.render(cameras, self.size, self.size, self.supersample)
-        rgba = torch.cat([views.rgb, views.opacity], dim=1)
-        return (rgba * 255.0).round().clamp(0.0, 255.0).byte().cpu().contiguous()
+        num = max(1, _RAYS_AT_ONCE // (self.size * self.supersample) ** 2)
+        pictures = torch.empty(cameras.num, 4, self.size, self.size, dtype=torch.uint8)
+        for start in range(0, cameras.num, num):
+            some = slice(start, start + num)
+            views = renderer.render(cameras.select(some), self.size, self.size, self.supersample)
+            rgba = torch.cat([views.rgb, views.opacity], dim=1)
+            pictures[some] = (rgba * 255.0).round().clamp(0.0, 255.0).byte().cpu()
+        return pictures
 
     def _key(self, mesh: TriangleMesh, cameras: Cameras) -> str:
         digest = hashlib.sha256(f"{VERSION} {self.size} {self.supersample}".encode())

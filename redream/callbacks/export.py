@@ -30,6 +30,7 @@ from redream.export.report import (
 from redream.export.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
+from redream.retrieval.encoder import let_encoders_rest
 from redream.training.parallel import gather_particles
 from redream.types import References
 
@@ -102,6 +103,7 @@ class Export(Callback):
             size = self.frame_size
             white = torch.ones(1, 3, size, size).expand(self.cameras.num, -1, -1, -1)
             self._measure(trainer.datamodule.prompt, white)  # type: ignore[attr-defined]
+            let_encoders_rest()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""

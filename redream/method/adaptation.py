@@ -15,6 +15,10 @@ from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows, RetrievedAssets, key_generator
 
 
+_PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
+_LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
+
+
 class AdaptationBatch(NamedTuple):
     """What one step of the adaptation learns from.
 
@@ -144,8 +148,10 @@ class Adaptation:
         """Eq. 5 on the held-out views, with the same noise each time."""
         generator = key_generator("held-out", self.seed)
         rows, noise = self._rows(self._held_out, generator)
-        weight = self.weight(rows.timesteps)
-        return float(adapter_loss(self.prior.predict_noise(rows), noise, weight))
+        size = max(1, _LATENTS_AT_ONCE // rows.latents[0, 0].numel())
+        parts = [rows.select(slice(i, i + size)) for i in range(0, len(noise), size)]
+        eps = torch.cat([self.prior.predict_noise(part) for part in parts])
+        return float(adapter_loss(eps, noise, self.weight(rows.timesteps)))
 
     def _pick(self, generator: torch.Generator) -> Int[Tensor, " B"]:
         """A batch of views, of each prefix in turn: most cameras would see sides."""
@@ -179,9 +185,15 @@ class Adaptation:
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
         device, num = self.prior.device, len(self.references.rgba)
-        generator = key_generator("backgrounds", self.seed)
-        images = self.references.over(random_backgrounds(num, generator))
-        return torch.cat([self.prior.encode_images(part.to(device)) for part in images.split(50)])
+        backgrounds = random_backgrounds(num, key_generator("backgrounds", self.seed))
+        size = max(1, _PIXELS_AT_ONCE // self.prior.image_size**2)
+        parts = []
+        for rgba, background in zip(
+            self.references.rgba.split(size), backgrounds.split(size), strict=True
+        ):
+            images = self.references._replace(rgba=rgba).over(background)
+            parts.append(self.prior.encode_images(images.to(device)))
+        return torch.cat(parts)
 
 
 def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from redream.losses import asset_loss, sum_of
 from redream.method.guidance import Drawn
 from redream.schedules import Ramp
-from redream.types import RetrievedAssets, Views
+from redream.types import Cameras, RetrievedAssets, Views
 
 
 class Attraction:
@@ -33,6 +33,7 @@ class Attraction:
     ) -> None:
         self.assets, self.asset_of = assets, asset_of
         self.warmup_steps, self.sigma, self.shape_weight = warmup_steps, sigma, shape_weight
+        self._seen: dict[int, tuple[Cameras, Views]] = {}  # of each particle's last step
 
     def image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
         """The particle's asset at the particle's cameras, resolution and background."""
@@ -54,8 +55,13 @@ class Attraction:
         return losses
 
     def _views(self, drawn: Drawn) -> Views:
-        index, size = self.asset_of[drawn.particle], drawn.image.shape[-2:]
-        return self.assets.render_asset(index, drawn.cameras, *size)
+        """The particle's asset from the particle's cameras, drawn once for all that ask."""
+        cameras, views = self._seen.get(drawn.particle, (None, None))
+        if cameras is not drawn.cameras or views is None:
+            index, size = self.asset_of[drawn.particle], drawn.image.shape[-2:]
+            views = self.assets.render_asset(index, drawn.cameras, *size)
+            self._seen[drawn.particle] = drawn.cameras, views
+        return views
 
 
 def _over_same(drawn: Drawn, views: Views) -> Float[Tensor, "B 3 H W"]:

@@ -1,18 +1,18 @@
 """A neural radiance field on a hash grid (Instant-NGP), pruned by an occupancy grid."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.cameras import rays, turntable
-from redream.kernels.composite import composite, transmittance
+from redream.cameras import rays
+from redream.kernels.composite import Composite, composite
 from redream.kernels.hash_grid import HashGrid
-from redream.kernels.march import Samples, march
+from redream.kernels.march import Samples
 from redream.kernels.occupancy import OccupancyGrid, cell_points
-from redream.kernels.raycast import RayCaster
 from redream.meshes.isosurface import before_softplus, extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
@@ -20,11 +20,14 @@ from redream.representations.base import Representation, Start
 from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
+from redream.representations.field_surface import covering_density, surface_colors
+from redream.representations.penalties import Penalties
+from redream.representations.tracing import composite_in_parts, rays_at_once, visible_samples
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
+_LARGE = 2**25  # samples of a picture that is not drawn through a grid that was never pruned
 _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
-_SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that is seen
 
 # In a row, that together are half opaque at the density that sharpening leaves as it is: what is
 # faint but thick enough to hide what is behind it must not be emptied.
@@ -41,7 +44,7 @@ class _Traced(NamedTuple):
     opacity: Float[Tensor, " R"]
     depth: Float[Tensor, " R"]
     normal: Float[Tensor, "R 3"]
-    penalties: dict[str, Tensor]
+    penalties: Mapping[str, Tensor]
 
 
 class NeRF(Representation):
@@ -61,6 +64,13 @@ class NeRF(Representation):
         hidden: Width of the hidden layers of density and colour.
         radius: Radius of the scene; nothing is outside. At most sqrt(3), the whole box.
         num_steps: Samples along the diameter of the scene.
+        alpha_threshold: Opacity below which a sample sees no gradients and is not drawn, or the
+            mean of all cells where that is lower; 0 keeps every sample that is not hidden.
+        samples_at_once: Samples whose activations are remembered for the backward pass, 1.2 kB
+            each. Where a render has more, each part is computed again in the backward pass.
+        normal_step: Half of the distance over which a normal is a difference of densities.
+        normals_in_training: Whether views that train have normals, with gradients: six look-ups a
+            ray; else theirs are zero.
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
         sharpness: How many times steeper density becomes about the surface, so that a soft field
@@ -69,7 +79,8 @@ class NeRF(Representation):
         sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
-        occupancy_warmup: Steps before the first pruning.
+        occupancy_warmup: Steps before the first pruning, unless a picture has many samples.
+        occupancy_decay: What remains of a remembered density at each refresh.
         occupancy_alpha: Opacity of one sample below which a cell counts as empty.
         orientation_samples: Samples on which the orientation penalty is estimated; 0 leaves it
             out.
@@ -98,6 +109,10 @@ class NeRF(Representation):
         hidden: int = 32,
         radius: float = 1.0,
         num_steps: int = 64,
+        alpha_threshold: float = 0.0,
+        samples_at_once: int = 2**20,
+        normal_step: float = 1.0 / 64.0,
+        normals_in_training: bool = False,
         blob_scale: float = 10.0,
         blob_radius: float = 0.5,
         sharpness: float = 1.0,
@@ -105,6 +120,7 @@ class NeRF(Representation):
         occupancy_resolution: int = 32,
         occupancy_period: int = 16,
         occupancy_warmup: int = 64,
+        occupancy_decay: float = 0.8,
         occupancy_alpha: float = 0.01,
         orientation_samples: int = 512,
         learn_background: bool = True,
@@ -118,13 +134,19 @@ class NeRF(Representation):
         super().__init__()
         if not 0.0 < radius <= 3.0**0.5 + 1e-6:
             raise ValueError(f"NeRF: radius must be in (0, sqrt(3)], got {radius}")
-        if num_steps < 1 or occupancy_period < 1 or blob_radius <= 0.0:
-            raise ValueError(
-                "NeRF: num_steps, occupancy_period and blob_radius must be positive, got "
-                f"{num_steps}, {occupancy_period}, {blob_radius}"
-            )
-        if not sharpness > 0.0:
-            raise ValueError(f"NeRF: sharpness must be positive, got {sharpness}")
+        if not 0.0 <= alpha_threshold < 1.0:
+            raise ValueError(f"NeRF: alpha_threshold must be in [0, 1), got {alpha_threshold}")
+        positive = {
+            "num_steps": num_steps,
+            "samples_at_once": samples_at_once,
+            "normal_step": normal_step,
+            "occupancy_period": occupancy_period,
+            "blob_radius": blob_radius,
+            "sharpness": sharpness,
+        }
+        for name, value in positive.items():
+            if not value > 0:
+                raise ValueError(f"NeRF: {name} must be positive, got {value}")
         self.sharpening = Ramp(1.0, sharpness, *sharpening_steps)
         generator = key_generator("field", seed)
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
@@ -132,19 +154,18 @@ class NeRF(Representation):
         pivot = math.log(2.0) / (_PIVOT_SAMPLES * self.step_length)
         self.field = Field(grid, hidden, blob_scale, blob_radius, pivot, generator)
         self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
-        self.occupancy = OccupancyGrid(occupancy_resolution, occupancy_alpha / self.step_length)
+        self.occupancy = OccupancyGrid(
+            occupancy_resolution, occupancy_alpha / self.step_length, occupancy_decay
+        )
         self.radius = radius
-        self.normal_step = 2.0 / max_resolution
-        self.occupancy_period = occupancy_period
-        self.occupancy_warmup = occupancy_warmup
-        self.orientation_samples = orientation_samples
-        self.surface_density = surface_density
-        self.component_share = component_share
-        self.init_steps = init_steps
+        self.alpha_threshold, self.samples_at_once = alpha_threshold, samples_at_once
+        self.normal_step, self.normals_in_training = normal_step, normals_in_training
+        self.occupancy_period, self.occupancy_warmup = occupancy_period, occupancy_warmup
+        self.orientation_samples, self.init_steps = orientation_samples, init_steps
+        self.surface_density, self.component_share = surface_density, component_share
         self.learning_rates = (grid_lr, mlp_lr, background_lr)
         self.seed = seed
-        self._step = 0
-        self._num_renders = 0
+        self._step, self._num_renders, self._draws_large = 0, 0, False
 
     def render(self, cameras: Cameras, height: int, width: int) -> Views:
         """Renders by marching one ray through the centre of each pixel.
@@ -162,7 +183,10 @@ class NeRF(Representation):
         keys = (self.seed, self._step, self._num_renders)
         generator = key_generator("jitter", *keys, device=origins.device)
         self._num_renders += self.training
-        chunk = len(origins) if torch.is_grad_enabled() else 2**15
+        self._prune_for(len(origins))
+        chunk = len(origins)
+        if not torch.is_grad_enabled():
+            chunk = rays_at_once(self.step_length, self.radius)
         parts = [
             self._trace(*part, generator)
             for part in zip(origins.split(chunk), directions.split(chunk), strict=True)
@@ -177,10 +201,12 @@ class NeRF(Representation):
             opacity=image([part.opacity for part in parts]),
             depth=image([part.depth for part in parts]),
             normal=image([part.normal for part in parts]),
-            penalties={
-                name: torch.stack([part.penalties[name] for part in parts]).mean()
-                for name in parts[0].penalties
-            },
+            penalties=Penalties(
+                {
+                    name: lambda name=name: torch.stack([p.penalties[name] for p in parts]).mean()
+                    for name in parts[0].penalties
+                }
+            ),
         )
 
     @torch.no_grad()
@@ -210,7 +236,8 @@ class NeRF(Representation):
 
         A surface is soft: its colour is what a short ray sees that enters it along its normal.
         """
-        return torch.cat([self._surface_colors(part) for part in points.split(2**14)])
+        steps = self.step_length, self.normal_step
+        return torch.cat([surface_colors(self.field, x, *steps) for x in points.split(2**14)])
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -230,7 +257,7 @@ class NeRF(Representation):
                 self.occupancy.occupied &= cells_of_objects(
                     self.density, resolution, solid, _CRUMB_SHARE, device
                 )
-            if step < self.occupancy_warmup:
+            if step < self.occupancy_warmup and not self._draws_large:
                 self.occupancy.occupied.fill_(True)
 
     @torch.no_grad()
@@ -248,11 +275,20 @@ class NeRF(Representation):
                 density at which there is one.
         """
         device = self.occupancy.density.device
+
+        def surface(grid: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+            return extract_isosurface(grid, threshold, self.component_share, before_softplus)
+
         threshold = self.surface_density
         if threshold is None:
-            threshold = self._covering_density()
-        density = self._density_grid(resolution)
-        vertices, faces = self._isosurface(density, threshold)
+            threshold = covering_density(
+                lambda points: self.field(points)[0],
+                lambda origins, directions: self._visible_samples(origins, directions, None),
+                surface,
+                self._density_grid(_SEARCH_RESOLUTION),
+                self.radius,
+            )
+        vertices, faces = surface(self._density_grid(resolution), threshold)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -275,42 +311,36 @@ class NeRF(Representation):
         generator: torch.Generator,
     ) -> _Traced:
         samples = self._visible_samples(origins, directions, generator if self.training else None)
-        density, encoded = self.field(samples.positions)
         nearest = -(origins * directions).sum(-1)  # where each ray is nearest to the origin
-        ray = samples.ray_index.long()
-        beyond = 0.5 * (samples.t_start + samples.t_end) - nearest[ray]
-        channels = torch.cat([self.field.color(encoded), beyond[:, None] ** 2], dim=-1)
-        seen = composite(density, channels, samples)
+        seen = composite_in_parts(self._see, samples, nearest, self.samples_at_once)
         is_hit = seen.opacity > MIN_OPACITY
         depth = torch.where(is_hit, seen.depth / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
 
-        hit = is_hit.nonzero()[:, 0]
-        points = origins[hit] + depth.detach()[hit, None] * directions[hit]
-        normal = torch.zeros_like(origins).index_put(
-            (hit,), self.field.normals(points, self.normal_step)
+        normal = torch.zeros_like(origins)
+        trains = self.training and torch.is_grad_enabled()
+        if self.normals_in_training or not trains:
+            hit = is_hit.nonzero()[:, 0]
+            points = origins[hit] + depth.detach()[hit, None] * directions[hit]
+            normal = normal.index_put((hit,), self.field.normals(points, self.normal_step))
+        terms = regularizers.of_rays(
+            seen.opacity, seen.depth - nearest * seen.opacity, seen.features[:, 3]
         )
-        penalties: dict[str, Tensor] = {}
-        if self.training:
-            penalties = {
-                "sparsity": regularizers.sparsity(seen.opacity),
-                "opacity": regularizers.opacity_entropy(seen.opacity),
-                "spread": regularizers.spread(
-                    seen.opacity,
-                    seen.depth - nearest * seen.opacity,
-                    seen.features[:, 3],
-                ),
-            }
-            if self.orientation_samples > 0:
-                penalties["orientation"] = self._orientation(
-                    samples, directions, seen.weights.detach(), generator
-                )
+        if self.orientation_samples > 0:
+            terms["orientation"] = lambda: self._orientation(samples, directions, seen, generator)
         return _Traced(
             rgb=seen.features[:, :3],
             opacity=seen.opacity,
             depth=depth,
             normal=normal * seen.opacity[:, None],
-            penalties=penalties,
+            penalties=Penalties(terms if self.training else {}),
         )
+
+    def _see(self, samples: Samples, nearest: Float[Tensor, " R"]) -> Composite:
+        """Colours, and squared distances from where each ray is nearest to the origin."""
+        density, encoded = self.field(samples.positions)
+        beyond = 0.5 * (samples.t_start + samples.t_end) - nearest[samples.ray_index.long()]
+        channels = torch.cat([self.field.color(encoded), beyond[:, None] ** 2], dim=-1)
+        return composite(density, channels, samples)
 
     @torch.no_grad()
     def _visible_samples(
@@ -329,52 +359,24 @@ class NeRF(Representation):
             jitter.uniform_(generator=generator)
         elif self.field.sharpness > 1.0:
             length /= 2.0
-        samples = march(origins, directions, self.occupancy.occupied, length, jitter, self.radius)
-        density, _ = self.field(samples.positions)
-        seen = transmittance(density, samples.t_start, samples.t_end, samples.offsets)
-        return samples.keep(seen > 0.0)
+        return visible_samples(
+            lambda points: self.field(points)[0],
+            self.occupancy,
+            origins,
+            directions,
+            jitter,
+            length,
+            self.radius,
+            self.alpha_threshold,
+        )
 
-    def _surface_colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        """Mean colour along inward normals, from 2 steps above the surface to 6 below it."""
-        depths = self.step_length * (torch.arange(8, device=points.device) - 1.5)
-        inward = -self.field.normals(points, self.normal_step)
-        along = points[:, None] + depths[:, None] * inward[:, None]
-        density, encoded = self.field(along.view(-1, 3))
-        colors = self.field.color(encoded).view(-1, 8, 3)
-        optical = density.view(-1, 8) * self.step_length
-        weights = torch.exp(optical - optical.cumsum(1)) * -torch.expm1(-optical)
-        return (weights[..., None] * colors).sum(1) / weights.sum(1, keepdim=True).clamp_min(1e-8)
-
-    @torch.no_grad()
-    def _covering_density(self) -> float:
-        """The density whose surface covers, from around, what views show as covered.
-
-        Of some shares of the mean density of what is seen, each sample as much as it shows, that
-        whose silhouettes overlap most (Jaccard index) with those of the views.
-        """
-        cameras = turntable(8, distance=3.0 * self.radius).to(self.occupancy.density.device)
-        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 96, 96))
-        samples = self._visible_samples(origins, directions, None)
-        density, _ = self.field(samples.positions)
-        seen = composite(density, density[:, None], samples)
-        visible = float((seen.weights * density).sum() / seen.weights.sum().clamp_min(1e-8))
-        covered = seen.opacity >= 0.5
-        grid = self._density_grid(_SEARCH_RESOLUTION)
-        best, most = 0.5 * visible, 0.0
-        for share in _SHARES:
-            if not 0.0 < share * visible < float(grid.max()):
-                continue
-            caster = RayCaster(*self._isosurface(grid, share * visible), device=origins.device)
-            hit = caster.cast(origins, directions).face >= 0
-            overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
-            if overlap > most:
-                best, most = share * visible, overlap
-        return best
-
-    def _isosurface(
-        self, density: Float[Tensor, "G G G"], threshold: float
-    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
-        return extract_isosurface(density, threshold, self.component_share, before_softplus)
+    def _prune_for(self, num_rays: int) -> None:
+        """Ends the grid's warm-up where a picture would look at too many samples of the ball."""
+        is_large = num_rays * 2.0 * self.radius > _LARGE * self.step_length
+        if is_large and self.training and not self._draws_large:
+            self._draws_large = True
+            if bool(self.occupancy.occupied.all()):
+                self.occupancy.refresh(self.density)
 
     def _density_grid(self, resolution: int) -> Float[Tensor, "G G G"]:
         points = cell_points(resolution, self.occupancy.density.device)
@@ -385,16 +387,14 @@ class NeRF(Representation):
         self,
         samples: Samples,
         directions: Float[Tensor, "R 3"],
-        weights: Float[Tensor, " N"],
+        seen: Composite,
         generator: torch.Generator,
     ) -> Tensor:
         """The orientation penalty, on samples drawn in proportion to their weights."""
+        weights = seen.weights.detach()
         if len(weights) == 0:
             return weights.new_zeros(())
-        heaped = weights.double().cumsum(0)
-        places = torch.rand(self.orientation_samples, generator=generator, device=weights.device)
-        chosen = torch.searchsorted(heaped, places.double() * heaped[-1])
-        chosen = chosen.clamp_max(len(weights) - 1)
+        chosen = regularizers.draw_by_weight(weights, self.orientation_samples, generator)
         normals = self.field.normals(samples.positions[chosen], self.normal_step)
         along = directions[samples.ray_index[chosen].long()]
         return regularizers.orientation(normals, along, (weights[chosen] > 0.0).float())

@@ -1,7 +1,27 @@
 """Regularisers of a radiance field; each returns an unweighted scalar."""
 
-from jaxtyping import Float
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+
+
+def of_rays(
+    opacity: Float[Tensor, " R"], mean: Float[Tensor, " R"], square: Float[Tensor, " R"]
+) -> dict[str, Callable[[], Tensor]]:
+    """What computes the regularisers of rays, by name: ``sparsity``, ``opacity``, ``spread``.
+
+    Args:
+        opacity: Sum of the weights w of each ray.
+        mean: Sum of w t.
+        square: Sum of w t^2.
+    """
+    return {
+        "sparsity": lambda: sparsity(opacity),
+        "opacity": lambda: opacity_entropy(opacity),
+        "spread": lambda: spread(opacity, mean, square),
+    }
 
 
 def sparsity(opacity: Float[Tensor, " R"]) -> Tensor:
@@ -50,3 +70,22 @@ def spread(
         A scalar: the mean over rays of sum w (t - sum(w t) / sum(w))^2.
     """
     return (square - mean**2 / opacity.clamp_min(1e-6)).clamp_min(0.0).mean()
+
+
+def draw_by_weight(
+    weights: Float[Tensor, " N"], num: int, generator: torch.Generator
+) -> Int[Tensor, " M"]:
+    """Draws samples in proportion to their weights, with replacement.
+
+    Args:
+        weights: Of one sample or more, not negative.
+        num: How many to draw.
+        generator: The source of randomness, on the device of the weights.
+
+    Returns:
+        Their indices.
+    """
+    heaped = weights.double().cumsum(0)
+    places = torch.rand(num, generator=generator, device=weights.device)
+    chosen: Tensor = torch.searchsorted(heaped, places.double() * heaped[-1])
+    return chosen.clamp_max(len(weights) - 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from jaxtyping import Float
@@ -18,13 +19,16 @@ from redream.errors import first_line
 
 _LOG = logging.getLogger(__name__)
 _LOCAL = "local-dir:"
+_LOADED: WeakValueDictionary[tuple[str | None, ...], Any] = WeakValueDictionary()
+"""The models of this process, by their names and weights."""
 
 
 class Encoder:
     """A CLIP of open_clip that maps texts and pictures into one space of unit vectors.
 
-    The model is loaded when it is first used. Any class with the same two ``encode`` methods and
-    properties can stand in for it.
+    The model is loaded when it is first used, once in a process for all encoders of the same
+    weights, and is on the encoder's device while it is used; :func:`let_encoders_rest` takes it
+    from there. Any class with the same two ``encode`` methods and properties can stand in for it.
 
     Args:
         model: A model of open_clip such as ``ViT-B-32``, ``hf-hub:<repository>``, or a folder
@@ -62,10 +66,8 @@ class Encoder:
             )
 
     def to(self, device: torch.device | str) -> None:
-        """Moves the encoder to a device, before or after its model was loaded."""
+        """Says on which device the model is to be used from now on."""
         self.device = torch.device(device)
-        if "_clip" in self.__dict__:
-            self._clip.to(self.device)
 
     @property
     def folder(self) -> Path | None:
@@ -103,7 +105,7 @@ class Encoder:
     @property
     def preprocessing(self) -> dict[str, Any]:
         """Resizing and normalisation of pictures, as open_clip states it."""
-        return dict(self._clip.visual.preprocess_cfg)
+        return dict(self._loaded.visual.preprocess_cfg)
 
     @torch.no_grad()
     def encode_texts(self, texts: list[str]) -> Float[Tensor, "B D"]:
@@ -162,8 +164,24 @@ class Encoder:
         size = self.preprocessing["size"]
         return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
-    @cached_property
+    @property
     def _clip(self) -> Any:  # noqa: ANN401  (open_clip ships no types)
+        """The model, on the encoder's device."""
+        device = _device_of(self._loaded)
+        if device.type != self.device.type or self.device.index not in (None, device.index):
+            self._loaded.to(self.device)
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Any:  # noqa: ANN401
+        """The model, shared with all encoders of these weights."""
+        key = (self.model, self.pretrained, self.name)
+        model = _LOADED.get(key)
+        if model is None:
+            model = _LOADED[key] = self._load()
+        return model
+
+    def _load(self) -> Any:  # noqa: ANN401
         import open_clip  # takes seconds, so only when a model is needed
 
         self._require_own_activation()
@@ -236,6 +254,19 @@ class Encoder:
         except Exception as error:  # open_clip says what is wrong, or falls back
             _LOG.info("no config of %s: %s", self.model, error)
         return not config or bool(config.get("text_cfg", {}).get("hf_tokenizer_name"))
+
+
+def let_encoders_rest() -> None:
+    """Moves every loaded model to the CPU, until it is used: a run needs the GPU's memory."""
+    moved = [model for model in _LOADED.values() if _device_of(model).type != "cpu"]
+    for model in moved:
+        model.to("cpu")
+    if moved:
+        torch.cuda.empty_cache()
+
+
+def _device_of(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _centre(

@@ -24,6 +24,22 @@ def test_pictures_are_the_renderers_and_cameras_match(meshes):
     torch.testing.assert_close(references.rgba[6:, 3:], views.opacity, atol=2.1e-3, rtol=0)
 
 
+def test_few_pictures_are_drawn_at_once_and_all_are_the_same(meshes, monkeypatch):
+    """A hundred of 512 pixels at once would take 9 GB."""
+    whole, sizes = ReferenceRenderer(num_views=6, size=16).render(meshes, ["a", "b"]), []
+    render = AssetRenderer.render
+
+    def counted(self, cameras, *arguments):
+        sizes.append(cameras.num)
+        return render(self, cameras, *arguments)
+
+    monkeypatch.setattr(AssetRenderer, "render", counted)
+    monkeypatch.setattr("redream.assets.references._RAYS_AT_ONCE", 4 * 32 * 32)
+    parts = ReferenceRenderer(num_views=6, size=16).render(meshes, ["a", "b"])
+    assert sizes == [4, 2, 4, 2]
+    assert torch.equal(parts.rgba, whole.rgba)
+
+
 def test_cameras_cover_the_circle_and_repeat_with_the_seed():
     renderer = ReferenceRenderer(num_views=100)
     azimuth = renderer.cameras(0).azimuth_deg.sort().values

@@ -131,3 +131,43 @@ def test_contrast_teaches_views_and_gives_gradients_to_both_groups(contrasting):
         grads = torch.autograd.grad(loss, group["params"], retain_graph=True)
         assert all(grad.abs().sum() > 0.0 for grad in grads)
     assert adapt(contrasting) == 5
+
+
+class Memory(GaussianPrior):
+    """A prior of large pictures that writes down how much it is asked at once."""
+
+    def __init__(self, image_size):
+        super().__init__(image_size=16)
+        self.image_size, self.encoded, self.scored = image_size, [], []
+
+    @property
+    def latent_shape(self):
+        return 3, 16, 16
+
+    def encode_images(self, images, generator=None):
+        self.encoded.append(len(images))
+        return super().encode_images(images)
+
+    def predict_noise(self, rows):
+        self.scored.append(len(rows.latents))
+        return super().predict_noise(rows)
+
+
+@pytest.mark.parametrize(("image_size", "most"), [(512, 4), (1024, 1), (64, 256)])
+def test_views_are_encoded_and_held_out_ones_scored_in_small_parts(image_size, most, monkeypatch):
+    """A card of 24 GB has no room for the autoencoder's activations of fifty large pictures."""
+    references = References(
+        torch.rand(60, 4, 8, 8), turntable(60), ("a box",), torch.zeros(60, dtype=torch.long)
+    )
+    prior = Memory(image_size)
+    monkeypatch.setattr("redream.method.adaptation._LATENTS_AT_ONCE", 5 * 16 * 16)
+    adapter = LightAdapter()
+    adapter.view_prefixes = torch.zeros(3, 1, 1)
+    made = Adaptation(prior, adapter, assets_of(references))
+    assert max(prior.encoded) == min(most, 60)
+    assert sum(prior.encoded) == 60
+    loss = made.held_out_loss()
+    assert prior.scored == [5, 1]
+    monkeypatch.setattr("redream.method.adaptation._LATENTS_AT_ONCE", 1 << 15)
+    assert made.held_out_loss() == pytest.approx(loss, rel=1e-6)
+    assert prior.scored[2:] == [6]

@@ -418,3 +418,19 @@ def test_lightnings_mixed_precision_agrees(folder):
     mixed.backward()
     torch.testing.assert_close(mixed.float(), plain, rtol=0.02, atol=0)
     assert all(p.grad.dtype == torch.float32 for p in module.variational.parameters())
+
+
+def test_an_asset_is_drawn_once_a_step_for_all_who_ask(folder):
+    """At full size a render of an asset is what the step waits for."""
+    module = make(folder, num_particles=2)
+    render, asked = module._assets.render_asset, []
+    module._assets.render_asset = lambda index, *rest: asked.append(index) or render(index, *rest)
+    for step in (0, 1):
+        module._trainer.global_step = step
+        drawn = [module._draw(index, step) for index in range(2)]
+        pictures = [module._attraction.image(each) for each in drawn]  # App. B
+        module._attraction.losses(drawn, step)  # Eq. 3
+        assert asked == [0, 1] * (step + 1)
+        for each, picture in zip(drawn, pictures, strict=True):
+            background = each.background.expand_as(picture)[..., 0, 0]
+            torch.testing.assert_close(picture[..., 0, 0], background)  # of this very step

@@ -101,7 +101,7 @@ def test_global_randomness_is_neither_used_nor_touched():
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("output", ["rgb", "opacity", "depth", "normal"])
 def test_every_output_reaches_the_density(device, output):
-    nerf = nerf_with_shape(device)
+    nerf = nerf_with_shape(device, normals_in_training=True)
     views = nerf.render(turntable(1).to(device), 12, 12)
     image = getattr(views, output)
     (image * torch.linspace(0, 1, 12, device=device)).sum().backward()
@@ -320,6 +320,9 @@ def test_a_missing_surface_says_which_density_has_one():
         dict(num_steps=0),
         dict(blob_radius=0.0),
         dict(sharpness=0.0),
+        dict(alpha_threshold=1.0),
+        dict(samples_at_once=0),
+        dict(normal_step=0.0),
     ],
 )
 def test_impossible_arguments_are_refused(arguments):

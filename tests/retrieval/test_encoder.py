@@ -1,4 +1,6 @@
+import gc
 import shutil
+from types import SimpleNamespace
 
 import open_clip
 import pytest
@@ -8,6 +10,8 @@ from torchvision.transforms.functional import to_pil_image
 from toy_encoders import save_random_clip
 
 from redream.retrieval import Encoder
+from redream.retrieval import encoder as encoder_module
+from redream.retrieval.encoder import let_encoders_rest
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,54 @@ def test_weights_of_another_activation_are_refused_before_they_are_downloaded():
 )
 def test_the_papers_judges_pass(model, tag):
     Encoder(model, tag, device="cpu")._require_own_activation()
+
+
+def test_encoders_of_the_same_weights_share_one_model(clip_folder, tmp_path):
+    one, two = (Encoder(f"local-dir:{clip_folder}", device="cpu") for _ in range(2))
+    assert torch.equal(one.encode_texts(["a dog"]), two.encode_texts(["a dog"]))
+    assert one.image_tower is two.image_tower
+    folder = save_random_clip(tmp_path / "other", own_tokenizer=True, seed=1)
+    assert Encoder(f"local-dir:{folder}", device="cpu").image_tower is not one.image_tower
+    key = next(key for key in encoder_module._LOADED if key[0] == one.model)
+    del one, two
+    gc.collect()
+    assert key not in encoder_module._LOADED  # nothing holds what nobody uses
+
+
+class Movable(torch.nn.Module):
+    """Stands for a CLIP that a GPU has room for; says where it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.place, self.used = torch.device("cpu"), []
+
+    def parameters(self):
+        return iter([SimpleNamespace(device=self.place)])
+
+    def to(self, device):
+        self.place = torch.device(device)
+
+    def encode_text(self, tokens):
+        self.used.append(str(self.place))
+        return torch.ones(len(tokens), 4)
+
+
+def test_models_rest_on_the_cpu_between_two_uses(clip_folder, monkeypatch):
+    encoder = Encoder(f"local-dir:{clip_folder}", device="cpu")
+    encoder.encode_texts(["a dog"])
+    model = Movable()
+    monkeypatch.setitem(encoder.__dict__, "_loaded", model)
+    monkeypatch.setattr(encoder_module, "_LOADED", {"a": model})
+    monkeypatch.setitem(encoder.__dict__, "_tokenizer", lambda texts: Tokens(texts))
+    encoder.to("cuda:0")
+    encoder.encode_texts(["a dog"])
+    encoder.encode_texts(["a cat"])
+    let_encoders_rest()
+    assert model.place.type == "cpu"
+    encoder.encode_texts(["a dog"])
+    assert model.used == ["cuda:0"] * 3
+
+
+class Tokens(list):
+    def to(self, device):
+        return self

@@ -1,0 +1,122 @@
+"""What a render of a radiance field looks at, keeps and remembers, and how much of it at once.
+
+A render has two passes. The first, without gradients, asks the density of every sample in occupied
+cells and keeps those that count; it goes through rays in parts. The second computes what the kept
+samples show. Where they are many it goes in parts as well, and computes each part again in the
+backward pass, so that memory holds one part's activations instead of all (as the deferred
+back-propagation of ARF; Zhang et al., 2022).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from redream.kernels.composite import Composite, transmittance
+from redream.kernels.march import Samples, march
+from redream.kernels.occupancy import Density, OccupancyGrid
+
+_LOOKED_AT = 2**21
+"""Samples that a part of the first pass may have: 1.4 GB where every cell is occupied."""
+
+See = Callable[[Samples, Float[Tensor, " R"]], Composite]
+
+
+def rays_at_once(length: float, radius: float) -> int:
+    """Rays that march through the ball of a radius with few enough samples of a length."""
+    return max(1, int(_LOOKED_AT * length / (2.0 * radius)))
+
+
+@torch.no_grad()
+def visible_samples(
+    density: Density,
+    occupancy: OccupancyGrid,
+    origins: Float[Tensor, "R 3"],
+    directions: Float[Tensor, "R 3"],
+    jitter: Float[Tensor, " R"],
+    length: float,
+    radius: float,
+    alpha_threshold: float,
+) -> Samples:
+    """Samples in occupied cells that no matter hides and that are not too faint.
+
+    Args:
+        density: Of points, per world unit.
+        occupancy: The cells that are marched through.
+        origins: Starting points of rays.
+        directions: Unit directions.
+        jitter: Shift of each ray's samples, in [0, 1) lengths.
+        length: Length of a sample in world units.
+        radius: Of the ball that is marched through.
+        alpha_threshold: Opacity below which a sample is dropped; the mean optical depth of a
+            sample in all cells where that is lower (as nerfacc does), so that fog stays.
+
+    Returns:
+        The samples; only those see gradients.
+    """
+    size, parts = rays_at_once(length, radius), []
+    for start, direction, shift in zip(
+        origins.split(size), directions.split(size), jitter.split(size), strict=True
+    ):
+        samples = march(start, direction, occupancy.occupied, length, shift, radius)
+        found = density(samples.positions)
+        seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
+        kept = seen > 0.0
+        if alpha_threshold > 0.0:
+            faint = (occupancy.density.mean() * length).clamp_max(alpha_threshold)
+            kept &= -torch.expm1(-length * found) >= faint
+        parts.append(samples.keep(kept))
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def composite_in_parts(
+    see: See, samples: Samples, nearest: Float[Tensor, " R"], samples_at_once: int
+) -> Composite:
+    """What samples show; where gradients are wanted of many, part by part.
+
+    Args:
+        see: Composites the samples of some rays, given these rays' part of ``nearest``.
+        samples: The samples.
+        nearest: A number of each ray.
+        samples_at_once: How many may be remembered at once for the backward pass, but for the
+            last ray of a part.
+
+    Returns:
+        What the rays see.
+    """
+    num = len(samples.positions)
+    if num <= samples_at_once or not torch.is_grad_enabled():
+        return see(samples, nearest)
+    marks = torch.arange(samples_at_once, num, samples_at_once, device=samples.offsets.device)
+    cuts = torch.searchsorted(samples.offsets.long(), marks)
+    cuts = torch.cat([cuts.new_zeros(1), cuts, cuts.new_full((1,), len(nearest))]).unique()
+    rays, rows = torch.stack([cuts, samples.offsets[cuts].long()]).tolist()
+    parts = []
+    for first, last, begin, end in zip(rays, rays[1:], rows, rows[1:], strict=False):
+        part = Samples(
+            samples.positions[begin:end],
+            samples.t_start[begin:end],
+            samples.t_end[begin:end],
+            samples.ray_index[begin:end] - first,
+            samples.offsets[first : last + 1] - begin,
+        )
+        parts.append(
+            checkpoint(
+                see, part, nearest[first:last], use_reentrant=False, preserve_rng_state=False
+            )
+        )
+    return Composite(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    """The samples of rays, part after part."""
+    rays = rows = 0
+    offsets, index = [parts[0].offsets[:1]], []
+    for part in parts:
+        offsets.append(part.offsets[1:] + rows)
+        index.append(part.ray_index + rays)
+        rays, rows = rays + len(part.offsets) - 1, rows + len(part.positions)
+    positions, t_start, t_end = (torch.cat([part[column] for part in parts]) for column in range(3))
+    return Samples(positions, t_start, t_end, torch.cat(index), torch.cat(offsets))

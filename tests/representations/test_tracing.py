@@ -1,0 +1,159 @@
+"""How much of a field a render looks at and remembers; what it shows does not depend on it."""
+
+import pytest
+import torch
+
+from redream.cameras import rays, turntable
+from redream.kernels.hash_grid import HashGrid
+from redream.representations import NeRF, tracing
+
+SMALL = dict(num_levels=3, log2_table_size=10, base_resolution=4, max_resolution=16, hidden=8)
+
+
+def foggy_nerf(**arguments):
+    """Bumps of all densities, most of them faint."""
+    nerf = NeRF(**(SMALL | dict(blob_scale=4.0) | arguments))
+    table = nerf.field.grid.table
+    table.data = torch.randn(table.shape, generator=torch.Generator().manual_seed(0))
+    nerf.update(0)
+    return nerf
+
+
+def picture_and_gradients(nerf, size=12):
+    nerf.update(1)
+    views = nerf.render(turntable(2), size, size)
+    slope = torch.linspace(0, 1, size)
+    terms = [views.penalty(name) for name in ("sparsity", "opacity", "spread", "orientation")]
+    (sum(terms) + (views.rgb * slope).mean() + (views.depth * slope).mean()).backward()
+    gradients = {name: p.grad for name, p in nerf.named_parameters() if p.grad is not None}
+    nerf.zero_grad(set_to_none=True)
+    return views, gradients
+
+
+@pytest.mark.parametrize("at_once", [1, 500, 3000])
+def test_many_samples_go_in_parts_with_the_same_picture_and_gradients(at_once):
+    nerf = foggy_nerf()
+    views, gradients = picture_and_gradients(nerf)
+    nerf.samples_at_once = at_once
+    again, in_parts = picture_and_gradients(nerf)
+    for name in ("rgb", "opacity", "depth"):
+        torch.testing.assert_close(getattr(again, name), getattr(views, name))
+    assert in_parts.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(in_parts[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_parts_remember_little():
+    """What waits for the backward pass is the samples, not their activations."""
+    nerf = foggy_nerf()
+
+    def remembered(at_once):
+        nerf.samples_at_once, held = at_once, {}
+
+        def pack(tensor):
+            held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        nerf.update(1)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            nerf.render(turntable(1), 24, 24)
+        return sum(held.values())
+
+    assert remembered(1000) < 0.3 * remembered(2**20)
+
+
+def test_no_part_of_the_backward_pass_is_larger_than_asked(monkeypatch):
+    nerf, sizes = foggy_nerf(samples_at_once=1000), []
+    see = nerf._see
+
+    def counted(samples, nearest):
+        sizes.append(len(samples.positions))
+        assert len(samples.offsets) == len(nearest) + 1
+        return see(samples, nearest)
+
+    monkeypatch.setattr(nerf, "_see", counted)
+    nerf.render(turntable(1), 24, 24)
+    assert len(sizes) > 5
+    assert max(sizes) <= 1000 + 64  # and the last ray of a part
+    samples = nerf._visible_samples(
+        *(x.reshape(-1, 3) for x in rays(turntable(1), 24, 24)), torch.Generator()
+    )
+    assert abs(sum(sizes) - len(samples.positions)) < 0.02 * sum(sizes)  # another jitter
+
+
+def test_looking_in_parts_keeps_the_same_samples(monkeypatch):
+    nerf = foggy_nerf(alpha_threshold=0.01)
+    origins, directions = (x.reshape(-1, 3) for x in rays(turntable(2), 20, 20))
+
+    def looked():
+        return nerf._visible_samples(origins, directions, torch.Generator().manual_seed(3))
+
+    whole = looked()
+    monkeypatch.setattr(tracing, "_LOOKED_AT", 64 * 77)  # 77 rays a part: the last has fewer
+    parts = looked()
+    for column, expected in zip(parts, whole, strict=True):
+        assert torch.equal(column, expected)
+    counts = whole.offsets[1:] - whole.offsets[:-1]
+    assert torch.equal(torch.arange(800).repeat_interleave(counts.long()), whole.ray_index.long())
+
+
+def test_faint_samples_are_dropped_and_the_picture_stays():
+    nerf = foggy_nerf(blob_scale=30.0)
+    all_of_them, _ = picture_and_gradients(nerf)
+    origins, directions = (x.reshape(-1, 3) for x in rays(turntable(2), 12, 12))
+    before = nerf._visible_samples(origins, directions, None)
+    nerf.alpha_threshold = 0.01
+    mean = float(nerf.occupancy.density.mean()) * nerf.step_length
+    assert mean > 0.01  # so that the threshold itself decides
+    samples = nerf._visible_samples(origins, directions, None)
+    alpha = -torch.expm1(-nerf.density(samples.positions) * nerf.step_length)
+    assert alpha.min() >= 0.01
+    assert 0.05 * len(before.positions) < len(samples.positions) < 0.9 * len(before.positions)
+    kept, _ = picture_and_gradients(nerf)
+    assert (kept.rgb - all_of_them.rgb).abs().max() < 0.08
+    assert (kept.rgb - all_of_them.rgb).abs().mean() < 0.01
+
+
+def test_fog_is_kept_where_all_is_fog():
+    """The threshold is the mean of all cells where that is lower: else nothing could grow."""
+    nerf = foggy_nerf(blob_scale=0.5, alpha_threshold=0.9)
+    nerf.update(0)
+    views = nerf.render(turntable(1), 16, 16)
+    assert views.opacity.max() > 0.3
+    nerf.occupancy.density.fill_(1e9)  # and where the mean is not lower it is dropped
+    assert nerf.render(turntable(1), 16, 16).opacity.max() == 0.0
+
+
+def test_a_large_picture_prunes_a_grid_that_is_still_warming_up(monkeypatch):
+    nerf = NeRF(**SMALL, blob_scale=100.0, num_steps=64)
+    nerf.update(0)
+    nerf.render(turntable(1), 16, 16)
+    assert nerf.occupancy.occupied.all()
+    monkeypatch.setattr("redream.representations.nerf._LARGE", 32 * 32 * 64 - 1)
+    with torch.no_grad():
+        nerf.eval().render(turntable(1), 32, 32)
+    assert nerf.occupancy.occupied.all()  # a preview changes nothing
+    nerf.train().render(turntable(1), 32, 32)
+    assert 0.05 < nerf.occupancy.occupied.float().mean() < 0.5
+    nerf.update(16)  # and it stays so
+    assert nerf.occupancy.occupied.float().mean() < 0.5
+    assert nerf.render(turntable(1), 32, 32).opacity.max() > 0.99
+
+
+def test_penalties_and_normals_that_nobody_asks_for_cost_nothing(monkeypatch):
+    nerf, looked = foggy_nerf(), []
+    encode = HashGrid.forward
+    monkeypatch.setattr(
+        HashGrid, "forward", lambda self, points: looked.append(len(points)) or encode(self, points)
+    )
+    views = nerf.render(turntable(1), 12, 12)
+    assert views.normal.abs().max() == 0.0
+    assert len(looked) == 2  # densities of all samples, then the kept ones
+    assert set(views.penalties) == {"sparsity", "opacity", "spread", "orientation"}
+    views.penalty("sparsity")
+    assert len(looked) == 2
+    first = views.penalty("orientation")
+    assert looked[2:] == [6 * 512]
+    assert views.penalty("orientation") is first
+    with torch.no_grad():
+        assert nerf.eval().render(turntable(1), 12, 12).normal.abs().max() > 0.5
