@@ -73,8 +73,8 @@ class ReferenceRenderer:
         """
         cameras = [self.cameras(index) for index in range(len(meshes))]
         rgba = torch.empty(len(meshes), self.num_views, 4, self.size, self.size)
-        for mine, *pair in zip(rgba, meshes, cameras, strict=True):
-            torch.div(self._pictures(*pair), 255.0, out=mine)
+        for mine, mesh, theirs in zip(rgba, meshes, cameras, strict=True):
+            torch.div(self._pictures(mesh, theirs), 255.0, out=mine)
         return References(
             rgba.flatten(0, 1),
             concatenate(cameras),

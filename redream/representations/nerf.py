@@ -21,7 +21,7 @@ from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.field_surface import covering_density, surface_colors
-from redream.representations.penalties import Penalties
+from redream.representations.penalties import Penalties, mean_of
 from redream.representations.tracing import composite_in_parts, rays_at_once, visible_samples
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
@@ -201,12 +201,7 @@ class NeRF(Representation):
             opacity=image([part.opacity for part in parts]),
             depth=image([part.depth for part in parts]),
             normal=image([part.normal for part in parts]),
-            penalties=Penalties(
-                {
-                    name: lambda name=name: torch.stack([p.penalties[name] for p in parts]).mean()
-                    for name in parts[0].penalties
-                }
-            ),
+            penalties=mean_of([part.penalties for part in parts]),
         )
 
     @torch.no_grad()

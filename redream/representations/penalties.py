@@ -1,7 +1,9 @@
 """A representation's penalties: each is computed when it is first asked for, or never."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor
 
 
@@ -26,3 +28,12 @@ class Penalties(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._terms)
+
+
+def mean_of(parts: Sequence[Mapping[str, Tensor]]) -> Penalties:
+    """The means of the same penalties of several parts of a picture."""
+
+    def mean(name: str) -> Tensor:
+        return torch.stack([part[name] for part in parts]).mean()
+
+    return Penalties({name: partial(mean, name) for name in parts[0]})
