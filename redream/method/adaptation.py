@@ -14,7 +14,6 @@ from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows, RetrievedAssets, key_generator
 
-
 _PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
 _LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
 
