@@ -26,7 +26,7 @@ from redream.kernels.splats_projection import (
     NUM_FEATURES,
     Features,
     Footprints,
-    Splats,
+    Gaussians,
     project,
     project_reference,
 )
@@ -211,7 +211,7 @@ class _BlendFunction(torch.autograd.Function):
         return (*(x.unflatten(0, shape) for x in out[:3]), out[3], None, None, None)
 
 
-def splat(splats: Splats, cameras: Cameras, height: int, width: int) -> Blend:
+def splat(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Blend:
     """Renders splats.
 
     Args:
@@ -255,7 +255,7 @@ def blend(
     return _parts(sums, left)
 
 
-def splat_reference(splats: Splats, cameras: Cameras, height: int, width: int) -> Blend:
+def splat_reference(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Blend:
     """The same as :func:`splat` in plain PyTorch, in the precision of its arguments.
 
     Every pixel looks at every splat, so that memory grows with their product.

@@ -58,7 +58,7 @@ _C33 = wp.constant(0.3731763325901154)
 _C34 = wp.constant(1.445305721320277)
 
 
-class Splats(NamedTuple):
+class Gaussians(NamedTuple):
     """``N`` splats in the world.
 
     Attributes:
@@ -298,7 +298,7 @@ def pinholes(cameras: Cameras, height: int, width: int) -> Pinholes:
     return Pinholes(world_to_camera, torch.cat([focal[:, None], middle], 1), eyes)
 
 
-def project(splats: Splats, cameras: Cameras, height: int, width: int) -> Footprints:
+def project(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Footprints:
     """Projects splats into every camera's picture.
 
     Args:
@@ -319,7 +319,7 @@ def project(splats: Splats, cameras: Cameras, height: int, width: int) -> Footpr
     return Footprints(centres, conics, _clamped(features), _depths(splats.means, poses))
 
 
-def project_reference(splats: Splats, cameras: Cameras, height: int, width: int) -> Footprints:
+def project_reference(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Footprints:
     """The same as :func:`project` in plain PyTorch, in the precision of its arguments."""
     require_harmonics(splats.harmonics)
     poses = pinholes(cameras, height, width)

@@ -84,6 +84,13 @@ class Representation(nn.Module, ABC):
     def update(self, step: int) -> None:  # noqa: B027  (optional hook)
         """Called before each training step, for instance to refresh an occupancy grid."""
 
+    def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:
+        """Rows of parameters that ``update`` has made anew since this was asked last.
+
+        An optimiser forgets what it knew of them: its moments belong to what was there before.
+        """
+        return []
+
     def start_from(self, start: Start, seed: int) -> None:
         """Takes over a surface's shape and colours before the first step.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from redream.adapters import Adapter
@@ -41,6 +41,20 @@ def make_optimizer(
             scales.append(partial(_product, learning_rate_scale, adapter.learning_rate_scale))
     optimizer = AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
     return optimizer, LambdaLR(optimizer, scales)
+
+
+def forget_replaced(optimizer: Optimizer, particles: Sequence[Representation]) -> None:
+    """Clears the moments of rows that hold something else since the step began.
+
+    Args:
+        optimizer: An Adam.
+        particles: Those that may have replaced rows of their parameters.
+    """
+    for particle in particles:
+        for parameter, rows in particle.take_replaced():
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if moment in optimizer.state.get(parameter, {}):
+                    optimizer.state[parameter][moment][rows] = 0.0
 
 
 def _product(one: Callable[[int], float], other: Callable[[int], float], step: int) -> float:

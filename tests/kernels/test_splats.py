@@ -1,4 +1,4 @@
-"""Splats against the double-precision reference, finite differences and closed forms."""
+"""Gaussians against the double-precision reference, finite differences and closed forms."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from redream.cameras import orbit, turntable
 from redream.kernels.splats import (
-    Splats,
+    Gaussians,
     blend,
     splat,
     splat_reference,
@@ -24,7 +24,7 @@ def scene(num=40, scale=0.08, spread=0.4, harmonics=16, aspect=0.8, seed=0, opac
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    return Splats(
+    return Gaussians(
         spread * normal(num, 3),
         scale * torch.exp(aspect * normal(num, 3)),
         normal(num, 4),
@@ -71,7 +71,7 @@ SCENES = {
 
 
 def leaves(splats, dtype, device="cpu"):
-    return Splats(*(x.to(device, dtype).clone().requires_grad_() for x in splats))
+    return Gaussians(*(x.to(device, dtype).clone().requires_grad_() for x in splats))
 
 
 def double(cameras):
@@ -110,12 +110,12 @@ def test_gradients_of_the_reference_equal_finite_differences():
     splats = leaves(scene(3, scale=0.2, spread=0.2, harmonics=4), torch.float64)
     cameras = double(turntable(1))
     assert torch.autograd.gradcheck(
-        lambda *parts: tuple(splat_reference(Splats(*parts), cameras, 4, 5)), tuple(splats)
+        lambda *parts: tuple(splat_reference(Gaussians(*parts), cameras, 4, 5)), tuple(splats)
     )
 
 
 def one(mean, scale, opacity, color):
-    return Splats(
+    return Gaussians(
         torch.tensor([mean]),
         torch.full((1, 3), scale),
         torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
@@ -125,7 +125,7 @@ def one(mean, scale, opacity, color):
 
 
 def join(*many):
-    return Splats(*(torch.cat(parts) for parts in zip(*many, strict=True)))
+    return Gaussians(*(torch.cat(parts) for parts in zip(*many, strict=True)))
 
 
 def test_one_round_gaussian_in_the_middle_is_a_gaussian_of_pixels():
@@ -177,7 +177,7 @@ def test_a_flat_splat_shows_its_normal_to_every_camera_that_sees_it():
 
 
 def test_the_size_of_tiles_decides_nothing_but_speed():
-    splats = Splats(*(x.float() for x in scene(200)))
+    splats = Gaussians(*(x.float() for x in scene(200)))
     footprints = project(splats, turntable(2), 37, 45)
     pictures = [blend(footprints, splats.opacities, 37, 45, size) for size in (4, 8, 16, 64)]
     for other in pictures[1:]:
@@ -186,7 +186,7 @@ def test_the_size_of_tiles_decides_nothing_but_speed():
 
 
 def test_lists_hold_what_a_tile_sees_near_to_far():
-    splats = Splats(*(x.float() for x in scene(150)))
+    splats = Gaussians(*(x.float() for x in scene(150)))
     footprints = project(splats, turntable(2), 32, 40)
     tiles = list_tiles(footprints, splats.opacities, 32, 40, 8)
     assert len(tiles.offsets) == 2 * 4 * 5 + 1
@@ -212,7 +212,7 @@ def test_the_same_splats_give_the_same_picture_and_gradients_to_the_bit():
 
 @pytest.mark.parametrize("num", [0, 1])
 def test_nothing_is_seen_of_nothing(num):
-    some = Splats(*(x[:num].float().requires_grad_() for x in scene(1)))
+    some = Gaussians(*(x[:num].float().requires_grad_() for x in scene(1)))
     some = some._replace(means=some.means + torch.tensor([0.0, 0.0, 50.0]))
     seen = splat(some, turntable(1, 0.0), 8, 8)
     assert all((part == 0.0).all() for part in seen)
@@ -242,7 +242,7 @@ def test_a_pixel_ends_where_nothing_more_shines_through():
 
 
 def test_harmonics_of_no_degree_are_refused():
-    splats = Splats(*(x.float() for x in scene(3)))
+    splats = Gaussians(*(x.float() for x in scene(3)))
     with pytest.raises(ValueError, match=r"5 harmonics a colour belong to no degree .*1, 4, 9, 16"):
         splat(splats._replace(harmonics=splats.harmonics[:, :5]), turntable(1), 8, 8)
 

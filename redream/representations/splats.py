@@ -1,0 +1,237 @@
+"""A particle of Gaussian splats (Kerbl et al., 2023): fast to draw, quick to take an asset over."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from redream.cameras import rays
+from redream.kernels.splats import blend
+from redream.kernels.splats_projection import NUM_HARMONICS, Footprints, project
+from redream.meshes.isosurface import extract_isosurface
+from redream.representations import regularizers
+from redream.representations.background import DirectionBackground
+from redream.representations.base import Representation, Start
+from redream.representations.splat_parameters import Cloud, SplatParameters, blob, on_surface
+from redream.representations.splat_strategies import MCMC, SplatStrategy
+from redream.representations.splat_surface import fuse_depths
+from redream.types import Cameras, Views, key_generator
+
+MIN_OPACITY = 1e-2  # a pixel that sees less than this has no depth
+_NUM_NEIGHBOURS = 8  # splats that give a point of the surface its colour
+
+
+class Splats(Representation):
+    """A fixed budget of Gaussian splats, as flat as they like to be.
+
+    They start as a faint grey ball or on an asset's surface, and a strategy moves those that are
+    worth nothing. While ``training``, views carry the penalties ``sparsity`` and ``opacity`` (of
+    what rays see), ``splat_opacity`` and ``splat_size`` (MCMC's regularisers: means over the
+    splats).
+
+    Args:
+        seed: Seed of the start and of the strategy's moves.
+        num_splats: The budget.
+        degree: Degree of the colour's spherical harmonics, 0 to 3; with 0 a splat has the same
+            colour from everywhere, as a texture does.
+        blob_radius: Radius of the ball of splats that it starts from.
+        strategy: Moves splats; None takes :class:`~redream.representations.splat_strategies.MCMC`.
+        learn_background: Whether to learn a background by direction; white otherwise.
+        component_share: Smallest share of all triangles that a component of the surface has.
+        surface_views: Height and width in pixels of the views whose depths make the surface.
+        means_lr: Learning rate of the centres.
+        scales_lr: Learning rate of the logarithms of the scales.
+        rotations_lr: Learning rate of the quaternions.
+        opacities_lr: Learning rate of the logits of the opacities.
+        colors_lr: Learning rate of the colours; higher harmonics take a twentieth of it.
+        background_lr: Learning rate of the background.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    is_soft = True
+
+    def __init__(
+        self,
+        seed: int = 0,
+        num_splats: int = 10_000,
+        degree: int = 0,
+        blob_radius: float = 0.5,
+        strategy: SplatStrategy | None = None,
+        learn_background: bool = True,
+        component_share: float = 0.02,
+        surface_views: int = 256,
+        means_lr: float = 2e-3,
+        scales_lr: float = 1e-2,
+        rotations_lr: float = 1e-2,
+        opacities_lr: float = 5e-2,
+        colors_lr: float = 2e-2,
+        background_lr: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        if num_splats < 1 or not 0 <= degree < len(NUM_HARMONICS) or blob_radius <= 0.0:
+            raise ValueError(
+                "Splats: num_splats and blob_radius must be positive and degree 0 to 3, got "
+                f"{num_splats}, {blob_radius}, {degree}"
+            )
+        generator = key_generator(seed)
+        self.splats = SplatParameters(num_splats, degree)
+        self.strategy = MCMC() if strategy is None else strategy
+        self.strategy.prepare(num_splats)
+        self.splats.fill(blob(num_splats, blob_radius, generator))
+        self.backdrop = DirectionBackground(generator=generator) if learn_background else None
+        self.seed, self.component_share = seed, component_share
+        self.surface_views = surface_views
+        self.learning_rates = {
+            "means": means_lr,
+            "scales": scales_lr,
+            "rotations": rotations_lr,
+            "opacities": opacities_lr,
+            "colors": colors_lr,
+            "harmonics": colors_lr / 20.0,
+            "background": background_lr,
+        }
+        self._replaced: Int[Tensor, " M"] = torch.zeros(0, dtype=torch.long)
+
+    def render(self, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders by blending the splats of each tile from near to far.
+
+        Args:
+            cameras: ``B`` cameras on the splats' device.
+            height: Rows in pixels.
+            width: Columns in pixels.
+
+        Returns:
+            The views; depth is the mean distance of the splats' centres, normals are their
+            shortest axes. Penalties are empty unless ``training``.
+        """
+        gaussians = self.splats.gaussians()
+        footprints = project(gaussians, cameras, height, width)
+        if self.training and footprints.centres.requires_grad:
+            self._observe(footprints, height, width)
+        seen = blend(footprints, gaussians.opacities, height, width)
+        is_hit = seen.opacity > MIN_OPACITY
+        depth = torch.where(is_hit, seen.distance / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
+        penalties: dict[str, Tensor] = {}
+        if self.training:
+            penalties = {
+                "sparsity": regularizers.sparsity(seen.opacity),
+                "opacity": regularizers.opacity_entropy(seen.opacity),
+                "splat_opacity": gaussians.opacities.mean(),
+                "splat_size": gaussians.scales.mean(),
+            }
+        return Views(seen.color, seen.opacity, depth, seen.normal, penalties)
+
+    def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
+        """The learned background in [0, 1]; white where none is learned."""
+        if self.backdrop is None:
+            return super().background(cameras, height, width)
+        _, directions = rays(cameras, height, width)
+        colors: Tensor = self.backdrop(directions)
+        return colors.permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Lets the strategy move splats.
+
+        Args:
+            step: The training step about to be made.
+        """
+        self._replaced = self.strategy.update(self.splats, step, key_generator(self.seed, step))
+
+    def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:
+        """The rows that the strategy moved since this was asked last."""
+        rows, self._replaced = self._replaced, self._replaced[:0]
+        return [(parameter, rows) for parameter in self.splats.parameters()] if len(rows) else []
+
+    @torch.no_grad()
+    def start_from(self, start: Start, seed: int) -> None:
+        """Lays the splats on a surface, in its colours."""
+        self.splats.fill(on_surface(start, len(self.splats.means), key_generator(seed, 1)))
+
+    @torch.no_grad()
+    def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        """Fuses depths of views from around, then marching cubes, without small components.
+
+        Args:
+            resolution: Cells along each axis of [-1, 1]^3.
+
+        Returns:
+            Vertices and faces, counter-clockwise seen from outside, on the splats' device.
+
+        Raises:
+            ValueError: If no view sees a surface.
+        """
+        device = self.splats.means.device
+        field = fuse_depths(self.render, resolution, self.surface_views, 3.5, device)
+        if not (field > 0.0).any():
+            raise ValueError(
+                "no surface: the splats are too faint to be seen; train longer, or with less "
+                "sparsity"
+            )
+        # Shifted so that outside is 0, as outside of the box is.
+        vertices, faces = extract_isosurface(field + 1.0, 1.0, self.component_share)
+        return vertices.to(device), faces.to(device)
+
+    @torch.no_grad()
+    def colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        """Colour at points: that of the nearest splats, by opacity and nearness."""
+        num = min(_NUM_NEIGHBOURS, len(self.splats.means))
+        tree = cKDTree(self.splats.means.detach().cpu().numpy())
+        distance, nearest = tree.query(points.detach().cpu().numpy(), k=range(1, num + 1))
+        rows = torch.from_numpy(nearest).to(points.device)
+        away = torch.from_numpy(distance).to(points)
+        weights = self.splats.logits.sigmoid()[rows] / (away**2 + 1e-6)
+        shares = weights / weights.sum(1, keepdim=True)
+        return (shares[..., None] * self.splats.colors()[rows]).sum(1).clamp(0.0, 1.0)
+
+    def parameter_groups(self) -> list[dict[str, object]]:
+        """Optimiser groups, one a part of the splats, and ``background`` where one is learned."""
+        parts: dict[str, list[nn.Parameter]] = {
+            "means": [self.splats.means],
+            "scales": [self.splats.log_scales],
+            "rotations": [self.splats.rotations],
+            "opacities": [self.splats.logits],
+            "colors": [self.splats.base],
+        }
+        if self.splats.rest.requires_grad:
+            parts["harmonics"] = [self.splats.rest]
+        if self.backdrop is not None:
+            parts["background"] = list(self.backdrop.parameters())
+        return [
+            {"name": name, "params": params, "lr": self.learning_rates[name]}
+            for name, params in parts.items()
+        ]
+
+    def cloud(self) -> Cloud:
+        """The splats as they are rendered, with their mean colours, without gradients."""
+        with torch.no_grad():
+            seen = self.splats.gaussians()
+            colors = self.splats.colors()
+            return Cloud(seen.means, seen.scales, seen.rotations, seen.opacities, colors)
+
+    def _observe(self, footprints: Footprints, height: int, width: int) -> None:
+        """Tells the strategy of the gradients, once they are known."""
+        half = torch.tensor([0.5 * width, 0.5 * height], device=footprints.centres.device)
+        is_seen = (footprints.conics[..., 0] > 0.0).any(0)
+
+        def tell(grad: Tensor) -> None:
+            self.strategy.observe((grad * half).norm(dim=-1).sum(0), is_seen)
+
+        footprints.centres.register_hook(tell)  # type: ignore[no-untyped-call]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        """Says in one line that a checkpoint has another budget or degree."""
+        for name, own in (("means", self.splats.means), ("rest", self.splats.rest)):
+            loaded = state_dict.get(f"{prefix}splats.{name}")
+            if isinstance(loaded, Tensor) and loaded.shape != own.shape:
+                raise ValueError(
+                    f"the checkpoint has {len(loaded)} splats with "
+                    f"{state_dict[f'{prefix}splats.rest'].shape[1]} higher harmonics each, the "
+                    f"configuration {len(own)} with {self.splats.rest.shape[1]}: set num_splats "
+                    "and degree to the checkpoint's"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)

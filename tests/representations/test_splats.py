@@ -1,0 +1,229 @@
+"""A particle of splats: where it starts, how it moves, the surface that it leaves."""
+
+import math
+
+import pytest
+import torch
+
+from redream.cameras import turntable
+from redream.kernels.raycast import RayCaster
+from redream.kernels.splats_projection import rotation_matrices
+from redream.meshes.triangles import sphere
+from redream.representations import MCMC, AdaptiveDensity, Splats
+from redream.representations.base import Start
+from redream.representations.splat_parameters import SplatParameters, blob, on_surface, turn_z_to
+from redream.representations.splat_strategies import divided
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def ball_start(radius=0.6):
+    """A ball that is red above and blue below."""
+    vertices, faces = sphere(radius)
+    points = vertices[faces].mean(1)
+    colors = torch.where(
+        points[:, 1:2] > 0, torch.tensor([0.9, 0.1, 0.1]), torch.tensor([0.1, 0.1, 0.9])
+    )
+    return Start(vertices, faces, points, colors)
+
+
+def small(**options):
+    return Splats(**{"num_splats": 1500, "surface_views": 96, **options})
+
+
+@pytest.fixture(scope="module")
+def ball():
+    splats = small()
+    splats.start_from(ball_start(), 0)
+    return splats.eval()
+
+
+def test_splats_on_a_surface_lie_flat_on_it_in_its_colours():
+    cloud = on_surface(ball_start(), 400, generator())
+    radius = cloud.means.norm(dim=1)
+    assert ((radius > 0.55) & (radius <= 0.6001)).all()
+    normal = rotation_matrices(cloud.rotations)[:, :, 2]
+    assert ((normal * cloud.means / radius[:, None]).sum(1) > 0.97).all()
+    red = cloud.colors[:, 0] > 0.5
+    clear = cloud.means[:, 1].abs() > 0.1
+    assert torch.equal(red[clear], (cloud.means[:, 1] > 0)[clear])
+    covered = (4.0 * cloud.scales[:, 0] * cloud.scales[:, 1]).sum()
+    assert 1.0 < float(covered) / (4.0 * math.pi * 0.6**2) < 8.0
+
+
+@pytest.mark.parametrize("target", [[0, 0, 1.0], [0, 0, -1.0], [1.0, 0, 0], [-0.6, 0.8, 0]])
+def test_the_shortest_turn_takes_z_to_a_direction(target):
+    turned = rotation_matrices(turn_z_to(torch.tensor([target])))
+    torch.testing.assert_close(turned[0, :, 2], torch.tensor(target))
+    torch.testing.assert_close(torch.linalg.det(turned), torch.ones(1))
+
+
+def test_a_ball_of_splats_looks_like_the_ball_it_started_from(ball):
+    cameras = turntable(2)
+    with torch.no_grad():
+        views = ball.render(cameras, 48, 48)
+    origins = cameras.c2w[:, :3, 3]
+    middle = views.depth[:, 0, 23:25, 23:25].mean((1, 2))
+    torch.testing.assert_close(middle, origins.norm(dim=1) - 0.6, rtol=0.03, atol=0.0)
+    assert (views.opacity[:, 0, 20:28, 20:28] > 0.9).all()
+    toward = torch.nn.functional.normalize(origins, dim=1)
+    facing = (views.normal[:, :, 23, 23] * toward).sum(1)
+    assert (facing > 0.85).all()
+    assert views.rgb[0, 0, 16, 24] > 0.6 > views.rgb[0, 0, 34, 24]
+
+
+def test_the_surface_is_closed_and_where_the_splats_are(ball):
+    vertices, faces = ball.extract_surface(32)
+    radius = vertices.norm(dim=1)
+    assert float(radius.mean()) == pytest.approx(0.6, abs=0.04)
+    assert float(radius.std()) < 0.03
+    origins = torch.zeros(64, 3)
+    directions = torch.nn.functional.normalize(torch.randn(64, 3, generator=generator()), dim=1)
+    assert (RayCaster(vertices, faces).cast(origins, directions).face >= 0).all()
+    colors = ball.colors(torch.tensor([[0.0, 0.6, 0.0], [0.0, -0.6, 0.0]]))
+    torch.testing.assert_close(colors, torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]]))
+
+
+def test_faint_splats_have_no_surface_and_the_error_says_what_to_do():
+    splats = small(num_splats=50)
+    splats.splats.logits.data.fill_(-6.0)
+    with pytest.raises(ValueError, match="too faint .*train longer, or with less sparsity"):
+        splats.extract_surface(16)
+
+
+def test_a_blob_fills_its_ball():
+    cloud = blob(2000, 0.5, generator())
+    radius = cloud.means.norm(dim=1)
+    assert radius.max() <= 0.5
+    assert float((radius < 0.25).float().mean()) == pytest.approx(1.0 / 8.0, abs=0.03)
+
+
+@pytest.mark.parametrize("opacity", [0.02, 0.5, 0.99])
+@pytest.mark.parametrize("num", [1, 2, 5, 20])
+def test_the_parts_of_a_divided_splat_look_as_it_did(opacity, num):
+    """Kheradmand et al., Eq. 9: equal at the centre, and equal integrals along a line."""
+    each, scale = divided(torch.tensor([opacity]).double(), torch.tensor([num]))
+    together = 1.0 - (1.0 - each) ** num
+    torch.testing.assert_close(together, torch.tensor([opacity]).double())
+    x = torch.linspace(-8.0, 8.0, 20_001).double()
+    before = opacity * torch.exp(-0.5 * x**2)
+    after = 1.0 - (1.0 - each * torch.exp(-0.5 * (x / scale) ** 2)) ** num
+    torch.testing.assert_close(
+        torch.trapezoid(after, x), torch.trapezoid(before, x), rtol=1e-6, atol=0
+    )
+
+
+def test_mcmc_moves_faded_splats_to_where_opaque_ones_are():
+    splats = SplatParameters(100, 0)
+    splats.fill(blob(100, 0.5, generator()))
+    with torch.no_grad():
+        splats.logits[:40] = -9.0
+        splats.means[40:] += 3.0
+    moved = MCMC(period=5, begin=0, noise=0.0).update(splats, 10, generator())
+    assert set(range(40)) <= set(moved.tolist())
+    assert (splats.means[:40].norm(dim=1) > 2.0).all()
+    assert (splats.logits.sigmoid() > 0.005).all()
+
+
+def test_mcmc_keeps_still_before_its_time_after_it_and_between():
+    for step in (0, 4, 7, 20, 25):
+        splats = SplatParameters(50, 0)
+        splats.fill(blob(50, 0.5, generator()))
+        with torch.no_grad():
+            splats.logits[:10] = -9.0
+        before = splats.means.clone()
+        moved = MCMC(period=5, begin=5, end=20, noise=0.0).update(splats, step, generator())
+        assert len(moved) == 0
+        assert torch.equal(splats.means, before)
+
+
+def test_mcmc_shakes_faint_splats_and_leaves_opaque_ones():
+    splats = SplatParameters(200, 0)
+    splats.fill(blob(200, 0.5, generator()))
+    with torch.no_grad():
+        splats.logits[:100], splats.logits[100:] = -8.0, 2.0
+    before = splats.means.clone()
+    MCMC(period=7, begin=0).update(splats, 1, generator())
+    moved = (splats.means - before).norm(dim=1)
+    assert float(moved[:100].detach().mean()) > 1e-3
+    assert float(moved[100:].detach().max()) < 1e-5
+
+
+def test_density_adapts_where_centres_are_pulled():
+    splats = SplatParameters(40, 0)
+    splats.fill(blob(40, 0.5, generator()))
+    strategy = AdaptiveDensity(period=10, begin=0, max_clone_size=0.05)
+    strategy.prepare(40)
+    with torch.no_grad():
+        splats.logits[10:] = -20.0
+        splats.log_scales[:5], splats.log_scales[5:10] = math.log(0.02), math.log(0.2)
+    slopes = torch.zeros(40)
+    slopes[[0, 1, 7]] = 1.0
+    strategy.observe(slopes, torch.ones(40, dtype=torch.bool))
+    before = splats.means[7].clone()
+    strategy.update(splats, 10, generator())
+    alive = splats.logits.sigmoid() > 0.005
+    assert int(alive.sum()) == 13
+    for cloned in (0, 1):
+        assert int((splats.means[alive] == splats.means[cloned]).all(1).sum()) == 2
+    assert not torch.equal(splats.means[7], before)
+    assert float(splats.log_scales[7].detach().exp().amax()) == pytest.approx(0.2 / 1.6)
+    assert (strategy.slopes == 0).all()
+
+
+def test_gradients_of_a_render_reach_the_strategy():
+    splats = small(num_splats=100, strategy=AdaptiveDensity()).train()
+    splats.render(turntable(2), 16, 16).rgb.sum().backward()
+    assert (splats.strategy.counts == 1).all()
+    assert splats.strategy.slopes.sum() > 0
+
+
+def test_replaced_rows_are_told_once():
+    splats = small(num_splats=60, strategy=MCMC(period=1, begin=0))
+    splats.splats.logits.data[:20] = -9.0
+    splats.update(0)
+    told = splats.take_replaced()
+    assert {id(parameter) for parameter, _ in told} == {id(p) for p in splats.splats.parameters()}
+    assert all(set(range(20)) <= set(rows.tolist()) for _, rows in told)
+    assert splats.take_replaced() == []
+
+
+def test_a_checkpoint_of_another_budget_is_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"has 70 splats with 3 .* 60 with 0: set num_splats"):
+        small(num_splats=60).load_state_dict(small(num_splats=70, degree=1).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_splats": 0}, "num_splats"),
+        ({"degree": 4}, "degree"),
+        ({"blob_radius": 0.0}, "radius"),
+    ],
+)
+def test_arguments_out_of_range_are_named(options, said):
+    with pytest.raises(ValueError, match=said):
+        Splats(**options)
+
+
+def test_splats_fit_pictures_of_another_object():
+    """Optimising colours, shapes and places comes near to five pictures of a red ball."""
+    target = small()
+    target.start_from(ball_start(), 0)
+    cameras = turntable(5)
+    with torch.no_grad():
+        wanted = target.eval().render(cameras, 24, 24)
+    splats = small(num_splats=400, blob_radius=0.4, learn_background=False).train()
+    optimizer = torch.optim.Adam(splats.parameter_groups())
+    for step in range(60):
+        splats.update(step)
+        views = splats.render(cameras, 24, 24)
+        loss = (views.rgb - wanted.rgb).square().mean() + (
+            views.opacity - wanted.opacity
+        ).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.006
