@@ -28,7 +28,6 @@ from redream.kernels.splats_projection import (
     Footprints,
     Gaussians,
     project,
-    project_reference,
 )
 from redream.kernels.splats_tiles import Tiles, list_tiles, tile_size
 from redream.types import Cameras
@@ -252,50 +251,10 @@ def blend(
     size = size or tile_size(opacities.device)
     tiles = list_tiles(footprints, opacities.detach(), height, width, size)
     sums, left = _BlendFunction.apply(*footprints[:3], opacities, tiles, height, width)
-    return _parts(sums, left)
+    return as_pictures(sums, left)
 
 
-def splat_reference(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Blend:
-    """The same as :func:`splat` in plain PyTorch, in the precision of its arguments.
-
-    Every pixel looks at every splat, so that memory grows with their product.
-    """
-    footprints = project_reference(splats, cameras, height, width)
-    rows = torch.arange(height, dtype=splats.means.dtype, device=splats.means.device) + 0.5
-    columns = torch.arange(width, dtype=splats.means.dtype, device=splats.means.device) + 0.5
-    pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).reshape(-1, 1, 2)
-    views = []
-    for centres, conics, features, depths in zip(*footprints, strict=True):
-        views.append(blend_reference(pixels, centres, conics, features, depths, splats.opacities))
-    sums, left = (torch.stack(parts) for parts in zip(*views, strict=True))
-    return _parts(sums.unflatten(1, (height, width)), left.unflatten(1, (height, width)))
-
-
-def blend_reference(
-    pixels: Float[Tensor, "P 1 2"],
-    centres: Float[Tensor, "N 2"],
-    conics: Float[Tensor, "N 3"],
-    features: Float[Tensor, "N 7"],
-    depths: Float[Tensor, " N"],
-    opacities: Float[Tensor, " N"],
-) -> tuple[Float[Tensor, "P 7"], Float[Tensor, " P"]]:
-    """What pixels see of one view's footprints: summed features, and the transmittance left."""
-    order = depths.argsort(stable=True)
-    centres, conics, features = centres[order], conics[order], features[order]
-    dx, dy = (pixels - centres).unbind(-1)
-    xx, xy, yy = conics.unbind(-1)
-    far = 0.5 * (xx * dx * dx + yy * dy * dy) + xy * dx * dy
-    alpha = (opacities[order] * torch.exp(-far)).clamp(max=MAX_ALPHA)
-    is_seen = (far <= 0.5 * CUTOFF**2) & (alpha >= MIN_ALPHA) & (conics[:, 0] > 0.0)
-    alpha = torch.where(is_seen, alpha, 0.0)
-    left = (1.0 - alpha).cumprod(1)
-    goes_on = left.detach() >= MIN_TRANSMITTANCE
-    alpha = torch.where(goes_on, alpha, 0.0)
-    left = (1.0 - alpha).cumprod(1)
-    before = torch.cat([torch.ones_like(left[:, :1]), left[:, :-1]], 1)
-    return (before * alpha) @ features, left[:, -1]
-
-
-def _parts(sums: Float[Tensor, "B H W 7"], left: Float[Tensor, "B H W"]) -> Blend:
+def as_pictures(sums: Float[Tensor, "B H W 7"], left: Float[Tensor, "B H W"]) -> Blend:
+    """Summed features and the transmittance left, as pictures."""
     planes = sums.permute(0, 3, 1, 2)
     return Blend(planes[:, :3], 1.0 - left[:, None], planes[:, 3:4], planes[:, 4:])

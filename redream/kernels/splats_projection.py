@@ -316,50 +316,8 @@ def project(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Foo
     centres, conics, features = _ProjectFunction.apply(
         splats.means, splats.scales, splats.rotations, splats.harmonics, *poses
     )
-    return Footprints(centres, conics, _clamped(features), _depths(splats.means, poses))
-
-
-def project_reference(splats: Gaussians, cameras: Cameras, height: int, width: int) -> Footprints:
-    """The same as :func:`project` in plain PyTorch, in the precision of its arguments."""
-    require_harmonics(splats.harmonics)
-    poses = pinholes(cameras, height, width)
-    turn = poses.world_to_camera[:, :3, :3]
-    seen = torch.einsum("bij,nj->bni", turn, splats.means)
-    seen = seen + poses.world_to_camera[:, None, :3, 3]
-    depth = -seen[..., 2]
-    in_front = depth.detach() > NEAR
-    depth = torch.where(in_front, depth, 1.0)
-    focal, middle = poses.pinholes[:, None, :1], poses.pinholes[:, None, 1:]
-    place = torch.stack([seen[..., 0], -seen[..., 1]], -1) / depth[..., None]
-    limit = MARGIN * middle / focal
-    near = torch.minimum(torch.maximum(place, -limit), limit)
-    ones = torch.ones_like(depth)
-    zeros = torch.zeros_like(depth)
-    jacobian = torch.stack(
-        [
-            torch.stack([ones, zeros, near[..., 0]], -1),
-            torch.stack([zeros, -ones, near[..., 1]], -1),
-        ],
-        -2,
-    )
-    jacobian = (focal / depth[..., None])[..., None] * jacobian
-    axes = rotation_matrices(splats.rotations)
-    halves = torch.einsum("bnij,bjk,nkl,nl->bnil", jacobian, turn, axes, splats.scales)
-    blur = BLUR * torch.eye(2, dtype=depth.dtype, device=depth.device)
-    inverse = torch.linalg.inv(halves @ halves.transpose(-1, -2) + blur)
-    conics = torch.stack([inverse[..., 0, 0], inverse[..., 0, 1], inverse[..., 1, 1]], -1)
-    away = splats.means[None] - poses.eyes[:, None]
-    distance = away.norm(dim=-1, keepdim=True)
-    basis = harmonics_basis(away / distance, splats.harmonics.shape[1])
-    color = torch.einsum("bnk,nkc->bnc", basis, splats.harmonics) + 0.5
-    shortest = splats.scales.argmin(1)
-    normal = axes.gather(2, shortest[:, None, None].expand(-1, 3, 1))[..., 0].expand_as(away)
-    normal = torch.where((normal * away).sum(-1, keepdim=True) > 0.0, -normal, normal)
     return Footprints(
-        torch.where(in_front[..., None], focal * place + middle, 0.0),
-        torch.where(in_front[..., None], conics, 0.0),
-        _clamped(torch.cat([color, distance, normal], -1)),
-        _depths(splats.means, poses),
+        centres, conics, clamped_colors(features), viewing_depths(splats.means, poses)
     )
 
 
@@ -372,33 +330,6 @@ def rotation_matrices(rotations: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]
         (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     )
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
-def harmonics_basis(
-    directions: Float[Tensor, "*S 3"], num: int = NUM_HARMONICS[-1]
-) -> Float[Tensor, "*S K"]:
-    """The first ``num`` real spherical harmonics at unit directions, with the files' signs."""
-    x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    basis = [
-        torch.full_like(x, _C0),
-        -_C1 * y,
-        _C1 * z,
-        -_C1 * x,
-        _C20 * x * y,
-        -_C20 * y * z,
-        _C21 * (2 * zz - xx - yy),
-        -_C20 * x * z,
-        _C22 * (xx - yy),
-        -_C30 * y * (3 * xx - yy),
-        _C31 * x * y * z,
-        -_C32 * y * (4 * zz - xx - yy),
-        _C33 * z * (2 * zz - 3 * xx - 3 * yy),
-        -_C32 * x * (4 * zz - xx - yy),
-        _C34 * z * (xx - yy),
-        -_C30 * x * (xx - 3 * yy),
-    ]
-    return torch.stack(basis[:num], -1)
 
 
 def require_harmonics(harmonics: Float[Tensor, "N K 3"]) -> int:
@@ -415,11 +346,13 @@ def require_harmonics(harmonics: Float[Tensor, "N K 3"]) -> int:
     return math.isqrt(harmonics.shape[1]) - 1
 
 
-def _clamped(features: Float[Tensor, "B N 7"]) -> Float[Tensor, "B N 7"]:
+def clamped_colors(features: Float[Tensor, "B N 7"]) -> Float[Tensor, "B N 7"]:
+    """Features with their colour clamped to [0, 1], which still learns the way back."""
     color: Tensor = _ClampedColor.apply(features[..., :3])
     return torch.cat([color, features[..., 3:]], -1)
 
 
-def _depths(means: Float[Tensor, "N 3"], poses: Pinholes) -> Float[Tensor, "B N"]:
+def viewing_depths(means: Float[Tensor, "N 3"], poses: Pinholes) -> Float[Tensor, "B N"]:
+    """Depths of means along the viewing axes, without gradients."""
     back = poses.world_to_camera[:, 2]
     return -(torch.einsum("bj,nj->bn", back[:, :3], means.detach()) + back[:, 3:])

@@ -25,7 +25,7 @@ from redream.schedules import Ramp, TimestepRange, Weighting, value_at
 from redream.training import checkpoints
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
-from redream.training.optimizer import make_optimizer
+from redream.training.optimizer import forget_replaced, make_optimizer
 from redream.training.processes import Processes
 from redream.types import Batch, NoisyRows, RetrievedAssets, key_generator, particle_seed
 
@@ -179,7 +179,8 @@ class ReDream(LightningModule):
         return sum_of(losses.values())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Skips the step where it is not finite."""
+        """Skips the step where it is not finite; forgets what was replaced since it began."""
+        forget_replaced(optimizer, self.particles)  # type: ignore[arg-type]
         self._finite.guard(self.losses, optimizer, self.global_step, self.processes)
         if self._finite.num_skipped:
             self.log("skipped", float(self._finite.num_skipped), prog_bar=True)

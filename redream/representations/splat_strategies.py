@@ -96,8 +96,9 @@ class MCMC(SplatStrategy):
         rows = source.unique()
         device = splats.means.device
         share, scale = divided(opacity[rows].double(), copies[rows])
-        splats.logits[rows.to(device)] = share.logit().to(splats.logits)
-        splats.log_scales[rows.to(device)] += scale.log().to(splats.log_scales)[:, None]
+        there = rows.to(device)
+        splats.logits[there] = share.logit().to(splats.logits)
+        splats.log_scales[there] += scale.log().to(splats.log_scales)[:, None]
         splats.copy_rows(faded.to(device), source.to(device))
         return torch.cat([faded, rows]).to(device)
 
@@ -107,7 +108,7 @@ class MCMC(SplatStrategy):
         faint = torch.sigmoid(100.0 * ((1.0 - splats.logits.sigmoid()) - (1.0 - MIN_OPACITY)))
         axes = rotation_matrices(splats.rotations)
         along = torch.einsum("nji,nj->ni", axes, self.noise * faint[:, None] * noise)
-        splats.means += torch.einsum("nij,nj->ni", axes, along * (2.0 * splats.log_scales).exp())
+        splats.means.add_(torch.einsum("nij,nj->ni", axes, along * (2 * splats.log_scales).exp()))
 
 
 class AdaptiveDensity(SplatStrategy):

@@ -221,7 +221,7 @@ class Splats(Representation):
         def tell(grad: Tensor) -> None:
             self.strategy.observe((grad * half).norm(dim=-1).sum(0), is_seen)
 
-        footprints.centres.register_hook(tell)  # type: ignore[no-untyped-call]
+        footprints.centres.register_hook(tell)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
         """Says in one line that a checkpoint has another budget or degree."""

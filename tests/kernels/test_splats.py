@@ -10,9 +10,9 @@ from redream.kernels.splats import (
     Gaussians,
     blend,
     splat,
-    splat_reference,
 )
-from redream.kernels.splats_projection import BLUR, project, project_reference
+from redream.kernels.splats_projection import BLUR, project
+from redream.kernels.splats_reference import project_reference, splat_reference
 from redream.kernels.splats_tiles import list_tiles
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
