@@ -77,7 +77,7 @@ class Splats(Representation):
                 "Splats: num_splats and blob_radius must be positive and degree 0 to 3, got "
                 f"{num_splats}, {blob_radius}, {degree}"
             )
-        generator = key_generator(seed)
+        generator = key_generator("splats", seed)
         self.splats = SplatParameters(num_splats, degree)
         self.strategy = MCMC() if strategy is None else strategy
         self.strategy.prepare(num_splats)
@@ -140,7 +140,9 @@ class Splats(Representation):
         Args:
             step: The training step about to be made.
         """
-        self._replaced = self.strategy.update(self.splats, step, key_generator(self.seed, step))
+        self._replaced = self.strategy.update(
+            self.splats, step, key_generator("move", self.seed, step)
+        )
 
     def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:
         """The rows that the strategy moved since this was asked last."""
@@ -150,7 +152,7 @@ class Splats(Representation):
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
         """Lays the splats on a surface, in its colours."""
-        self.splats.fill(on_surface(start, len(self.splats.means), key_generator(seed, 1)))
+        self.splats.fill(on_surface(start, len(self.splats.means), key_generator("fit", seed)))
 
     @torch.no_grad()
     def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
