@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import config_of, read_checkpoint_or_previous
+from redream.tools.classes_only import expected_bases, require_classes
 from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
@@ -27,8 +28,20 @@ from redream.training.checkpoints import WholeCheckpoints
 from redream.training.limits import require_workable
 from redream.training.parallel import ParticleParallel
 
-IMPORTABLE = ("redream", "lightning.pytorch", "torch.optim")
+IMPORTABLE = (
+    "redream",
+    *(
+        f"lightning.pytorch.{each}"
+        for each in ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
+    ),
+    "torch.optim",
+)
 """What a config may import, besides plugins: a config from a stranger is data, not code."""
+NOT_IMPORTABLE = (
+    "*",
+    *(f"redream.{each}" for each in ("__main__", "cli", "mini", "plugins", "testing", "tools")),
+)
+"""What it may not, though its package is above: commands and programs are no part of a run."""
 
 
 class Parser(LightningArgumentParser):
@@ -40,6 +53,9 @@ class Parser(LightningArgumentParser):
     core: dict[str, type] = {}
     """The classes behind the top-level keys ``trainer``, ``model`` and ``data``."""
 
+    kinds: Collection[type] = ()
+    """The classes that a config may make, and what descends from them; found when first needed."""
+
     command = "redream fit"
     """What is called, to point to its help."""
 
@@ -50,8 +66,19 @@ class Parser(LightningArgumentParser):
         explained = explain(message, gather(self.core, self.components), self.command)
         raise ValueError(explained) from ex
 
+    def require_classes(self, namespace: Namespace) -> None:
+        """Refuses what was parsed where it names anything that is no class of a run.
+
+        Raises:
+            ValueError: If it does; one line.
+        """
+        if not Parser.kinds:
+            Parser.kinds = expected_bases(self.core.values(), self.components)
+        require_classes(namespace, Parser.kinds)
+
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
+        self.require_classes(namespace)
         resolved = resolve(namespace)
         try:
             instances: Namespace = super().instantiate(resolved, *args, **kwargs)
@@ -142,6 +169,7 @@ class ReDreamCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds out before the heavy work whether there is a prompt and room for the output."""
         config = self.config if self.subcommand is None else self.config[self.subcommand]
+        self.parser.require_classes(config)  # type: ignore[attr-defined]
         if not config.prompt.strip():
             raise ValueError('the prompt is empty; give one, as in --prompt "a striped dog"')
         if self.subcommand in ("validate", "test", "predict") and config.ckpt_path is None:
@@ -262,6 +290,7 @@ def prepare_parser(core: dict[str, type]) -> None:
     """
     _quiet_lightning()
     known, Parser.components, Parser.core = Parser.components, list_components(), core
+    Parser.kinds = ()
     for component in Parser.components:
         if component.reason is not None and component not in known:
             print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
@@ -273,7 +302,7 @@ def prepare_parser(core: dict[str, type]) -> None:
     ]
     modules = [each.__module__ for key, each in core.items() if key != "trainer"]
     set_parsing_settings(
-        import_path_denylist=["*"],
+        import_path_denylist=[*NOT_IMPORTABLE],
         import_path_allowlist=[*IMPORTABLE, *plugins, *modules],
     )
 
