@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "GIF", "TIFF")
 """What is opened, in Pillow's names: formats whose readers are Pillow's own code."""
@@ -24,7 +24,7 @@ MAX_PIXELS = 1 << 26
 
 _lock = threading.Lock()
 _num_within = 0  # blocks that are being run
-_pillows_own = Image.open
+_pillows_own: Any = Image.open
 
 
 def open_picture(source: bytes | Path | IO[bytes]) -> Image.Image:
@@ -45,7 +45,7 @@ def open_picture(source: bytes | Path | IO[bytes]) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is measured below
             picture = Image.open(file, formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         name = str(source) if isinstance(source, Path) else "a picture"
         raise ValueError(f"{name} is none of {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError as error:
@@ -66,7 +66,7 @@ def known_formats_only() -> Iterator[None]:
     global _num_within, _pillows_own
     with _lock:
         if not _num_within:
-            _pillows_own, Image.open = Image.open, _open_known
+            _pillows_own, Image.open = Image.open, _open_known  # type: ignore[assignment]
         _num_within += 1
     try:
         yield
@@ -84,4 +84,5 @@ def _open_known(
 ) -> Image.Image:
     """Pillow's ``Image.open`` with formats that are known and, where some are asked for, asked."""
     asked = FORMATS if formats is None else tuple(each for each in FORMATS if each in formats)
-    return _pillows_own(fp, mode, asked)
+    opened: Image.Image = _pillows_own(fp, mode, asked)
+    return opened

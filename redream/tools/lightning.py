@@ -295,11 +295,9 @@ def prepare_parser(core: dict[str, type]) -> None:
         if component.reason is not None and component not in known:
             print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
     bound_configs()
-    plugins = [
-        component.value.partition(":")[0].split(".")[0]
-        for component in Parser.components
-        if component.reason is None
-    ]
+    usable = [each for each in Parser.components if each.reason is None]
+    plugins = [each.value.partition(":")[0] for each in usable]
+    plugins += [each.split(".")[0] for each in plugins]
     modules = [each.__module__ for key, each in core.items() if key != "trainer"]
     set_parsing_settings(
         import_path_denylist=[*NOT_IMPORTABLE],

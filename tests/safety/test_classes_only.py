@@ -158,20 +158,21 @@ def test_no_argument_of_any_class_takes_a_function():
     found = list(callable_arguments())
     assert {(ReDream, "representation"), (Slots, "named")} <= {each[:2] for each in found}
     bases = expected_bases(Parser.core.values(), Parser.components)
-    walked = set()
+    walked, parsers = set(), {}
     for each, name, hint in found:
         if inspect.isabstract(each):
             continue
-        parser = Parser(exit_on_error=False)
         base = next((kind for kind in bases if issubclass(each, kind)), None)
         if base is None:  # cannot be asked for by any argument: not even when it is a callable's
             with pytest.raises(ValueError, match="may not be named"):
                 require_classes({"class_path": f"{each.__module__}.{each.__qualname__}"}, bases)
             continue
-        if each in Parser.core.values():
+        parser = parsers.get(each) or Parser(exit_on_error=False)
+        if each not in parsers and each in Parser.core.values():
             parser.add_class_arguments(each, "it")
-        else:
+        elif each not in parsers:
             parser.add_subclass_arguments(base, "it")
+        parsers[each] = parser
         for value in values(hint):
             said = {name: value}
             if each not in Parser.core.values():
