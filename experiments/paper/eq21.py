@@ -30,7 +30,7 @@ from experiments.paper.record import Picture, Record, Table, Text, write_record
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import WORLDS
 from redream.cameras import turntable
-from redream.metrics.statistics import bootstrap
+from redream.metrics.statistics import estimate
 from redream.mini.scene import Camera, Scene, render_scene
 from redream.mini.two_faced import with_second_face
 from redream.priors import BASE, Guided
@@ -152,14 +152,14 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
             [a / p for a, p in zip(each[name]["assets"], each[name]["prior"], strict=True)]
             for each in kept.values()
         ]
-        sides = [show_estimate(bootstrap(list(side))) for side in zip(*ratios, strict=True)]
+        sides = [show_estimate(estimate(list(side))) for side in zip(*ratios, strict=True)]
         rows.append([name, *sides])
     cosines = [each["cosine"] for each in kept.values()]
     right = sum(cosine > 0.0 for cosine in cosines)
     about = (
         f"{len(kept)} prompt(s), {NUM_NOISES} noises at each of {len(TIMES)} times. Length of the "
         "assets' velocity as a share of the raw prior's (with the noise in zeta's place), by "
-        "azimuth; 95% bootstrap intervals over prompts. At the back of an object with a second "
+        "azimuth; 95% intervals over prompts. At the back of an object with a second "
         "face, its cosine with the way from the false face to the true back is "
         f"{mean(cosines):.2f} in the mean, and positive for {right} of {len(cosines)} prompt(s); a "
         "random direction's is 0."

@@ -32,7 +32,7 @@ from experiments.paper.table1 import show_estimate
 from experiments.paper.world import WORLDS
 from redream.cameras import VIEW_NAMES
 from redream.metrics import ClipViewJudge
-from redream.metrics.statistics import bootstrap
+from redream.metrics.statistics import estimate
 from redream.priors import BASE
 from redream.tools.output import labelled_sheet
 from redream.types import key_generator
@@ -97,14 +97,14 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
                 f"{mean(each['seen'][prior][step][place] for each in kept.values()):.2f}"
                 for step in range(len(ALPHAS))
             ]
-            turns = bootstrap([turn_of(each["seen"][prior], place) for each in kept.values()])
+            turns = estimate([turn_of(each["seen"][prior], place) for each in kept.values()])
             rows.append([f"{name}, P({view})", *cells, show_estimate(turns)])
     accuracy = mean(each["judge"] for each in kept.values())
     about = (
         f"{NUM_SAMPLES} pictures at each of {len(ALPHAS)} embeddings, from the same noises, "
         f"of {len(kept)} prompt(s). What the evaluation CLIP sees, mean over prompts; it names "
         f"{100 * accuracy:.0f}% of the assets' own renders right. *Turn* is the value at the "
-        "front's end minus that at the back's, with a 95% bootstrap interval over prompts: a prior "
+        "front's end minus that at the back's, with a 95% interval over prompts: a prior "
         "that obeys has 1 for front and -1 for back."
     )
     head = ["from back (0) to front (1)", *(f"{alpha:g}" for alpha in ALPHAS), "turn"]

@@ -34,7 +34,7 @@ SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 _SHOWN, _SIZE = 3, 96
 
 Point = Mapping[str, float]
-"""``steps``, ``unet_samples``, ``seconds`` and ``score`` at a preview."""
+"""``steps``, ``passes``, ``seconds`` and ``score`` at a preview."""
 
 
 def preview(path: Path) -> Float[Tensor, "4 3 H W"]:
@@ -54,7 +54,7 @@ def curve(run: Run, encoder: Encoder) -> list[Point]:
     """The score at each preview: the mean cosine of four sides and the prompt."""
     text = torch.as_tensor(encoder.encode_texts([run.prompt]))[0]
     used = json.loads((run.folder / "budget.json").read_text("utf-8"))
-    keys = ("steps", "unet_samples", "seconds")
+    keys = ("steps", "passes", "seconds")
     spent = {each["steps"]: {key: each[key] for key in keys} for each in (*used["curve"], used)}
     points = []
     for step, sheet in previews(run).items():  # the last is of the run's end, whenever that was
@@ -76,9 +76,9 @@ def reached(points: Sequence[Point], target: float) -> Point | None:
 
 
 def at_share(points: Sequence[Point], share: float) -> Point:
-    """The last preview within a share of the run's samples, or the first there is."""
-    limit = share * points[-1]["unet_samples"]
-    return next((p for p in reversed(points) if p["unet_samples"] <= limit), points[0])
+    """The last preview within a share of the run's passes, or the first there is."""
+    limit = share * points[-1]["passes"]
+    return next((p for p in reversed(points) if p["passes"] <= limit), points[0])
 
 
 def convergence(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> dict[str, dict[str, Any]]:
@@ -88,7 +88,8 @@ def convergence(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> dict[str
         curves: Points by method and prompt; prompts that a method lacks are left out.
 
     Returns:
-        By method: ``reached`` and ``num`` prompts, and medians of what it took where it was.
+        By method: ``reached`` and ``num`` prompts, what each took (``prompts``, None where it was
+        not reached), and medians of what it took where it was.
     """
     common = [prompt for prompt in curves[BASELINE] if prompt in curves[OURS]]
     found: dict[str, dict[str, Any]] = {}
@@ -98,27 +99,27 @@ def convergence(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> dict[str
             for prompt in common
         ]
         made = [hit for hit in hits if hit is not None]
-        found[method] = {"num": len(common), "reached": len(made)} | {
+        found[method] = {"num": len(common), "reached": len(made), "prompts": hits} | {
             key: median(hit[key] for hit in made) if made else None
-            for key in ("steps", "unet_samples", "seconds")
+            for key in ("steps", "passes", "seconds")
         }
     return found
 
 
 def draw_curves(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> Image.Image:
-    """Each method's scores over samples, thin for each prompt, bold at shares of the budget."""
+    """Each method's scores over passes, thin for each prompt, bold at shares of the budget."""
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.add_subplot()
     for index, (method, by_prompt) in enumerate(curves.items()):
         for points in by_prompt.values():
-            samples = [point["unet_samples"] for point in points]
-            axis.plot(samples, smooth(points), color=f"C{index}", alpha=0.25, linewidth=0.8)
+            passes = [point["passes"] for point in points]
+            axis.plot(passes, smooth(points), color=f"C{index}", alpha=0.25, linewidth=0.8)
         middle = [
             [mean(at_share(each, share)[key] for each in by_prompt.values()) for share in SHARES]
-            for key in ("unet_samples", "score")
+            for key in ("passes", "score")
         ]
         axis.plot(*middle, color=f"C{index}", linewidth=2.0, label=METHODS[method])
-    axis.set(xlabel="samples of the denoiser", ylabel="cosine with the prompt")
+    axis.set(xlabel="passes of the network", ylabel="cosine with the prompt")
     axis.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
@@ -146,7 +147,7 @@ def record(
             for share in SHARES
         ]
         rows.append([METHODS[method], *cells, str(len(by_prompt))])
-    head = ["method", *(f"{100 * share:.0f}% of the samples" for share in SHARES), "prompts"]
+    head = ["method", *(f"{100 * share:.0f}% of the passes" for share in SHARES), "prompts"]
     numbers: dict[str, Any] = {"curves": curves}
     about = "Mean cosine of four sides and the prompt, by the evaluation CLIP."
     parts: list[Part] = [Text(about), Table(head, rows)]
@@ -156,17 +157,17 @@ def record(
             Text(
                 f"When the score that {METHODS[BASELINE]} ends with is reached, prompt by prompt "
                 "(scores averaged with their neighbours; medians over the prompts that reach it). "
-                f"A step of {METHODS[OURS]} costs more samples while its adapter learns, and its "
+                f"A step of {METHODS[OURS]} costs more passes while its adapter learns, and its "
                 "particles look like the assets, which are of clay here, until the warm-up ends. "
                 "The paper: 20,000 iterations where the baseline takes 25,000."
             ),
             Table(
-                ["method", "reached", "steps", "UNet samples", "seconds"],
+                ["method", "reached", "steps", "passes", "seconds"],
                 [
                     [METHODS[method], f"{each['reached']} of {each['num']}"]
                     + [
                         "-" if each[key] is None else f"{each[key]:.0f}"
-                        for key in ("steps", "unet_samples", "seconds")
+                        for key in ("steps", "passes", "seconds")
                     ]
                     for method, each in numbers["convergence"].items()
                 ],
@@ -201,8 +202,8 @@ def main() -> None:
     write_small_png(labelled_sheet(rows[: 2 * _SHOWN]), out / "fig10.png")
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
     shown = [
-        Picture("fig16_curves.png", "Score over samples of the denoiser; thin lines are prompts."),
-        Picture("fig10.png", f"The front after {shares}% of the samples."),
+        Picture("fig16_curves.png", "Score over passes of the network; thin lines are prompts."),
+        Picture("fig10.png", f"The front after {shares}% of the passes."),
     ]
     found = record(curves, shown, 2 * len(prompts), arguments.quick)
     print(write_record(found, out / "fig10_16.json"))

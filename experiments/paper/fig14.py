@@ -23,7 +23,7 @@ from experiments.paper.world import WORLDS
 from redream.cameras import VIEW_NAMES
 from redream.metrics import ClipViewJudge
 from redream.metrics.prior_balance import balance_of
-from redream.metrics.statistics import bootstrap
+from redream.metrics.statistics import estimate
 from redream.tools.output import labelled_sheet
 
 NUM_SAMPLES = 12
@@ -57,10 +57,10 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         measures += [
             [each[key] for each in balances] for key in ("front_given_back", "entropy", "imbalance")
         ]
-        rows.append([name, *(show_estimate(bootstrap(each)) for each in measures)])
+        rows.append([name, *(show_estimate(estimate(each)) for each in measures)])
     about = (
         f"{NUM_SAMPLES} pictures of each view from the same noises, {len(kept)} prompt(s), as the "
-        "evaluation CLIP sees them; 95% bootstrap intervals over prompts. Evenness is the "
+        "evaluation CLIP sees them; 95% intervals over prompts. Evenness is the "
         "normalised entropy of the views seen, 1 at best; imbalance their distance from even ones."
     )
     head = ["prior", *(f'"{view}" obeyed' for view in VIEW_NAMES)]

@@ -24,7 +24,7 @@ from experiments.paper.record import Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import HERE, OURS, WORLDS, World, derive
-from redream.metrics.statistics import bootstrap
+from redream.metrics.statistics import estimate
 from redream.retrieval import Encoder
 from redream.tools.output import labelled_sheet
 
@@ -41,8 +41,8 @@ def plan(world: World, prompts: Sequence[str], root: Path) -> dict[tuple[str, in
             prompt,
             0,
             layers,
-            # measure.yaml's last callback is the budget, which counts samples of all particles
-            (f"--model.num_particles={count}", "--trainer.callbacks.init_args.max_samples=null"),
+            # measure.yaml's last callback is the budget, which counts passes of all particles
+            (f"--model.num_particles={count}", "--trainer.callbacks.init_args.max_passes=null"),
             root,
         )
         for prompt in prompts
@@ -89,17 +89,17 @@ def record(
         if not mine:
             continue
         score, janus = (
-            show_estimate(bootstrap([facts[key] for facts in mine]), digits)
+            show_estimate(estimate([facts[key] for facts in mine]), digits)
             for key, digits in (("clip_score", 3), ("janus", 2))
         )
         apart = [facts["diversity"] for facts in mine if facts["diversity"] is not None]
-        shown = show_estimate(bootstrap(apart), 3) if apart else "-"
+        shown = show_estimate(estimate(apart), 3) if apart else "-"
         minutes = f"{mean(facts['minutes'] for facts in mine):.1f}"
         rows.append([str(count), shown, score, janus, minutes, str(len(mine))])
     about = (
         "As many steps for every number of particles, each updated in every step. Diversity is one "
         "minus the mean cosine of two particles from the same side, as the evaluation CLIP sees "
-        "them; 95% bootstrap intervals over prompts. Particle i starts toward asset i mod 3."
+        "them; 95% intervals over prompts. Particle i starts toward asset i mod 3."
     )
     head = ["K", "diversity", "CLIP score", "two or more fronts", "minutes", "prompts"]
     numbers = [

@@ -1,9 +1,10 @@
 """Writes docs/results.md from the records that the other commands have left.
 
 ``python -m experiments.paper.results outputs/paper`` takes every record of a folder, such as
-``table1.json`` and ``fig05.json``, in the paper's order, and copies their pictures. A Markdown file
-is taken as a page of its own: what ``redream study analyse`` printed. Each says how it was made;
-one that does not is refused, and so is one that no commit can make again.
+``table1.json`` and ``fig05.json``, in the paper's order, and copies them and their pictures to
+``docs/images/results``, from where the page can be made again. A Markdown file is taken as a page
+of its own: what ``redream study analyse`` printed. Each says how it was made; one that does not is
+refused, and so is one that no commit can make again.
 """
 
 import argparse
@@ -38,6 +39,7 @@ def sources(paths: Sequence[Path]) -> list[Path]:
 
     Raises:
         FileNotFoundError: If there is nothing at a path.
+        ValueError: If two have the same name.
     """
     found: list[Path] = []
     for path in paths:
@@ -45,6 +47,11 @@ def sources(paths: Sequence[Path]) -> list[Path]:
         if not inside or not inside[0].is_file():
             raise FileNotFoundError(f"there is no record at {path}")
         found += inside
+    for path in found:
+        others = [each for each in found if each.stem == path.stem]
+        if len(others) > 1:
+            named = " and ".join(map(str, others))
+            raise ValueError(f"{named} have one name: rename one, or leave it out")
     return found
 
 
@@ -58,7 +65,7 @@ def section(path: Path, images: Path) -> str:
 
     Args:
         path: A record's JSON, or a page in Markdown.
-        images: Folder that the record's pictures are copied to.
+        images: Folder that the record and its pictures are copied to.
 
     Returns:
         Markdown.
@@ -74,11 +81,11 @@ def section(path: Path, images: Path) -> str:
         raise ValueError(f"{path} does not say by which command and commit it was made")
     if made_by[0].endswith("+."):
         raise ValueError(f"{path} was made from files that no commit holds: make it again")
-    for picture in record.pictures if record else []:
-        source = path.parent / picture.file
-        if source.stat().st_size > MOST_BYTES:
+    pictures = [path.parent / each.file for each in record.pictures] if record else []
+    for source in [*pictures, *([path] if record else [])]:
+        if source in pictures and source.stat().st_size > MOST_BYTES:
             raise ValueError(f"{source} is larger than {MOST_BYTES} bytes")
-        with whole_file(images / picture.file) as temporary:
+        with whole_file(images / source.name) as temporary:
             shutil.copyfile(source, temporary)
     return text + "\n"
 

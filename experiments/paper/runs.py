@@ -93,7 +93,7 @@ class Run:
             "prompt": self.prompt,
             "seed": self.seed,
             "measures": metrics["particles"][0],
-            "unet_samples": budget["unet_samples"],
+            "passes": budget["passes"],
             "steps": budget["steps"],
             "training_seconds": budget["seconds"],
             "seconds": facts["seconds"],

@@ -1,7 +1,7 @@
 """Table 1: DreamFusion, ProlificDreamer and ReDream on the same prompts, seeds and budget.
 
-``python -m experiments.paper.table1 --out DIR`` makes 24 prompts x 2 seeds x 3 methods on the
-embedded world, about 7 hours on 2 cores, and writes ``DIR/table1.md``, ``table1.csv`` (the table)
+``python -m experiments.paper.table1 --out DIR`` makes 24 prompts x 2 seeds x 4 methods on the
+embedded world, about 10 hours on 2 cores, and writes ``DIR/table1.md``, ``table1.csv`` (the table)
 and ``objects.csv`` (a line for each object). The world's own objects stand in a row of their own.
 ``--quick`` takes 4 prompts and 1 seed, half an hour: indicative. Finished objects are kept, so the
 command resumes; start it as often as there are machines' cores, or with ``--processes N``.
@@ -32,15 +32,18 @@ from experiments.paper.world import (
 )
 from redream.files import whole_file
 from redream.metrics.statistics import (
+    FEWEST,
     Comparison,
     Estimate,
-    bootstrap,
     cluster_means,
     compare_paired,
+    decided,
+    estimate,
     holm,
 )
 
 TRUTH = "truth"
+INTERVALS = "BCa bootstrap, Student's below 12 prompts"
 Values = dict[str, dict[str, dict[tuple[str, int], float]]]
 """A number by method, measure, and (prompt, seed)."""
 
@@ -104,10 +107,10 @@ def values_of(world: World, objects: Iterable[Mapping[str, Any]]) -> Values:
 
 
 def estimates(world: World, values: Values) -> dict[str, dict[str, Estimate]]:
-    """Each method's mean over prompts, by measure, with its bootstrap interval."""
+    """Each method's mean over prompts, by measure, with its interval."""
     return {
         method: {
-            measure.key: bootstrap(list(cluster_means(cells[measure.key]).values()))
+            measure.key: estimate(list(cluster_means(cells[measure.key]).values()))
             for measure in world.measures
             if cells.get(measure.key)
         }
@@ -136,15 +139,15 @@ def comparisons(
 def unequal_budgets(world: World, objects: Sequence[Mapping[str, Any]]) -> str:
     """Says by how much the methods differ in how often they asked the prior; empty if they do not.
 
-    They differ where their mean numbers of samples do by more than the world allows.
+    They differ where their mean numbers of passes do by more than the world allows.
     """
-    if world.sample_tolerance is None or not objects:
+    if world.pass_tolerance is None or not objects:
         return ""
     spent = {
-        method: mean(each["unet_samples"] for each in objects if each["method"] == method)
+        method: mean(each["passes"] for each in objects if each["method"] == method)
         for method in {each["method"] for each in objects}
     }
-    if max(spent.values()) <= (1.0 + world.sample_tolerance) * min(spent.values()):
+    if max(spent.values()) <= (1.0 + world.pass_tolerance) * min(spent.values()):
         return ""
     return ", ".join(f"{method} {num:.0f}" for method, num in sorted(spent.items()))
 
@@ -165,12 +168,13 @@ def record(
     parts: list[Part] = [warning(unequal)] if unequal else []
     about = (
         f"{num_prompts} prompts, {num_seeds} seed(s), one particle each, measured over 120 views. "
-        "Means over prompts, in brackets 95% bootstrap intervals over prompts (seeds of a prompt "
-        "are averaged first). Fronts are counted for prompts whose object has one."
+        "Means over prompts, in brackets 95% intervals over prompts (seeds of a prompt are "
+        f"averaged first; {INTERVALS}). A pass is one noisy picture through the network, forward "
+        "or backward. Fronts are counted for prompts whose object has one."
         f"{made_at(objects)}"
     )
     columns = [measure.title for measure in world.measures]
-    head = ["method", *columns, "UNet samples", "steps", "minutes (mean, most)"]
+    head = ["method", *columns, "passes", "steps", "minutes (mean, most)"]
     rows = []
     for method, name in METHODS.items():
         mine = [each for each in objects if each["method"] == method]
@@ -199,7 +203,7 @@ def made_at(objects: Iterable[Mapping[str, Any]]) -> str:
 
 def warning(unequal: str) -> Text:
     """What stands in the place of comparisons between unequal budgets."""
-    return Text(f"**Unequal numbers of UNet samples: {unequal}. Nothing is compared.**")
+    return Text(f"**Unequal numbers of passes: {unequal}. Nothing is compared.**")
 
 
 def as_numbers(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
@@ -213,7 +217,7 @@ def as_numbers(table: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
 def _spent(objects: Sequence[Mapping[str, Any]]) -> list[str]:
     minutes = [each["seconds"] / 60.0 for each in objects]
     return [
-        f"{mean(each['unet_samples'] for each in objects):.0f}",
+        f"{mean(each['passes'] for each in objects):.0f}",
         f"{mean(each['steps'] for each in objects):.0f}",
         f"{mean(minutes):.1f}, {max(minutes):.1f}",
     ]
@@ -224,22 +228,21 @@ def _compared(world: World, values: Values) -> list[Part]:
     if not paired:
         return []
     about = (
-        f"{METHODS[OURS]} minus the other method on the same prompts and seeds, with 95% bootstrap "
+        f"{METHODS[OURS]} minus the other method on the same prompts and seeds, with 95% "
         "intervals; p of a two-sided sign-flip test over prompts, and after Holm's adjustment for "
-        "all rows."
+        f"all rows, by which a difference is decided; fewer than {FEWEST} prompts cannot decide."
     )
     by_key = {measure.key: measure for measure in world.measures}
     rows = []
     for (method, key), (found, adjusted) in paired.items():
         ahead = found.difference * by_key[key].better
-        sure = found.low > 0.0 or found.high < 0.0
-        verdict = "tie" if ahead == 0 else METHODS[OURS if ahead > 0 else method]
+        ahead_is = METHODS[OURS if ahead > 0 else method]
         rows.append(
             [
                 METHODS[method],
                 by_key[key].title,
                 show_difference(found),
-                verdict if sure else f"{verdict} (unsure)",
+                ahead_is if decided(adjusted, found.num) else "undecided",
                 f"{found.p:.3f}",
                 f"{adjusted:.3f}",
                 str(found.num),
@@ -250,7 +253,9 @@ def _compared(world: World, values: Values) -> list[Part]:
 
 
 def show_difference(found: Comparison) -> str:
-    """A difference with its interval."""
+    """A difference with its interval; one pair has none."""
+    if found.num == 1:
+        return f"{found.difference:+.3f}"
     return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 

@@ -6,14 +6,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+OURS, LETTER = "redream", "redream_to_the_letter"
 METHODS = {
     "dreamfusion": "DreamFusion",
     "prolificdreamer": "ProlificDreamer",
-    "redream": "ReDream",
+    OURS: "ReDream",
+    LETTER: "ReDream to the letter",
 }
-"""The methods of Table 1 that need one diffusion prior, in the paper's order."""
+"""The methods of Table 1 that need one diffusion prior, in the paper's order, and the paper's own
+words: OURS is the world's configuration, which departs from them."""
 
-OURS = "redream"
+_FILES = {LETTER: "redream"}  # of configs/methods, where it is not called as the method is
 MISSING = {"MVDream": "missing: needs MVDream's own multi-view diffusion model"}
 
 
@@ -46,8 +49,8 @@ class World:
         tuning: Prompts that values were chosen on.
         measures: The columns.
         has_front: Whether a prompt's object has a front.
-        sample_tolerance: Largest spread of the methods' mean UNet samples, as a share; None where
-            each method runs for its own number of steps.
+        pass_tolerance: Largest spread of the methods' mean passes of the network, as a share; None
+            where each method runs for its own number of steps.
         measure_model: Measures a prompt's model file beyond what the run has; None where nothing
             is known of the prompt's shape.
         truth: Measures an object that is as the prompt and the seed have it; None where there is
@@ -60,15 +63,15 @@ class World:
     tuning: Path | None
     measures: tuple[Measure, ...]
     has_front: Callable[[str], bool]
-    sample_tolerance: float | None
+    pass_tolerance: float | None
     measure_model: Callable[[str, Path], dict[str, float]] | None = None
     truth: Callable[[str, int], dict[str, float]] | None = None
 
     def layers(self, method: str) -> list[Path]:
         """The configurations of a method, each laid over the one before."""
-        layers = [self.config]
-        if not (method == OURS and self.name == "embedded"):  # configs/default.yaml is ours
-            layers.append(ROOT / "configs" / "methods" / f"{method}.yaml")
+        layers = [self.config]  # is ours
+        if method != OURS:
+            layers.append(ROOT / "configs" / "methods" / f"{_FILES.get(method, method)}.yaml")
         own = HERE / self.name / f"{method}.yaml"
         return [*layers, *([own] if own.is_file() else []), HERE / self.name / "measure.yaml"]
 

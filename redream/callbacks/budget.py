@@ -1,4 +1,4 @@
-"""How much of the prior a run has used: samples through the denoiser, counted and limited."""
+"""How much of the prior a run has used: passes of its network, counted and limited."""
 
 import time
 from collections.abc import Callable
@@ -15,34 +15,36 @@ from redream.types import NoisyRows
 
 
 class Budget(Callback):
-    """Counts the samples that a training sends through the denoiser, and ends it at a limit.
+    """Counts how often a training sends a picture through the denoiser, and ends it at a limit.
 
-    A sample is one noisy latent in one forward pass, whichever adapter it wears and whether or not
-    gradients flow: the unit in which methods of different losses cost the same. Each process counts
-    its own. What was used is written to ``budget.json`` when training ends: in all, and as
-    ``curve`` after every so many steps.
+    A pass is one noisy latent through the network, whichever adapter it wears: once where only its
+    answer is asked for, twice where gradients flow back through the network, for the way back
+    costs about as much. That is the unit in which methods of different losses cost the same. Each
+    process counts its own. What was used is written to ``budget.json`` when training ends:
+    ``passes``, ``unet_samples`` (without the ways back) and ``unet_calls`` in all, and as ``curve``
+    after every so many steps.
 
     Args:
-        max_samples: Ends the training after the step that reaches so many samples; None never.
+        max_passes: Ends the training after the step that reaches so many passes; None never.
         max_seconds: Ends it after so much time of training; None never.
         record_every_n_steps: Steps between points of the curve.
     """
 
     def __init__(
         self,
-        max_samples: int | None = None,
+        max_passes: int | None = None,
         max_seconds: float | None = None,
         record_every_n_steps: int = 10,
     ) -> None:
-        if (max_samples is not None and max_samples < 1) or (max_seconds or 1.0) <= 0.0:
+        if (max_passes is not None and max_passes < 1) or (max_seconds or 1.0) <= 0.0:
             raise ValueError(
-                f"a budget must be positive, got {max_samples} samples and {max_seconds} seconds."
+                f"a budget must be positive, got {max_passes} passes and {max_seconds} seconds."
             )
         if record_every_n_steps < 1:
             raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
-        self.max_samples, self.max_seconds = max_samples, max_seconds
+        self.max_passes, self.max_seconds = max_passes, max_seconds
         self.record_every_n_steps = record_every_n_steps
-        self.num_samples, self.num_passes, self.seconds = 0, 0, 0.0
+        self.num_passes, self.num_samples, self.num_calls, self.seconds = 0, 0, 0, 0.0
         self.curve: list[dict[str, float]] = []
         self._last = 0.0
 
@@ -63,7 +65,7 @@ class Budget(Callback):
         self.seconds, self._last = self.seconds + now - self._last, now
         if trainer.global_step % self.record_every_n_steps == 0:
             self.curve.append(self._used(trainer.global_step))
-        spent = self.max_samples is not None and self.num_samples >= self.max_samples
+        spent = self.max_passes is not None and self.num_passes >= self.max_passes
         late = self.max_seconds is not None and self.seconds >= self.max_seconds
         trainer.should_stop = trainer.should_stop or spent or late
 
@@ -77,8 +79,9 @@ class Budget(Callback):
 
     def _used(self, step: int) -> dict[str, float]:
         return {
+            "passes": self.num_passes,
             "unet_samples": self.num_samples,
-            "unet_passes": self.num_passes,
+            "unet_calls": self.num_calls,
             "steps": step,
             "seconds": round(self.seconds, 2),
         }
@@ -86,26 +89,35 @@ class Budget(Callback):
     def state_dict(self) -> dict[str, Any]:
         """What was used so far, so that a resumed run goes on counting."""
         return {
-            "num_samples": self.num_samples,
             "num_passes": self.num_passes,
+            "num_samples": self.num_samples,
+            "num_calls": self.num_calls,
             "seconds": self.seconds,
             "curve": list(self.curve),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the count of an earlier session."""
-        self.num_samples = state_dict["num_samples"]
+        if "num_calls" not in state_dict:  # of a version that did not count the ways back
+            raise ValueError(
+                "the checkpoint's budget was counted without gradients: leave Budget out of this "
+                "run's callbacks, or start it anew"
+            )
         self.num_passes = state_dict["num_passes"]
+        self.num_samples = state_dict["num_samples"]
+        self.num_calls = state_dict["num_calls"]
         self.seconds = state_dict["seconds"]
-        self.curve = list(state_dict.get("curve", []))  # checkpoints from before have none
+        self.curve = list(state_dict["curve"])
 
     def _counted(
         self, predict_noise: Callable[[NoisyRows], Float[Tensor, "B C h w"]]
     ) -> Callable[[NoisyRows], Float[Tensor, "B C h w"]]:
         def counted(rows: NoisyRows) -> Float[Tensor, "B C h w"]:
-            self.num_samples += len(rows.latents)
-            self.num_passes += 1
-            return predict_noise(rows)
+            predicted = predict_noise(rows)
+            num = len(rows.latents)
+            self.num_calls, self.num_samples = self.num_calls + 1, self.num_samples + num
+            self.num_passes += 2 * num if predicted.requires_grad else num
+            return predicted
 
         return counted
 

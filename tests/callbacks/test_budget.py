@@ -14,7 +14,7 @@ from redream.types import NoisyRows
 
 @pytest.fixture
 def asking(toy):
-    """A module that asks its prior for 3 and then 2 rows a step."""
+    """A module that asks its prior for 3 rows with gradients and then 2 without in a step."""
 
     class Asking(toy.Module):
         variational_prior = None
@@ -26,9 +26,8 @@ def asking(toy):
         def training_step(self, batch, batch_idx):
             for num in (3, 2):
                 text = self.prior.encode_prompts([""] * num)
-                rows = NoisyRows(
-                    torch.zeros(num, 3, 2, 2), torch.zeros(num).long(), text, ("",) * num
-                )
+                latents = torch.zeros(num, 3, 2, 2, requires_grad=num == 3)
+                rows = NoisyRows(latents, torch.zeros(num).long(), text, ("",) * num)
                 self.prior.predict_noise(rows)
             return super().training_step(batch, batch_idx)
 
@@ -39,18 +38,19 @@ def used(tmp_path):
     return json.loads((tmp_path / "budget.json").read_text())
 
 
-def test_every_sample_is_counted(asking, train, tmp_path):
+def test_every_pass_is_counted_and_those_with_gradients_twice(asking, train, tmp_path):
     module = asking()
     train(module, [Budget()], num_steps=4)
     found = used(tmp_path)
-    assert found["unet_samples"] == 20 and found["unet_passes"] == 8 and found["steps"] == 4
+    assert found["passes"] == 4 * (2 * 3 + 2) and found["steps"] == 4
+    assert found["unet_samples"] == 20 and found["unet_calls"] == 8
     assert found["seconds"] > 0
     assert "predict_noise" not in vars(module.prior)  # nothing of the counter stays
 
 
-@pytest.mark.parametrize(("limit", "steps"), [(20, 4), (21, 5), (1, 1)])
+@pytest.mark.parametrize(("limit", "steps"), [(32, 4), (33, 5), (1, 1)])
 def test_the_training_ends_after_the_step_that_spends_it(asking, train, tmp_path, limit, steps):
-    train(asking(), [Budget(max_samples=limit)], num_steps=10)
+    train(asking(), [Budget(max_passes=limit)], num_steps=10)
     assert used(tmp_path)["steps"] == steps
 
 
@@ -59,7 +59,7 @@ def test_what_is_used_is_known_along_the_way(asking, train, tmp_path, monkeypatc
     monkeypatch.setattr("redream.callbacks.budget.time", clock)
     train(asking(), [Budget(record_every_n_steps=2)], num_steps=5)
     curve = used(tmp_path)["curve"]
-    assert [(each["steps"], each["unet_samples"]) for each in curve] == [(2, 10), (4, 20)]
+    assert [(each["steps"], each["passes"]) for each in curve] == [(2, 16), (4, 32)]
     assert [each["seconds"] for each in (*curve, used(tmp_path))] == [2, 4, 5]
 
 
@@ -70,10 +70,16 @@ def test_time_is_a_budget_too(asking, train, tmp_path):
 
 def test_a_resumed_run_goes_on_counting():
     first = Budget()
-    first.num_samples, first.num_passes, first.seconds = 7, 2, 1.5
-    first.curve = [{"steps": 10, "unet_samples": 7}]
+    first.num_passes, first.num_samples, first.num_calls, first.seconds = 9, 7, 2, 1.5
+    first.curve = [{"steps": 10, "passes": 9}]
     second = Budget()
     second.load_state_dict(first.state_dict())
     assert second.state_dict() == first.state_dict()
     with pytest.raises(ValueError, match="positive"):
-        Budget(max_samples=0)
+        Budget(max_passes=0)
+
+
+def test_a_budget_of_before_ways_back_were_counted_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="counted without gradients") as error:
+        Budget().load_state_dict({"num_samples": 7, "num_passes": 2, "seconds": 1.0, "curve": []})
+    assert "\n" not in str(error.value)

@@ -12,7 +12,7 @@ def finish(run, samples=2760, particles=None, **measures):
     """Leaves what a finished run leaves: of one particle, or of several as measures of each."""
     run.folder.mkdir(parents=True, exist_ok=True)
     metrics = {"prompt": run.prompt, "particles": particles or [measures]}
-    budget = {"unet_samples": samples, "unet_passes": 9, "steps": 690, "seconds": 100.0}
+    budget = {"passes": samples, "unet_samples": 9, "unet_calls": 9, "steps": 690, "seconds": 100.0}
     done = {"recipe": run.recipe, "commit": "abc", "seconds": 120.0}
     for name, facts in (("metrics.json", metrics), ("budget.json", budget), (DONE, done)):
         (run.folder / name).write_text(json.dumps(facts))
@@ -36,8 +36,8 @@ def grow(run, shades, samples_per_step=8, every=30, size=32):
         step = (index + 1) * every if index + 1 < len(shades) else index * every + 7
         views = torch.full((4, 3, size, size), shade)
         write_png(contact_sheet([views]), run.folder / "previews" / f"step_{step:06d}.png")
-        points.append(
-            {"steps": step, "unet_samples": step * samples_per_step, "seconds": step * 0.1}
-        )
+        points.append({"steps": step, "passes": step * samples_per_step, "seconds": step * 0.1})
     path = run.folder / "budget.json"
-    path.write_text(json.dumps({**points[-1], "unet_passes": 9, "curve": points[:-1]}))
+    path.write_text(
+        json.dumps({**points[-1], "unet_samples": 9, "unet_calls": 9, "curve": points[:-1]})
+    )

@@ -23,14 +23,15 @@ def test_every_method_is_tuned_over_as_many_variants(tmp_path):
 def test_the_best_variant_of_each_method_is_marked(tmp_path):
     variants = {m: {"weak": {"model.guidance_scale": 3}, "strong": {}} for m in METHODS}
     plan = tune.plan(EMBEDDED, variants, ["a spotted dog", "a marble vase"], tmp_path)
-    assert len({run.folder for run in plan}) == 12 and len({run.recipe for run in plan}) == 12
+    num = 2 * 2 * len(METHODS)
+    assert len({run.folder for run in plan}) == num == len({run.recipe for run in plan})
+    best = {f"{m}@{'weak' if m == 'dreamfusion' else 'strong'}" for m in METHODS}
     assert "--model.guidance_scale=3" in plan[0].arguments
     for run in plan:
-        best = run.method in ("dreamfusion@weak", "redream@strong", "prolificdreamer@strong")
-        finish(run, clip_score=0.5 if best else 0.4, num_fronts=1.0)
-    page = tune.record(EMBEDDED, [run.read() for run in plan], 12, quick=True).page()
+        finish(run, clip_score=0.5 if run.method in best else 0.4, num_fronts=1.0)
+    page = tune.record(EMBEDDED, [run.read() for run in plan], num, quick=True).page()
     marked = {line.split("**")[1] for line in page.splitlines() if line.startswith("| **")}
-    assert marked == {"dreamfusion@weak", "redream@strong", "prolificdreamer@strong"}
+    assert marked == best
 
 
 def record_at(commit, quick=False, parts=(), finished=2):
@@ -64,6 +65,18 @@ def test_records_become_results_with_their_pictures(tmp_path, monkeypatch):
     assert "| a | b |\n| --- | --- |\n| 1 | 2 |" in text
     assert "![red](images/results/fig05.png)" in text
     assert (docs / "images/results/fig05.png").read_bytes() == (kept / "fig05.png").read_bytes()
+    again = tmp_path / "again.md"  # from what is beside the page alone
+    folder = str(docs / "images/results")
+    monkeypatch.setattr("sys.argv", ["results.py", folder, "--out", str(again)])
+    results.main()
+    assert again.read_text().split("## ")[2:] == text.split("## ")[2:]
+
+
+def test_two_records_of_one_name_are_refused(tmp_path):
+    for folder in ("one", "two"):
+        write_record(record_at("12ab"), tmp_path / folder / "tuning.json")
+    with pytest.raises(ValueError, match=r"one/tuning\.json and .*two/tuning\.json have one name"):
+        results.sources([tmp_path / "one", tmp_path / "two"])
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path):

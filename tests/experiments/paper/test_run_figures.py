@@ -55,7 +55,7 @@ def test_the_score_follows_the_previews(runs):
     grow(run, [0.2, 0.4, 0.6])
     points = fig10_16.curve(run, BrightnessClip())
     assert [point["steps"] for point in points] == [30, 60, 67]
-    assert [point["unet_samples"] for point in points] == [240, 480, 536]
+    assert [point["passes"] for point in points] == [240, 480, 536]
     assert [point["score"] for point in points] == pytest.approx([0.2, 0.4, 0.6], abs=0.01)
 
 
@@ -63,7 +63,7 @@ def line(scores, samples_per_step):
     return [
         {
             "steps": 30 * (i + 1),
-            "unet_samples": 30 * (i + 1) * samples_per_step,
+            "passes": 30 * (i + 1) * samples_per_step,
             "seconds": 3.0 * (i + 1),
             "score": score,
         }
@@ -78,11 +78,13 @@ def test_convergence_is_when_the_baselines_last_score_is_reached():
         OURS: {"a": line([1.0] * 5, 8), "b": line([0.0] * 5, 8)},  # at once, and never
     }
     found = fig10_16.convergence(curves)
+    last, first = curves[BASELINE]["a"][-1], curves[OURS]["a"][0]
     assert found[BASELINE] == {
-        "num": 2, "reached": 2, "steps": 300, "unet_samples": 1200, "seconds": 30.0
+        "num": 2, "reached": 2, "prompts": [last, last], "steps": 300, "passes": 1200,
+        "seconds": 30.0,
     }  # fmt: skip
     assert found[OURS] == {
-        "num": 2, "reached": 1, "steps": 30, "unet_samples": 240, "seconds": 3.0
+        "num": 2, "reached": 1, "prompts": [first, None], "steps": 30, "passes": 240, "seconds": 3.0
     }  # fmt: skip
     page = fig10_16.record(curves, [], 6, quick=False).page()
     assert "| ReDream | 1 of 2 | 30 | 240 | 3 |" in page
@@ -170,5 +172,5 @@ def test_the_budget_of_several_particles_is_not_that_of_one(tmp_path, monkeypatc
     with pytest.raises(SystemExit):
         tool.main("fit", [*run.arguments[1:], "--print_config"])
     printed = capsys.readouterr().out
-    assert "max_samples: null" in printed and "num_particles: 4" in printed
+    assert "max_passes: null" in printed and "num_particles: 4" in printed
     assert "num_frames: 120" in printed

@@ -39,9 +39,9 @@ def fabricate(runs, ahead=0.1):
 
 
 def test_the_plan_is_every_method_on_every_prompt_and_seed(runs):
-    assert len({run.folder for run in runs}) == len(runs) == 3 * 4 * 2
-    assert [run.method for run in runs[:3]] == list(METHODS)  # prompt by prompt
-    assert {run.seed for run in runs[:12]} == {0}
+    assert len({run.folder for run in runs}) == len(runs) == len(METHODS) * 4 * 2
+    assert [run.method for run in runs[: len(METHODS)]] == list(METHODS)  # prompt by prompt
+    assert {run.seed for run in runs[: 4 * len(METHODS)]} == {0}
     for run in runs:
         assert all(layer.is_file() for layer in run.layers)
         assert "--prompt" in run.arguments and run.prompt in run.arguments
@@ -90,7 +90,7 @@ def test_the_tables_say_how_they_were_made(runs, tmp_path, monkeypatch):
     assert page == (tmp_path / "table1.md").read_text()
     for words in (
         "table1 --quick` at commit ", "Indicative", "| MVDream | missing:",
-        "| ReDream | 0.405 [", "| ProlificDreamer | CLIP score ↑ | +0.100 [+0.100, +0.100] | ReD",
+        "| ReDream | 0.405 [", "| ProlificDreamer | CLIP score ↑ | +0.100 [+0.100, +0.100] | und",
         "4 prompts, 2 seed(s)",
     ):  # fmt: skip
         assert words in page, words
@@ -126,9 +126,9 @@ def test_models_and_the_truth_are_measured_where_the_world_knows_it(runs, tmp_pa
 def test_an_unfinished_table_says_so(runs, tmp_path):
     fabricate(runs[:5])
     page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
-    assert "**Unfinished: 5 of 24.**" in page and "Indicative" not in page
+    assert "**Unfinished: 5 of 32.**" in page and "Indicative" not in page
     with pytest.raises(ValueError, match="no object is finished"):
-        table1.write_tables(EMBEDDED, runs[10:], tmp_path, quick=False)
+        table1.write_tables(EMBEDDED, runs[12:], tmp_path, quick=False)
 
 
 def test_methods_of_unequal_budgets_are_not_compared(runs, tmp_path):
@@ -137,7 +137,7 @@ def test_methods_of_unequal_budgets_are_not_compared(runs, tmp_path):
         if run.method == OURS:
             finish(run, samples=2900, clip_score=0.5)
     page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
-    assert "**Unequal numbers of UNet samples: dreamfusion 2760" in page and "redream 2900" in page
+    assert "**Unequal numbers of passes: dreamfusion 2760" in page and "redream 2900" in page
     assert "| against |" not in page
 
 
@@ -159,7 +159,7 @@ if os.environ.get("FAIL") == words[words.index("--prompt") + 1]:
     sys.exit("out of luck")
 for name, facts in (
     ("metrics.json", {"particles": [{"clip_score": 0.5}]}),
-    ("budget.json", {"unet_samples": 1, "unet_passes": 1, "steps": 1, "seconds": 1.0}),
+    ("budget.json", {"passes": 1, "unet_samples": 1, "unet_calls": 1, "steps": 1, "seconds": 1.0}),
 ):
     with open(os.path.join(folder, name), "w") as file:
         json.dump(facts, file)
@@ -267,4 +267,4 @@ def test_the_layers_make_a_configuration(world, method, monkeypatch, capsys):
         tool.main("fit", [*run.arguments[1:], "--print_config"])
     printed = capsys.readouterr().out
     assert "redream.callbacks.Budget" in printed and "num_particles: 1" in printed
-    assert ("max_samples: 2760" in printed) == (world == "embedded")
+    assert ("max_passes: 3450" in printed) == (world == "embedded")
