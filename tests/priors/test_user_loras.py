@@ -88,4 +88,4 @@ def test_what_cannot_be_merged_is_one_line(sd_folders, family_folders, tmp_path)
     refused(ValueError, "1 loras but 2 lora_scales", tmp_path / "xl", lora_scales=[1.0, 1.0])
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"not a safetensors file")
-    refused(ValueError, "is no LoRA that diffusers reads", broken)
+    refused(ValueError, "is no safetensors file, or a damaged one", broken)

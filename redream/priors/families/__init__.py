@@ -1,6 +1,7 @@
 """Families of latent diffusion models in diffusers' format, one file each."""
 
+from redream.priors.families._quiet import quiet_libraries
 from redream.priors.families.base import Family
 from redream.priors.families.loading import load_family
 
-__all__ = ["Family", "load_family"]
+__all__ = ["Family", "load_family", "quiet_libraries"]

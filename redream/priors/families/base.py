@@ -53,6 +53,11 @@ class Family(nn.Module, ABC):
         """The parts in diffusers' own pipeline, which reads its users' LoRAs."""
 
     @property
+    def lora_options(self) -> dict[str, Any]:
+        """What the pipeline's ``load_lora_weights`` must be told of the model."""
+        return {}
+
+    @property
     @abstractmethod
     def time_embedding(self) -> nn.Module:
         """The layer whose output conditions the denoiser on time, one vector a row."""

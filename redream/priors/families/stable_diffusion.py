@@ -47,6 +47,11 @@ class StableDiffusion(Family):
         )
 
     @property
+    def lora_options(self) -> dict[str, Any]:
+        """The UNet's config, by which blocks in the original code's names are found."""
+        return {"unet_config": self.denoiser.config}
+
+    @property
     def time_embedding(self) -> nn.Module:
         """The UNet's MLP on the sinusoids of time."""
         layer: nn.Module = self.denoiser.time_embedding

@@ -50,6 +50,11 @@ class StableDiffusionXL(StableDiffusion):
             add_watermarker=False,
         )
 
+    @property
+    def lora_options(self) -> dict[str, Any]:
+        """Nothing: its pipeline reads the UNet's config itself."""
+        return {}
+
     def encode_prompts(
         self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None
     ) -> Float[Tensor, "B L D"]:
