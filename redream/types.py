@@ -19,25 +19,62 @@ asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Wrap = Literal["repeat", "clamp", "mirror"]
+"""What a texture shows beyond its border."""
+
+
+class Sampler(NamedTuple):
+    """How textures are looked up (glTF 2.0, section 3.8.4.2).
+
+    Attributes:
+        wrap_u: What they show beyond their left and right border.
+        wrap_v: What they show beyond their upper and lower border.
+        nearest: Whether the nearest texel is shown, and not a blend of four.
+    """
+
+    wrap_u: Wrap = "repeat"
+    wrap_v: Wrap = "repeat"
+    nearest: bool = False
+
 
 class Material(NamedTuple):
-    """A glTF base colour: a factor, and a texture that multiplies it.
+    """A glTF base colour and emission: factors, and textures that multiply them in linear light.
 
     Attributes:
         base_color: RGBA factor in [0, 1], sRGB-encoded as pictures are.
         texture: RGBA picture in [0, 1], row 0 at the top (v = 0, as glTF has it), or None.
         unlit: Whether the colour is shown without shading (``KHR_materials_unlit``).
+        sampler: How both textures are looked up.
+        emission: RGB factor of the light that is given out, in linear light; above 1 where
+            ``KHR_materials_emissive_strength`` says so.
+        emission_texture: RGB picture in [0, 1] that multiplies ``emission``, by the same texture
+            coordinates, or None.
+        name: What the file calls it; may be empty.
     """
 
     base_color: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     texture: Float[Tensor, "H W 4"] | None = None
     unlit: bool = False
+    sampler: Sampler = Sampler()
+    emission: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    emission_texture: Float[Tensor, "H W 3"] | None = None
+    name: str = ""
+
+    @property
+    def has_texture(self) -> bool:
+        """Whether texture coordinates are looked up."""
+        return self.texture is not None or self.emission_texture is not None
+
+    @property
+    def emits(self) -> bool:
+        """Whether it gives out light."""
+        return any(value > 0.0 for value in self.emission)
 
 
 class TriangleMesh(NamedTuple):
@@ -51,6 +88,8 @@ class TriangleMesh(NamedTuple):
         corner_colors: RGBA vertex colours in [0, 1]; ones where an asset has none.
         face_materials: Index into ``materials`` of each face.
         materials: The materials.
+        face_nodes: Index into ``nodes`` of each face; None where there are no nodes.
+        nodes: Names of the nodes or objects that the file has; may be empty.
     """
 
     vertices: Float[Tensor, "V 3"]
@@ -60,6 +99,8 @@ class TriangleMesh(NamedTuple):
     corner_colors: Float[Tensor, "F 3 4"]
     face_materials: Int[Tensor, " F"]
     materials: tuple[Material, ...]
+    face_nodes: Int[Tensor, " F"] | None = None
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from redream.assets.attribution import attribution
-from redream.assets.gltf import read_header
+from redream.assets.gltf import num_shown_triangles, read_header
 from redream.types import Asset
 
 Stated = Mapping[str, Any]
@@ -53,25 +53,12 @@ def file_facts(path: Path) -> dict[str, Any]:
         header = read_header(path)
         extras = header.get("asset", {}).get("extras")
         counts = {
-            "num_faces": _num_faces(header),
+            "num_faces": num_shown_triangles(header),
             "num_animations": len(header.get("animations", ())),
         }
     except (ValueError, ArithmeticError, OSError, LookupError, TypeError, AttributeError):
         return {}
     return {**(extras if isinstance(extras, dict) else {}), **counts}
-
-
-def _num_faces(header: dict[str, Any]) -> int:
-    """Triangles of every mesh, as often as a node shows it."""
-
-    def triangles(primitive: dict[str, Any]) -> int:
-        accessor = primitive.get("indices", primitive["attributes"]["POSITION"])
-        count = int(header["accessors"][accessor]["count"])
-        mode = primitive.get("mode", 4)
-        return count // 3 if mode == 4 else max(count - 2, 0) if mode in (5, 6) else 0
-
-    meshes = [sum(map(triangles, mesh["primitives"])) for mesh in header.get("meshes", ())]
-    return sum(meshes[node["mesh"]] for node in header.get("nodes", ()) if "mesh" in node)
 
 
 def _categories(stated: Stated) -> tuple[str, ...]:

@@ -1,20 +1,19 @@
 """Reads a 3D file into a :class:`~redream.types.TriangleMesh`, normalised."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
-from redream.assets.beside import FilesBeside
-from redream.assets.gltf_parts import gltf_parts
-from redream.assets.parts import Part, join_parts, place, placed
-from redream.assets.textures import Textures
+from redream.assets.gltf import gltf_parts
+from redream.assets.parts import join_parts
+from redream.assets.ply import ply_parts
+from redream.assets.wavefront import obj_parts
 from redream.errors import first_line
-from redream.pictures import known_formats_only
-from redream.types import Material, TriangleMesh
+from redream.types import TriangleMesh
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
+_READERS = {".glb": gltf_parts, ".gltf": gltf_parts, ".obj": obj_parts, ".ply": ply_parts}
+
+SUFFIXES = tuple(_READERS)
 
 
 def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> TriangleMesh:
@@ -41,10 +40,11 @@ def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> Tr
     if not path.is_file():
         raise FileNotFoundError(f"there is no 3D file at {path}")
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"cannot read {path}: use one of {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"cannot read {path}: use one of {', '.join(SUFFIXES)}, for instance Blender's export"
+        )
     try:
-        is_gltf = path.suffix.lower() in (".glb", ".gltf")
-        parts = list(gltf_parts(path) if is_gltf else _other_parts(path))
+        parts = list(_READERS[path.suffix.lower()](path))
         num_lost = sum(int((~np.isfinite(part.vertices)).any(1).sum()) for part in parts)
         if strict and num_lost:
             raise ValueError(f"{num_lost} of its vertices are no numbers (NaN or infinite)")
@@ -67,35 +67,3 @@ def normalize(mesh: TriangleMesh, radius: float = 0.9) -> TriangleMesh:
     vertices = vertices - (vertices.amin(0) + vertices.amax(0)) / 2.0
     vertices = vertices * (radius / vertices.norm(dim=-1).max())
     return mesh._replace(vertices=vertices.to(mesh.vertices.dtype))
-
-
-def _other_parts(path: Path) -> Iterator[Part]:
-    """OBJ and PLY, whose colours are sRGB and whose v points up."""
-    with known_formats_only():
-        scene = trimesh.load_scene(str(path), resolver=FilesBeside(path), process=False)
-    materials: dict[int, Material] = {}
-    visuals = [getattr(geometry, "visual", None) for geometry in scene.geometry.values()]
-    pictures = [getattr(getattr(each, "material", None), "image", None) for each in visuals]
-    textures = Textures([picture for picture in pictures if picture is not None])
-    for transform, name in placed(scene):
-        geometry = scene.geometry[name]
-        if not isinstance(geometry, trimesh.Trimesh):
-            continue
-        visual, uvs, colors, material = geometry.visual, None, None, Material()
-        if isinstance(visual, trimesh.visual.TextureVisuals):
-            simple = visual.material
-            picture = getattr(simple, "image", None)
-            if picture is None:
-                red, green, blue = (float(value) / 255.0 for value in simple.main_color[:3])
-                material = Material((red, green, blue, 1.0))
-            else:  # a picture replaces the diffuse colour, as Blender has it
-                key = id(picture)
-                if key not in materials:
-                    materials[key] = Material(texture=textures.of(picture))
-                material = materials[key]
-            if visual.uv is not None:
-                uvs = np.asarray(visual.uv, dtype=np.float64)[:, :2] * (1.0, -1.0) + (0.0, 1.0)
-        elif visual is not None and visual.kind is not None:
-            colors = np.asarray(visual.vertex_colors, dtype=np.float64) / 255.0
-        vertices, faces = np.asarray(geometry.vertices), np.asarray(geometry.faces)
-        yield place(transform, vertices, faces, geometry.vertex_normals, uvs, colors, material)

@@ -1,25 +1,24 @@
 """Pieces of a 3D file, brought into the world and joined into one mesh."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import trimesh
 
 from redream.types import Material, TriangleMesh
 
 
 class Part(NamedTuple):
-    """Triangles of one material in the world frame; attributes are per vertex.
+    """Triangles of one material in the world frame; attributes are of vertices or of corners.
 
     Attributes:
         vertices: ``V 3`` positions.
         faces: ``F 3`` indices into the vertices.
-        normals: ``V 3`` shading normals of any length, or None for flat shading.
-        uvs: ``V 2`` glTF texture coordinates, or None.
-        colors: ``V 4`` sRGB colours in [0, 1], or None.
+        normals: ``V 3`` or ``F 3 3`` shading normals of any length, or None for flat shading.
+        uvs: ``V 2`` or ``F 3 2`` glTF texture coordinates, or None.
+        colors: ``V 4`` or ``F 3 4`` sRGB colours in [0, 1], or None.
         material: The material.
+        name: Of the node or object that it belongs to; may be empty.
     """
 
     vertices: np.ndarray
@@ -28,14 +27,7 @@ class Part(NamedTuple):
     uvs: np.ndarray | None
     colors: np.ndarray | None
     material: Material
-
-
-def placed(scene: trimesh.Scene) -> Iterator[tuple[np.ndarray, str]]:
-    """World transform and geometry name of every node that shows something, in file order."""
-    order = {name: index for index, name in enumerate(scene.geometry)}
-    nodes = [scene.graph[node] for node in scene.graph.nodes_geometry]
-    found = [(np.asarray(transform, dtype=np.float64), str(name)) for transform, name in nodes]
-    yield from sorted(found, key=lambda pair: (order[pair[1]], pair[0].tobytes()))
+    name: str = ""
 
 
 def place(
@@ -46,7 +38,7 @@ def place(
     uvs: np.ndarray | None,
     colors: np.ndarray | None,
     material: Material,
-    keep_vertex_alpha: bool = True,
+    name: str = "",
 ) -> Part:
     """Moves triangles into the world; a mirroring transform turns the faces round."""
     linear = transform[:3, :3]
@@ -58,15 +50,14 @@ def place(
         normals = normals @ np.linalg.pinv(linear)
     if colors is not None:
         colors = np.concatenate([colors, np.ones_like(colors[:, :1])], axis=1)[:, :4]
-        if not keep_vertex_alpha:
-            colors[:, 3] = 1.0
-    return Part(vertices, faces, normals, uvs, colors, material)
+    return Part(vertices, faces, normals, uvs, colors, material, name)
 
 
 def join_parts(parts: list[Part]) -> TriangleMesh:
     """Joins parts; faces without area or with non-finite corners are dropped."""
-    vertices, faces, normals, uvs, colors, owners = [], [], [], [], [], []
+    vertices, faces, normals, uvs, colors, owners, shown_by = [], [], [], [], [], [], []
     materials: dict[int, Material] = {}
+    nodes: dict[str, int] = {}
     num_vertices = 0
     for part in parts:
         corners = part.vertices[part.faces]
@@ -77,14 +68,16 @@ def join_parts(parts: list[Part]) -> TriangleMesh:
             continue
         kept = part.faces[keep]
         flat = np.repeat((cross[keep] / length[keep, None])[:, None], 3, axis=1)
-        used, compact = np.unique(kept, return_inverse=True)
+        used, compact = _compact(kept, len(part.vertices))
         vertices.append(part.vertices[used])
-        faces.append(compact.reshape(-1, 3) + num_vertices)
-        normals.append(flat if part.normals is None else _unit(part.normals[kept], flat))
-        uvs.append(np.zeros((len(kept), 3, 2)) if part.uvs is None else part.uvs[kept])
-        colors.append(np.ones((len(kept), 3, 4)) if part.colors is None else part.colors[kept])
+        faces.append(compact + num_vertices)
+        shading = _of_corners(part.normals, kept, keep, flat)
+        normals.append(flat if part.normals is None else _unit(shading, flat))
+        uvs.append(_of_corners(part.uvs, kept, keep, np.zeros((len(kept), 3, 2))))
+        colors.append(_of_corners(part.colors, kept, keep, np.ones((len(kept), 3, 4))))
         materials.setdefault(id(part.material), part.material)
         owners.append(np.full(len(kept), list(materials).index(id(part.material))))
+        shown_by.append(np.full(len(kept), nodes.setdefault(part.name, len(nodes))))
         num_vertices += len(used)
     if not vertices:
         raise ValueError("it has no triangle with an area")
@@ -103,7 +96,29 @@ def join_parts(parts: list[Part]) -> TriangleMesh:
         corner_colors=as_float(colors).clamp(0.0, 1.0),
         face_materials=torch.from_numpy(np.concatenate(owners).astype(np.int64)),
         materials=tuple(materials.values()),
+        face_nodes=torch.from_numpy(np.concatenate(shown_by).astype(np.int64)),
+        nodes=tuple(nodes),
     )
+
+
+def _compact(faces: np.ndarray, num_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices that faces use, and the faces with these numbered anew."""
+    if 4 * faces.size < num_vertices:
+        used, numbered = np.unique(faces, return_inverse=True)
+        return used, numbered.reshape(-1, 3)
+    is_used = np.zeros(num_vertices, dtype=bool)
+    is_used[faces.reshape(-1)] = True
+    return np.nonzero(is_used)[0], (np.cumsum(is_used) - 1)[faces]
+
+
+def _of_corners(
+    values: np.ndarray | None, faces: np.ndarray, keep: np.ndarray, default: np.ndarray
+) -> np.ndarray:
+    """An attribute of the kept faces' corners, ``F 3 C``."""
+    if values is None:
+        return default
+    chosen: np.ndarray = values[keep] if values.ndim == 3 else values[faces]
+    return chosen
 
 
 def _unit(vectors: np.ndarray, fallback: np.ndarray) -> np.ndarray:

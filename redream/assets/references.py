@@ -114,10 +114,11 @@ class ReferenceRenderer:
 
     def _key(self, mesh: TriangleMesh, cameras: Cameras) -> str:
         digest = hashlib.sha256(f"{VERSION} {self.size} {self.supersample}".encode())
-        tensors = [*mesh[:-1], *cameras]
+        tensors = [each for each in (*mesh, *cameras) if isinstance(each, Tensor)]
         for material in mesh.materials:
-            digest.update(repr((material.base_color, material.unlit)).encode())
-            tensors.extend([] if material.texture is None else [material.texture])
+            values = [each for each in material if not isinstance(each, Tensor)]
+            digest.update(repr(values).encode())
+            tensors += [each for each in material if isinstance(each, Tensor)]
         for tensor in tensors:
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())

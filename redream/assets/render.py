@@ -1,15 +1,16 @@
 """Pictures of a mesh: ray cast, textured, softly lit, anti-aliased. No gradients."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from redream.assets.surface_colors import SurfaceColors
 from redream.cameras import rays
 from redream.kernels.raycast import RayCaster
 from redream.types import Cameras, TriangleMesh, Views
 
-VERSION = 1  # of the pictures; raise it when they change, so that cached ones are made anew
+VERSION = 2  # of the pictures; raise it when they change, so that cached ones are made anew
 
 _MAX_LAYERS = 8  # surfaces seen through one another, at most
 _OPAQUE = 0.999  # alpha from which nothing behind is looked for
@@ -20,7 +21,8 @@ class AssetRenderer:
     """Renders one mesh g(theta_ret, psi) from any cameras.
 
     Lit materials are shaded by ``ambient + diffuse * max(0, n . l)`` with a soft light that comes
-    from above the camera; unlit ones show their colour. Both sides of a face are seen.
+    from above the camera; unlit ones show their colour. Light that a material gives out is added.
+    Both sides of a face are seen.
 
     Args:
         mesh: The mesh.
@@ -39,14 +41,9 @@ class AssetRenderer:
         self.device = torch.device(device)
         self.ambient, self.diffuse = ambient, diffuse
         self._normals = mesh.corner_normals.to(self.device)
-        self._uvs = mesh.corner_uvs.to(self.device)
-        self._colors = mesh.corner_colors.to(self.device)
-        self._face_materials = mesh.face_materials.to(self.device)
-        self._factors = torch.tensor([m.base_color for m in mesh.materials], device=self.device)
-        self._unlit = torch.tensor([m.unlit for m in mesh.materials], device=self.device)
-        self._textures = [
-            None if m.texture is None else m.texture.to(self.device) for m in mesh.materials
-        ]
+        self._colors = SurfaceColors(mesh, self.device)
+        unlit = torch.tensor([m.unlit for m in mesh.materials], device=self.device)
+        self._unlit = unlit[mesh.face_materials.to(self.device)]
         corners = mesh.vertices[mesh.faces.long()].to(self.device)
         self._face_normals = functional.normalize(
             torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
@@ -113,15 +110,10 @@ class AssetRenderer:
     def albedo(
         self, face: Int[Tensor, " N"], barycentric: Float[Tensor, "N 3"]
     ) -> Float[Tensor, "N 4"]:
-        """The surface's own RGBA colour at points on triangles, without light."""
-        material = self._face_materials[face]
-        color = torch.einsum("nk,nkc->nc", barycentric, self._colors[face])
-        color = color * self._factors[material]
-        for index, texture in enumerate(self._textures):
-            if texture is not None:
-                shown = material == index
-                color[shown] *= self._texels(texture, self._corner_uvs_at(face, barycentric, shown))
-        return color.clamp(0.0, 1.0)
+        """The surface's own RGBA colour at points on triangles, without light; it may glow."""
+        color = self._colors.base(face, barycentric)
+        rgb = self._colors.glowing(color[:, :3], face, barycentric)
+        return torch.cat([rgb, color[:, 3:]], dim=1)
 
     def _shade(
         self,
@@ -130,7 +122,7 @@ class AssetRenderer:
         directions: Float[Tensor, "N 3"],
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 1"], Float[Tensor, "N 3"]]:
         """Colour, alpha and unit normal of the surface at hits."""
-        color = self.albedo(face, barycentric)
+        color = self._colors.base(face, barycentric)
         flat = self._face_normals[face]
         smooth = torch.einsum("nk,nkc->nc", barycentric, self._normals[face])
         normal = functional.normalize(smooth, dim=-1)
@@ -140,25 +132,6 @@ class AssetRenderer:
         above = torch.tensor([0.0, 0.6, 0.0], device=self.device)
         light = functional.normalize(above - directions, dim=-1)
         lit = self.ambient + self.diffuse * (normal * light).sum(-1, keepdim=True).clamp_min(0.0)
-        shade = torch.where(self._unlit[self._face_materials[face]][:, None], 1.0, lit)
-        return (color[:, :3] * shade).clamp(0.0, 1.0), color[:, 3:], normal
-
-    def _corner_uvs_at(
-        self, face: Int[Tensor, " N"], barycentric: Float[Tensor, "N 3"], shown: Bool[Tensor, " N"]
-    ) -> Float[Tensor, "M 2"]:
-        return torch.einsum("nk,nkc->nc", barycentric[shown], self._uvs[face[shown]])
-
-    @staticmethod
-    def _texels(texture: Float[Tensor, "H W 4"], uvs: Float[Tensor, "N 2"]) -> Float[Tensor, "N 4"]:
-        """Bilinear look-up; coordinates repeat, v points down as in glTF."""
-        height, width = texture.shape[:2]
-        size = torch.tensor([width, height], device=texture.device)
-        position = (uvs - uvs.floor()) * size - 0.5
-        low = position.floor()
-        fraction = position - low
-        x0, y0 = low.long().remainder(size).unbind(-1)
-        x1, y1 = (low.long() + 1).remainder(size).unbind(-1)
-        across, down = fraction[:, :1], fraction[:, 1:]
-        top = texture[y0, x0] * (1 - across) + texture[y0, x1] * across
-        bottom = texture[y1, x0] * (1 - across) + texture[y1, x1] * across
-        return top * (1 - down) + bottom * down
+        shade = torch.where(self._unlit[face][:, None], 1.0, lit)
+        rgb = (color[:, :3] * shade).clamp(0.0, 1.0)
+        return self._colors.glowing(rgb, face, barycentric), color[:, 3:], normal

@@ -3,27 +3,30 @@
 import io
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
 from redream.assets.color import srgb_to_linear
 from redream.files import whole_file
-from redream.types import Material, TriangleMesh
+from redream.types import Material, Sampler, TriangleMesh, Wrap
 
 _FLOAT, _UINT, _VERTICES, _INDICES = 5126, 5125, 34962, 34963
 _TYPES = {2: "VEC2", 3: "VEC3", 4: "VEC4"}
+_NEAREST, _LINEAR, _MIPMAPS = 9728, 9729, 9987
+_WRAPS: dict[Wrap, int] = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
 
 
 def write_glb(
     path: str | Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes a mesh with one primitive per material; textures are PNG.
+    """Writes a mesh: a node for each of its own, a primitive per material; textures are PNG.
 
     The file appears complete or not at all.
 
@@ -46,32 +49,38 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
     if mesh.faces.shape[0] == 0:
         raise ValueError("the mesh has no faces, so there is nothing to write")
     writer = _Writer()
-    primitives = []
-    for index, material in enumerate(mesh.materials):
-        faces = (mesh.face_materials == index).nonzero()[:, 0]
-        if len(faces) > 0:
-            has_alpha = bool((mesh.corner_colors[faces, :, 3] < 1.0).any())
-            primitives.append(
-                {
-                    "material": writer.material(material, has_alpha),
-                    **writer.primitive(mesh, faces.numpy(), material.texture is not None),
-                }
-            )
+    has_alpha = mesh.corner_colors[..., 3].amin(1) < 1.0
+    written = [
+        writer.material(material, bool(has_alpha[mesh.face_materials == index].any()))
+        for index, material in enumerate(mesh.materials)
+    ]
+    nodes: list[dict[str, Any]] = []
+    meshes: list[dict[str, Any]] = []
+    for name, shown in _nodes(mesh):
+        primitives = []
+        for index, number in enumerate(written):
+            faces = (shown & (mesh.face_materials == index)).nonzero()[:, 0].numpy()
+            if len(faces) > 0:
+                primitives.append({"material": number, **writer.primitive(mesh, faces)})
+        if primitives:
+            named = {"name": name} if name else {}
+            nodes.append({"mesh": len(meshes), **named})
+            meshes.append({"primitives": primitives, **named})
     asset: dict[str, Any] = {"version": "2.0", "generator": "ReDream"}
     if extras:
         asset["extras"] = dict(extras)
     header = {
         "asset": asset,
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": primitives}],
+        "scenes": [{"nodes": list(range(len(nodes)))}],
+        "nodes": nodes,
+        "meshes": meshes,
         **writer.header,
         "bufferViews": writer.views,
         "buffers": [{"byteLength": len(writer.buffer)}],
     }
-    if any(material.unlit for material in mesh.materials):
-        header["extensionsUsed"] = ["KHR_materials_unlit"]
+    if writer.extensions:
+        header["extensionsUsed"] = sorted(writer.extensions)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(writer.buffer)
@@ -84,6 +93,15 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
     )
 
 
+def _nodes(mesh: TriangleMesh) -> Iterator[tuple[str, Bool[Tensor, " F"]]]:
+    """The names of a mesh's nodes with the faces that they show; one without a name without any."""
+    if mesh.face_nodes is None or not mesh.nodes:
+        yield "", torch.ones(len(mesh.faces), dtype=torch.bool)
+        return
+    for number, name in enumerate(mesh.nodes):
+        yield name, mesh.face_nodes == number
+
+
 class _Writer:
     """Collects the binary buffer and the JSON lists that point into it."""
 
@@ -91,10 +109,12 @@ class _Writer:
         self.buffer = bytearray()
         self.views: list[dict[str, Any]] = []
         self.header: dict[str, list[Any]] = {"accessors": [], "materials": []}
-        self._pictures: dict[int, int] = {}
+        self.extensions: set[str] = set()
+        self._images: dict[int, int] = {}
 
-    def primitive(self, mesh: TriangleMesh, faces: np.ndarray, has_texture: bool) -> dict[str, Any]:
-        """Writes the triangles of one material; equal corners are shared."""
+    def primitive(self, mesh: TriangleMesh, faces: np.ndarray) -> dict[str, Any]:
+        """Writes triangles of one material and node; equal corners are shared."""
+        has_texture = mesh.materials[int(mesh.face_materials[faces[0]])].has_texture
         corners = mesh.faces.numpy()[faces].reshape(-1)
         columns = [mesh.vertices.numpy()[corners], unit_normals(mesh, faces)]
         names, widths = ["POSITION", "NORMAL"], [3, 3]
@@ -129,28 +149,58 @@ class _Writer:
         written: dict[str, Any] = {"pbrMetallicRoughness": pbr, "doubleSided": True}
         only_holes = not has_alpha and alpha in (0.0, 1.0)
         if material.texture is not None:
-            pbr["baseColorTexture"] = {"index": self._texture(material)}
+            pbr["baseColorTexture"] = self._texture(material.texture, material.sampler)
             opacity = material.texture[..., 3]
             has_alpha = has_alpha or bool((opacity < 1.0).any())
             only_holes = only_holes and bool(((opacity == 0.0) | (opacity == 1.0)).all())
         if has_alpha or alpha < 1.0:
             written["alphaMode"] = "MASK" if only_holes else "BLEND"
         if material.unlit:
+            self.extensions.add("KHR_materials_unlit")
             written["extensions"] = {"KHR_materials_unlit": {}}
+        elif material.emits:
+            written |= self._emission(material)
+        if material.name:
+            written["name"] = material.name
         self.header["materials"].append(written)
         return len(self.header["materials"]) - 1
 
-    def _texture(self, material: Material) -> int:
-        key = id(material.texture)
-        if key not in self._pictures and material.texture is not None:
-            view = self._view(texture_png(material.texture))
+    def _emission(self, material: Material) -> dict[str, Any]:
+        """The light that a material gives out; what is above 1 is a strength."""
+        strength = max(1.0, *material.emission)
+        written: dict[str, Any] = {"emissiveFactor": [e / strength for e in material.emission]}
+        if material.emission_texture is not None:
+            alike = torch.ones_like(material.emission_texture[..., :1])
+            glow = torch.cat([material.emission_texture, alike], dim=-1)
+            written["emissiveTexture"] = self._texture(
+                glow, material.sampler, id(material.emission_texture)
+            )
+        if strength > 1.0:
+            name = "KHR_materials_emissive_strength"
+            self.extensions.add(name)
+            written["extensions"] = {name: {"emissiveStrength": strength}}
+        return written
+
+    def _texture(
+        self, picture: Float[Tensor, "H W 4"], sampler: Sampler, key: int | None = None
+    ) -> dict[str, int]:
+        """Writes a texture; a picture that comes again is written once, and so is a pair."""
+        key = id(picture) if key is None else key
+        if key not in self._images:
+            view = self._view(texture_png(picture))
             images = self.header.setdefault("images", [])
             images.append({"bufferView": view, "mimeType": "image/png"})
-            self.header["samplers"] = [{"magFilter": 9729, "minFilter": 9987}]
-            textures = self.header.setdefault("textures", [])
-            textures.append({"source": len(images) - 1, "sampler": 0})
-            self._pictures[key] = len(textures) - 1
-        return self._pictures[key]
+            self._images[key] = len(images) - 1
+        magnified, smaller = (_NEAREST, _NEAREST) if sampler.nearest else (_LINEAR, _MIPMAPS)
+        written: dict[str, Any] = {"magFilter": magnified, "minFilter": smaller}
+        for name, wrap in (("wrapS", sampler.wrap_u), ("wrapT", sampler.wrap_v)):
+            if wrap != "repeat":
+                written[name] = _WRAPS[wrap]
+        pair = {
+            "source": self._images[key],
+            "sampler": _place(self.header.setdefault("samplers", []), written),
+        }
+        return {"index": _place(self.header.setdefault("textures", []), pair)}
 
     def _accessor(self, values: np.ndarray, bounds: bool) -> int:
         accessor: dict[str, Any] = {
@@ -179,6 +229,13 @@ class _Writer:
         self.buffer += data + b"\0" * (-len(data) % 4)
         self.views.append(view)
         return len(self.views) - 1
+
+
+def _place(listed: list[dict[str, Any]], wanted: dict[str, Any]) -> int:
+    """Where something is in a list, at whose end it is put where it is not yet."""
+    if wanted not in listed:
+        listed.append(wanted)
+    return listed.index(wanted)
 
 
 def texture_png(texture: Float[Tensor, "H W 4"]) -> bytes:

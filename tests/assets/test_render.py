@@ -5,8 +5,9 @@ import torch
 from fabricated import BLUE, GREEN, RED, make_box, make_quad, quadrant_picture, stack
 
 from redream.assets import AssetRenderer
+from redream.assets.sampling import look_up
 from redream.cameras import orbit, turntable
-from redream.types import Material
+from redream.types import Material, Sampler
 
 COLORS = {"+z": RED, "+x": GREEN, "-z": BLUE}
 
@@ -56,9 +57,9 @@ def test_bilinear_lookup_repeats_and_is_exact_at_texel_centres():
     rows, columns = torch.meshgrid(torch.arange(3), torch.arange(5), indexing="ij")
     centres = torch.stack([(columns + 0.5) / 5, (rows + 0.5) / 3], dim=-1).reshape(-1, 2)
     for shift in (0.0, 1.0, -2.0):
-        found = AssetRenderer._texels(texture, centres + shift)
+        found = look_up(texture, centres + shift, Sampler())
         torch.testing.assert_close(found, texture.reshape(-1, 4), atol=1e-5, rtol=0)
-    halfway = AssetRenderer._texels(texture, torch.tensor([[0.2, 0.5 / 3]]))
+    halfway = look_up(texture, torch.tensor([[0.2, 0.5 / 3]]), Sampler())
     torch.testing.assert_close(halfway[0], (texture[0, 0] + texture[0, 1]) / 2)
 
 

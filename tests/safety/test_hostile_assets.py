@@ -1,5 +1,6 @@
 """3D files of a stranger: nothing outside of their folder is read, and memory stays bounded."""
 
+import io
 import json
 import struct
 import tracemalloc
@@ -199,20 +200,24 @@ def test_a_picture_is_measured_before_it_is_decoded(side, tmp_path, recwarn):
         assert f"{side} x {side} is too large" in str(error)
 
 
+def a_png(width, height):
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
 def test_many_pictures_share_the_memory_of_a_few():
-    pictures = [Image.new("L", (2048, 64)) for _ in range(64)]
-    assert Textures(pictures).of(pictures[0]).shape == (32, 1024, 4)
-    assert Textures(pictures[:16]).of(pictures[0]).shape == (64, 2048, 4)
+    picture = a_png(2048, 64)
+    assert Textures(32).rgba(0, lambda: picture).shape == (32, 1024, 4)
+    assert Textures(8).rgba(0, lambda: picture).shape == (64, 2048, 4)
 
 
 def test_all_pictures_of_a_file_have_a_bound(monkeypatch):
     monkeypatch.setattr("redream.assets.textures._MAX_TOTAL", 3 * 64 * 64)
-    pictures = [Image.new("L", (64, 64)) for _ in range(4)]
-    textures = Textures(pictures)
-    for picture in (*pictures[:3], pictures[0]):
-        textures.of(picture)
-    with pytest.raises(ValueError, match="64 x 64 is too large"):
-        textures.of(pictures[3])
+    picture, textures = a_png(64, 64), Textures(4)
+    read = [textures.rgba(number, lambda: picture) for number in (0, 1, 2, 0, 3)]
+    assert [each is None for each in read] == [False, False, False, False, True]
+    assert "all the pixels that a file may" in textures.unread[3]
 
 
 def test_a_ply_cannot_claim_more_than_it_has(tmp_path):

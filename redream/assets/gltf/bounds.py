@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from redream.assets.gltf_skins import Json
+from redream.assets.gltf.compressed import DRACO, MESHOPT
+from redream.assets.gltf.header import Json
+from redream.assets.gltf.nodes import num_shown_triangles, num_triangles
 
 _BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _SHARED = 16  # how often, on average, a byte may be used by views and by accessors
+_COMPRESSED = 256  # the same where meshes are compressed: a byte may stand for some hundred
 _MAX_REPEATED = 1 << 22  # triangles that a file may show without storing them all
 
 
@@ -35,31 +38,29 @@ def check_bounds(header: Json, path: Path, num_bytes: int) -> None:
         if isinstance(uri, str) and (path.parent / unquote(uri[:255])).is_file()
     )
     views = header.get("bufferViews", ())
+    is_compressed = {DRACO, *MESHOPT} & {*header.get("extensionsUsed", ())}
+    most = (_COMPRESSED if is_compressed else _SHARED) * available
     needed = sum(_count(view.get("byteLength"), "the length of a view") for view in views)
-    if needed > _SHARED * available:
+    if needed > most:
         raise ValueError(f"its views are of {needed} bytes, and it has {available}")
     needed = sum(map(_accessor_bytes, header.get("accessors", ())))
-    if needed > _SHARED * available:
+    if needed > most:
         raise ValueError(f"its accessors are of {needed} bytes, and it has {available}")
-    stored = [_triangles(header, mesh) for mesh in header.get("meshes", ())]
-    shown = sum(stored[node["mesh"]] for node in header.get("nodes", ()) if "mesh" in node)
-    if shown > max(_MAX_REPEATED, sum(stored)):
-        raise ValueError(f"it shows {shown} triangles, and stores {sum(stored)}")
+    stored = sum(
+        num_triangles(header, primitive)
+        for mesh in header.get("meshes", ())
+        for primitive in mesh["primitives"]
+    )
+    shown = num_shown_triangles(header)
+    if shown > max(_MAX_REPEATED, stored):
+        raise ValueError(f"it shows {shown} triangles, and stores {stored}")
 
 
 def _accessor_bytes(accessor: Json) -> int:
-    size = _BYTES[accessor["componentType"]] * _NUMBERS[accessor["type"]]
-    return size * _count(accessor.get("count"), "the count of an accessor")
-
-
-def _triangles(header: Json, mesh: Json) -> int:
-    """Triangles of a mesh; at most so many where it is made of strips."""
-    used = (
-        primitive.get("indices", primitive["attributes"].get("POSITION"))
-        for primitive in mesh["primitives"]
-        if primitive.get("mode", 4) in (4, 5, 6)
-    )
-    return sum(header["accessors"][each]["count"] // 3 for each in used if each is not None)
+    size = _BYTES.get(accessor["componentType"], 8) * _NUMBERS[accessor["type"]]
+    sparse = accessor.get("sparse")
+    num_sparse = 0 if sparse is None else _count(sparse.get("count"), "the count of a sparse one")
+    return size * (_count(accessor.get("count"), "the count of an accessor") + num_sparse)
 
 
 def _count(value: Any, what: str) -> int:  # noqa: ANN401
