@@ -101,9 +101,11 @@ class Body(ABC):
             if prop.length is not None:
                 count = self.number(position, prop.length)
                 position += self.width(prop.length)
+                if count < 0:
+                    return None
             first_starts.append(position)
             first_counts.append(count)
-            position += self.width(prop.kind) * (1 if count is None else max(count, 0))
+            position += self.width(prop.kind) * (1 if count is None else count)
             if position > self.size:
                 return None
         row = position - start
@@ -146,7 +148,8 @@ class TextBody(Body):
 
     def numbers(self, positions: np.ndarray, kind: str) -> np.ndarray:
         """The numbers at positions."""
-        return self._flat[positions].astype(kind)
+        found: np.ndarray = self._flat[positions].astype(kind)
+        return found
 
 
 class BytesBody(Body):

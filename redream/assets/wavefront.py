@@ -191,10 +191,14 @@ def _smooth_normals(vertices: np.ndarray, faces: np.ndarray, is_smooth: np.ndarr
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Means of the faces' normals at each vertex, weighted by area, of any length; ``V 3``."""
+    """Means of the faces' normals at each vertex, weighted by their angles there; ``V 3``."""
     corners = vertices[faces]
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = np.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0)
-    spread = np.repeat(flat, 3, axis=0)
-    sums = [np.bincount(faces.reshape(-1), axis, len(vertices)) for axis in spread.T]
-    return np.stack(sums, axis=1)
+    after, before = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
+    cross = np.cross(after, before)  # F 3 3, the face's normal at each of its corners
+    length = np.linalg.norm(cross, axis=-1)
+    angle = np.arctan2(length, (after * before).sum(-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weighted = np.nan_to_num(cross * (angle / length)[..., None], posinf=0.0, neginf=0.0)
+    index = faces.reshape(-1)
+    columns = weighted.reshape(-1, 3).T
+    return np.stack([np.bincount(index, each, len(vertices)) for each in columns], axis=1)

@@ -56,7 +56,7 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
     ]
     nodes: list[dict[str, Any]] = []
     meshes: list[dict[str, Any]] = []
-    for name, shown in _nodes(mesh):
+    for name, shown in node_faces(mesh):
         primitives = []
         for index, number in enumerate(written):
             faces = (shown & (mesh.face_materials == index)).nonzero()[:, 0].numpy()
@@ -93,7 +93,7 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
     )
 
 
-def _nodes(mesh: TriangleMesh) -> Iterator[tuple[str, Bool[Tensor, " F"]]]:
+def node_faces(mesh: TriangleMesh) -> Iterator[tuple[str, Bool[Tensor, " F"]]]:
     """The names of a mesh's nodes with the faces that they show; one without a name without any."""
     if mesh.face_nodes is None or not mesh.nodes:
         yield "", torch.ones(len(mesh.faces), dtype=torch.bool)

@@ -16,8 +16,9 @@ from fabricated import BLUE, RED, make_box, make_quad, quadrant_picture, stack
 from redream.assets import AssetRenderer, load_mesh, normalize
 from redream.assets.attribution import model_extras
 from redream.assets.formats import FORMATS
+from redream.assets.gltf import read_header
 from redream.cameras import turntable
-from redream.types import Asset, Material
+from redream.types import Asset, Material, Sampler
 
 ASSETS = [
     Asset("uid-0", "a\ndog", "by", "Änne", "https://example.org/dog"),
@@ -185,3 +186,48 @@ def test_khronos_validator_would_find_something(tmp_path):
     data = (tmp_path / "model.glb").read_bytes()
     (tmp_path / "model.glb").write_bytes(data.replace(b'"SCALAR"', b'"SCALER"'))
     assert validate(tmp_path / "model.glb")["issues"]["numErrors"] > 0
+
+
+def glowing_box():
+    """A box of two named parts: one that gives out light, one with a mirrored, sharp picture."""
+    box = textured_box(unlit=False)
+    picture = box.materials[0].texture
+    materials = (
+        Material((0.0, 0.0, 0.0, 1.0), None, name="lamp", emission=(2.0, 0.5, 0.0)),
+        Material(texture=picture, sampler=Sampler("mirror", "clamp", True), name="pattern"),
+        Material((0.1, 0.1, 0.1, 1.0), emission=(1.0, 1.0, 1.0), emission_texture=picture[..., :3]),
+    )
+    owner = torch.arange(len(box.faces)) // 4
+    nodes = ("bulb", "shade", "foot")
+    uvs = box.corner_uvs * 2.0 - 0.5
+    return box._replace(
+        materials=materials, face_materials=owner, face_nodes=owner, nodes=nodes, corner_uvs=uvs
+    )
+
+
+def test_glb_keeps_emission_samplers_and_names(tmp_path):
+    mesh, path = glowing_box(), tmp_path / "model.glb"
+    FORMATS["glb"].write(path, mesh, EXTRAS)
+    read = load_mesh(path)
+    assert difference(path, mesh) < 1e-3
+    assert read.nodes == mesh.nodes
+    assert [each.name for each in read.materials] == ["lamp", "pattern", ""]
+    assert read.materials[0].emission == pytest.approx((2.0, 0.5, 0.0))
+    assert read.materials[1].sampler == mesh.materials[1].sampler
+    header = read_header(path)
+    assert header["extensionsUsed"] == ["KHR_materials_emissive_strength"]
+    assert len(header["textures"]) == 2
+
+
+def test_obj_keeps_emission_opacity_and_names(tmp_path):
+    mesh, path = glowing_box(), tmp_path / "model.obj"
+    holes = mesh.materials[1].texture.clone()
+    holes[:4, :4, 3] = 0.0
+    clamped = mesh.materials[1]._replace(texture=holes, sampler=Sampler("clamp", "clamp"))
+    capped = mesh.materials[0]._replace(emission=(1.0, 0.5, 0.0))  # MTL has no strength
+    mesh = mesh._replace(materials=(capped, clamped, mesh.materials[2]))
+    FORMATS["obj"].write(path, mesh, EXTRAS)
+    read = load_mesh(path)
+    assert difference(path, mesh) < 5e-3
+    assert read.nodes == mesh.nodes and read.materials[0].name == "lamp"
+    assert bool((read.materials[1].texture[..., 3] == 0.0).any())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from redream.assets.attribution import comment_lines
 from redream.assets.color import linear_to_srgb
-from redream.assets.writing import texture_png, unit_normals
+from redream.assets.writing import node_faces, texture_png, unit_normals
 from redream.files import whole_file
 from redream.types import Material, TriangleMesh
 
@@ -39,7 +39,7 @@ def write_obj(path: Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None =
         described += _material(path, index, names[index], material)
     with whole_file(path.with_suffix(".mtl")) as temporary:
         temporary.write_text("\n".join(described) + "\n", encoding="utf-8")
-    lines = [*comments, f"mtllib {path.stem}.mtl", f"o {path.stem}"]
+    lines = [*comments, f"mtllib {path.stem}.mtl"]
     faces = np.arange(len(mesh.faces))
     uvs = mesh.corner_uvs.numpy().reshape(-1, 2) * (1.0, -1.0) + (0.0, 1.0)  # v points up
     places, place = np.unique(uvs, axis=0, return_inverse=True)
@@ -48,10 +48,12 @@ def write_obj(path: Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None =
         lines += [" ".join([kind, *(f"{value:.7g}" for value in row)]) for row in rows.tolist()]
     corners = np.stack([mesh.faces.numpy().reshape(-1), place.reshape(-1), normal.reshape(-1)], 1)
     corners = (corners + 1).reshape(-1, 3, 3)
-    for index in range(len(mesh.materials)):
-        lines.append(f"usemtl {names[index]}")
-        own = corners[(mesh.face_materials == index).numpy()]
-        lines += [" ".join(["f", *("/".join(map(str, c)) for c in face)]) for face in own.tolist()]
+    for node, shown in node_faces(mesh):
+        lines.append(f"o {node or path.stem}")
+        for index in range(len(mesh.materials)):
+            own = corners[(shown & (mesh.face_materials == index)).numpy()].tolist()
+            lines += [f"usemtl {names[index]}"] if own else []
+            lines += [" ".join(["f", *("/".join(map(str, c)) for c in face)]) for face in own]
     with whole_file(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

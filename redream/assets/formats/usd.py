@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from redream.assets.color import srgb_to_linear
 from redream.assets.writing import texture_png, unit_normals
 from redream.files import whole_file
-from redream.types import Material, TriangleMesh
+from redream.types import Material, Sampler, TriangleMesh
 
 if TYPE_CHECKING:
     from pxr import Usd, UsdShade
@@ -57,7 +60,7 @@ def write_usd(path: Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None =
             faces = (mesh.face_materials == index).nonzero()[:, 0].numpy()
             if len(faces) > 0:
                 shown = _material(stage, index, material, Path(folder))
-                _prim(stage, index, mesh, faces, shown, material.texture is not None)
+                _prim(stage, index, mesh, faces, shown, material.has_texture)
         stage.GetRootLayer().Save()
         if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(temporary)):
             raise OSError(f"cannot write {path}: USD could not make the package")
@@ -124,23 +127,57 @@ def _material(
     if material.unlit:
         surface.CreateInput("diffuseColor", types.Color3f).Set(Gf.Vec3f(0.0))
     factor = [float(each) for each in srgb_to_linear(np.array(material.base_color[:3]))]
-    if material.texture is None:
-        color.Set(Gf.Vec3f(*factor))
-    else:
-        picture = folder / f"texture_{index}.png"
-        picture.write_bytes(texture_png(material.texture))
-        reader = _shader(stage, f"{path}/place", "UsdPrimvarReader_float2")
-        reader.CreateInput("varname", types.String).Set("st")
-        texture = _shader(stage, f"{path}/texture", "UsdUVTexture")
-        texture.CreateInput("file", types.Asset).Set(Sdf.AssetPath(f"./{picture.name}"))
-        texture.CreateInput("sourceColorSpace", types.Token).Set("sRGB")
-        texture.CreateInput("scale", types.Float4).Set(Gf.Vec4f(*factor, 1.0))
-        texture.CreateInput("st", types.Float2).ConnectToSource(
-            reader.CreateOutput("result", types.Float2)
+    _connect(stage, color, path, "texture", folder, factor, material.texture, material.sampler)
+    if material.emits and not material.unlit:
+        glow = material.emission_texture
+        if glow is not None:
+            glow = torch.cat([glow, torch.ones_like(glow[..., :1])], dim=-1)
+        emitted = surface.CreateInput("emissiveColor", types.Color3f)
+        _connect(
+            stage,
+            emitted,
+            path,
+            "emission",
+            folder,
+            list(material.emission),
+            glow,
+            material.sampler,
         )
-        color.ConnectToSource(texture.CreateOutput("rgb", types.Float3))
     written.CreateSurfaceOutput().ConnectToSource(surface.CreateOutput("surface", types.Token))
     return written
+
+
+def _connect(
+    stage: "Usd.Stage",
+    color: "UsdShade.Input",
+    path: str,
+    kind: str,
+    folder: Path,
+    factor: list[float],
+    picture: Float[Tensor, "H W 4"] | None,
+    sampler: Sampler,
+) -> None:
+    """Gives a colour its factor, in linear light, and its picture where there is one."""
+    from pxr import Gf, Sdf
+
+    types = Sdf.ValueTypeNames
+    if picture is None:
+        color.Set(Gf.Vec3f(*factor))
+        return
+    file = folder / f"{kind}_{path.rpartition('_')[2]}.png"
+    file.write_bytes(texture_png(picture))
+    reader = _shader(stage, f"{path}/{kind}_place", "UsdPrimvarReader_float2")
+    reader.CreateInput("varname", types.String).Set("st")
+    texture = _shader(stage, f"{path}/{kind}", "UsdUVTexture")
+    texture.CreateInput("file", types.Asset).Set(Sdf.AssetPath(f"./{file.name}"))
+    texture.CreateInput("sourceColorSpace", types.Token).Set("sRGB")
+    texture.CreateInput("scale", types.Float4).Set(Gf.Vec4f(*factor, 1.0))
+    for name, wrap in (("wrapS", sampler.wrap_u), ("wrapT", sampler.wrap_v)):
+        texture.CreateInput(name, types.Token).Set(wrap)
+    texture.CreateInput("st", types.Float2).ConnectToSource(
+        reader.CreateOutput("result", types.Float2)
+    )
+    color.ConnectToSource(texture.CreateOutput("rgb", types.Float3))
 
 
 def _shader(stage: "Usd.Stage", path: str, kind: str) -> "UsdShade.Shader":
