@@ -21,9 +21,14 @@ from experiments.paper.own_objects import NUM_VIEWS, SIZE, judges, measure, pict
 from experiments.paper.provenance import command, commit
 from experiments.paper.shape import shape_of_scene
 from experiments.paper.world import WORLDS, derive, read_prompts
+from redream.cameras import turntable
 from redream.files import whole_file
+from redream.metrics import PatternScore
+from redream.mini.prepare import WEIGHTS
+from redream.mini.repainted import with_mean_colour, with_one_sided_pattern
 from redream.mini.scene import Scene
 from redream.mini.two_faced import with_second_face
+from redream.retrieval import Encoder
 
 SHOWN = ("clip_score", "rank", "r_precision", "a_lpips_embedded", "a_lpips_embedded_max")
 MELTED = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -64,6 +69,48 @@ SPOILED: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+REPAINTED: dict[str, Callable[[Scene], Scene]] = {
+    "as it is": lambda scene: scene,
+    "its pattern on the front half alone": with_one_sided_pattern,
+    "its mean colour instead": with_mean_colour,
+    "a ball of its mean colour": lambda scene: melt(with_mean_colour(scene), 1.0),
+}
+COLOURLIKE = ("wooden", "marble", "golden")
+
+
+def patterns_of(prompt: str, scene: Scene, metric: PatternScore) -> dict[str, dict[str, float]]:
+    """The pattern score of a scene, and of it repainted, by the name of the repainting."""
+    views = turntable(metric.num_views)
+    return {
+        name: metric.measure(prompt, pictures_of(repaint(scene), metric.num_views), views)
+        for name, repaint in REPAINTED.items()
+    }
+
+
+def pattern_lines(patterns: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    """The table of pattern scores.
+
+    Args:
+        patterns: What :func:`patterns_of` gave, by prompt.
+    """
+    groups = {
+        "stripes, spots, checks": [p for p in patterns if p.split()[1] not in COLOURLIKE],
+        ", ".join(COLOURLIKE): [p for p in patterns if p.split()[1] in COLOURLIKE],
+    }
+    heads = [f"{name}: {of} ({len(prompts)})" for name, prompts in groups.items() for of in
+             ("azimuths right", "whole right")]  # fmt: skip
+    lines = ["Pattern score over 8 azimuths of the same objects, painted in known ways:", ""]
+    lines += [f"| painted | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name in REPAINTED:
+        cells = [
+            f"{mean(patterns[prompt][name][key] for prompt in prompts):.2f}"
+            for prompts in groups.values()
+            for key in ("pattern_score", "pattern_right")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,6 +123,8 @@ def main() -> None:
     truth, spoiled = [], {name: [] for name in SPOILED}
     melted: dict[float, list[dict[str, float]]] = {share: [] for share in MELTED}
     faces: dict[int, list[float]] = {1: [], 2: []}
+    pattern_score = PatternScore(Encoder(str(WEIGHTS / "evaluation_clip")))
+    patterns = {}
     for seed, prompt in enumerate(read_prompts(world.prompts)):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)
@@ -85,6 +134,7 @@ def main() -> None:
             faces[1].append(measured["num_fronts"])
             two = pictures_of(with_second_face(scene), fronts.num_views)
             faces[2].append(measure([fronts], prompt, two)["num_fronts"])
+        patterns[prompt] = patterns_of(prompt, scene, pattern_score)
         truth.append(measured)
         print(prompt, measured, flush=True)
         if seed < arguments.num_spoiled:
@@ -128,6 +178,7 @@ def main() -> None:
         right = sum((c == 1) if num == 1 else (c >= 2) for c in counts)
         cells = " | ".join(map(str, bins))
         lines.append(f"| {num} | {cells} | {right} of {len(counts)} |")
+    lines += ["", *pattern_lines(patterns)]
     with whole_file(arguments.out) as temporary:
         temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from redream.metrics.base import Metric
 from redream.metrics.clip_score import ClipScore
 from redream.metrics.geometry import GeometryTruth
+from redream.metrics.pattern_score import PatternScore
 from redream.metrics.perceptual import LPIPS, ClipDistance, PerceptualDistance
 from redream.metrics.prior_balance import PriorBalance, measure_prior
 from redream.metrics.smoothness import ALPIPS
@@ -17,6 +18,7 @@ __all__ = [
     "ClipViewJudge",
     "GeometryTruth",
     "Metric",
+    "PatternScore",
     "PerceptualDistance",
     "PriorBalance",
     "SuccessRate",

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from open_clip.model import CLIP
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
@@ -25,7 +25,7 @@ from redream.mini.materials import COLOURS, MATERIALS
 from redream.mini.soften import soften
 from redream.mini.train_prior import tokenize
 from redream.mini.train_vae import pictures_to_tensor
-from redream.mini.training import pick_device, train
+from redream.mini.training import mixed_precision, pick_device, train
 from redream.mini.vocabulary import CONTEXT_LENGTH, build_tokenizer, save_tokenizer
 from redream.mini.world import all_pairs, seen_pairs, view_of
 from redream.types import key_generator
@@ -145,8 +145,57 @@ def build_clip(role: str, tokenizer: CLIPTokenizer) -> tuple[CLIP, dict[str, Any
     return CLIP(**config), config
 
 
+def naming_accuracy(
+    model: CLIP, tokenizer: CLIPTokenizer, data: Dataset, batch_size: int = 100
+) -> dict[str, float]:
+    """How often pictures are told apart by category, and by material where that is given.
+
+    Args:
+        model: The CLIP.
+        tokenizer: Its tokenizer.
+        data: Pictures of pairs of the world; those of clay are passed over.
+        batch_size: Pictures a pass.
+
+    Returns:
+        ``category`` and ``material``: shares that are named right.
+    """
+    device = next(model.parameters()).device
+    kept = [i for i, record in enumerate(data.records) if record["material"] in MATERIALS]
+    records = [data.records[i] for i in kept]
+    categories, materials = list(CATEGORIES), list(MATERIALS)
+    category = torch.tensor([categories.index(record["category"]) for record in records])
+    material = torch.tensor([materials.index(record["material"]) for record in records])
+
+    def encoded(names: list[str]) -> Tensor:
+        tokens = tokenize(tokenizer, names).to(device)
+        return model.encode_text(tokens, normalize=True).float().cpu()
+
+    was_training = model.training
+    model.eval()
+    pictures = [
+        model.encode_image(pictures_to_tensor(data.pictures[part], device), normalize=True)
+        for part in (kept[i : i + batch_size] for i in range(0, len(kept), batch_size))
+    ]
+    seen = torch.cat(pictures).float().cpu()
+    named = seen @ encoded([f"a {name}" for name in categories]).T
+    tables = encoded([f"a {name} {of}" for of in categories for name in materials])
+    painted = torch.einsum("bd,bmd->bm", seen, tables.unflatten(0, (len(categories), -1))[category])
+    model.train(was_training)
+    return {
+        "category": float((named.argmax(1) == category).float().mean()),
+        "material": float((painted.argmax(1) == material).float().mean()),
+    }
+
+
 def train_clip(
-    role: str, data: Dataset, folder: Path, num_steps: int, batch_size: int = 96, seed: int = 0
+    role: str,
+    data: Dataset,
+    folder: Path,
+    num_steps: int,
+    batch_size: int = 96,
+    seed: int = 0,
+    initial: Path | None = None,
+    unseen: Dataset | None = None,
 ) -> tuple[CLIP, dict[str, Any], CLIPTokenizer]:
     """Trains a CLIP on pictures and captions whose agreement is known exactly.
 
@@ -157,6 +206,8 @@ def train_clip(
         num_steps: Steps.
         batch_size: Pictures a step.
         seed: Seed of initialisation and order.
+        initial: A folder with the weights to start from, as :func:`save_clip` writes it.
+        unseen: Pictures whose naming is measured beside the training, for the curve.
 
     Returns:
         The averaged model, its configuration and its tokenizer.
@@ -165,6 +216,9 @@ def train_clip(
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(VOCABULARY)
     model, config = build_clip(role, tokenizer)
+    if initial is not None:
+        weights = load_file(initial / "open_clip_model.safetensors")
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     model = model.to(device)
     names = [f"a {material} {category}" for material, category in all_pairs()]
     number = {pair: index for index, pair in enumerate(all_pairs())}
@@ -188,7 +242,9 @@ def train_clip(
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device)
         if role == "evaluation":
             images = soften(images / 2.0 + 0.5, generator) * 2.0 - 1.0
-        image, text, scale = model(images, tokens[cut, chosen].to(device))
+        with mixed_precision(device):
+            image, text, scale = model(images, tokens[cut, chosen].to(device))
+        image, text = image.float(), text.float()
         positive = agreement(statements[cut, chosen], truth[chosen], free[chosen]).to(device)
         scale = scale.clamp(max=50.0)
         similarity = scale * image @ text.T
@@ -198,8 +254,10 @@ def train_clip(
         }
         if role == "evaluation":
             pair, view = pairs[chosen], truth[chosen, 3]
-            named = model.encode_text(pair_tokens.to(device), normalize=True)
-            viewed = model.encode_text(view_tokens[pair].flatten(0, 1).to(device), normalize=True)
+            words = torch.cat([pair_tokens, view_tokens[pair].flatten(0, 1)]).to(device)
+            with mixed_precision(device):
+                named = model.encode_text(words, normalize=True)
+            named, viewed = named.float().tensor_split([len(pair_tokens)])
             facing = torch.einsum("bd,bvd->bv", image, viewed.unflatten(0, (len(pair), -1)))
             view = torch.where((pair == SILENT) | (view < 0), SILENT, view).to(device)
             naming, losses["named"] = naming_loss(scale * image @ named.T, pair.to(device))
@@ -207,7 +265,15 @@ def train_clip(
             losses["loss"] = losses["loss"] + naming + turning
         return losses
 
-    ema = train(step, nn.ModuleDict({"clip": model}), folder, num_steps, 1e-3, weight_decay=0.05)
+    ema = train(
+        step,
+        nn.ModuleDict({"clip": model}),
+        folder,
+        num_steps,
+        1e-3,
+        weight_decay=0.05,
+        held_out=None if unseen is None else lambda: naming_accuracy(model, tokenizer, unseen),
+    )
     ema.module.load_state_dict(ema.shadow)
     return model.eval(), config, tokenizer
 

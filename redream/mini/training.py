@@ -1,6 +1,7 @@
 """A training loop that survives interruption: checkpoints by the clock, curves as CSV."""
 
 import csv
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,25 @@ class Ema:
             self.module.load_state_dict(kept)
 
 
+def rate_factor(index: int, num_steps: int, num_warmup_steps: int, fall_share: float) -> float:
+    """The learning rate of a step, as a share of its peak.
+
+    Args:
+        index: The step, from 0 on.
+        num_steps: Steps of the whole training.
+        num_warmup_steps: Steps over which it rises linearly from 5%.
+        fall_share: Share of the steps, the last ones, over which it falls as a half cosine to 2%;
+            between rise and fall it stays at its peak.
+
+    Returns:
+        A factor in (0, 1].
+    """
+    rise = 0.05 + 0.95 * min(1.0, index / max(1, num_warmup_steps))
+    falling = max(1.0, fall_share * (num_steps - num_warmup_steps))
+    passed = min(1.0, max(0.0, 1.0 - (num_steps - index) / falling))
+    return rise * (0.02 + 0.98 * (1.0 + math.cos(math.pi * passed)) / 2.0)
+
+
 def train(
     step: Step,
     modules: nn.ModuleDict,
@@ -68,23 +88,29 @@ def train(
     learning_rate: float,
     weight_decay: float = 0.01,
     num_warmup_steps: int = 200,
+    fall_share: float = 1.0,
+    ema_decay: float = 0.999,
+    held_out: Callable[[], dict[str, float]] | None = None,
     checkpoint_seconds: float = 180.0,
     log_every: int = 50,
 ) -> Ema:
     """Runs ``step`` until ``num_steps``, resuming from ``folder`` where a checkpoint lies there.
 
-    The learning rate warms up linearly and falls as a cosine to 2% of its peak. Gradients are
-    clipped to norm 1. Every ``log_every`` steps a line goes to ``folder/curve.csv``.
+    Gradients are clipped to norm 1. Every ``log_every`` steps a line goes to
+    ``folder/curve.csv``; with every checkpoint one goes to ``folder/held_out.csv``.
 
     Args:
         step: ``step(i)`` draws its own batch, keyed by ``i``, and returns named losses of which
             ``loss`` is minimised.
-        modules: What is trained.
-        folder: Where ``checkpoint.pt`` and ``curve.csv`` live.
+        modules: What is trained: the parameters that require a gradient.
+        folder: Where ``checkpoint.pt`` and the curves live.
         num_steps: The length of the whole training.
-        learning_rate: Its peak.
+        learning_rate: Its peak (:func:`rate_factor` says how it rises and falls).
         weight_decay: AdamW's.
         num_warmup_steps: Steps of linear warm-up.
+        fall_share: Share of the steps over which the learning rate falls.
+        ema_decay: Weight of the past in the averaged parameters.
+        held_out: Measures what was not trained on; called with the averaged parameters in place.
         checkpoint_seconds: Time between checkpoints.
         log_every: Steps between log lines.
 
@@ -96,14 +122,10 @@ def train(
     optimizer = torch.optim.AdamW(
         parameters, learning_rate, betas=(0.9, 0.99), weight_decay=weight_decay
     )
-    warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=num_warmup_steps)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, max(1, num_steps - num_warmup_steps), 0.02 * learning_rate
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda index: rate_factor(index, num_steps, num_warmup_steps, fall_share)
     )
-    scheduler = torch.optim.lr_scheduler.SequentialLR(
-        optimizer, [warmup, decay], [num_warmup_steps]
-    )
-    ema = Ema(modules)
+    ema = Ema(modules, ema_decay)
     first = _resume(folder, modules, optimizer, scheduler, ema)
     console, started, saved = Console(), time.monotonic(), time.monotonic()
     sums: dict[str, float] = {}
@@ -121,12 +143,15 @@ def train(
             rate = (time.monotonic() - started) / (index + 1 - first)
             means = {name: total / log_every for name, total in sums.items()}
             sums = {}
-            _log(folder, index + 1, means)
+            _log(folder / "curve.csv", index + 1, means)
             text = " ".join(f"{name} {value:.4f}" for name, value in means.items())
             left = rate * (num_steps - index - 1) / 60
             console.print(f"{index + 1}/{num_steps} {text} {rate:.2f} s/step, {left:.0f} min left")
         if time.monotonic() - saved > checkpoint_seconds or index + 1 == num_steps:
             _save(folder, index + 1, modules, optimizer, scheduler, ema)
+            if held_out is not None:
+                with ema.applied(), torch.no_grad():
+                    _log(folder / "held_out.csv", index + 1, held_out())
             saved = time.monotonic()
     return ema
 
@@ -172,8 +197,7 @@ def _save(
     os.replace(temporary, folder / "checkpoint.pt")
 
 
-def _log(folder: Path, step: int, means: dict[str, float]) -> None:
-    path = folder / "curve.csv"
+def _log(path: Path, step: int, means: dict[str, float]) -> None:
     fresh = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
