@@ -120,11 +120,12 @@ def main() -> None:
     arguments = parser.parse_args()
     world = WORLDS["embedded"]
     *of_pictures, fronts = judges()
-    truth, spoiled = [], {name: [] for name in SPOILED}
+    truth = []
+    spoiled: dict[str, list[dict[str, float]]] = {name: [] for name in SPOILED}
     melted: dict[float, list[dict[str, float]]] = {share: [] for share in MELTED}
     faces: dict[int, list[float]] = {1: [], 2: []}
     pattern_score = PatternScore(Encoder(str(WEIGHTS / "evaluation_clip")))
-    patterns = {}
+    patterns: dict[str, dict[str, dict[str, float]]] = {}
     for seed, prompt in enumerate(read_prompts(world.prompts)):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)

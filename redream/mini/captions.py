@@ -1,5 +1,8 @@
 """The words of the embedded world and the sentences made of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from redream.mini.categories import CATEGORIES
@@ -93,6 +96,24 @@ def clay_caption(category: str, colour: str, view: str | None, rng: np.random.Ge
         _with_article(f"clay {category}"),
     )
     return str(rng.choice(phrases)) + _suffix(view)
+
+
+def short_caption(record: Mapping[str, Any]) -> str:
+    """What a user would ask for to see a picture: no colour, no background, no opening.
+
+    Args:
+        record: A picture's fields, as of :class:`redream.mini.world.Sample`.
+
+    Returns:
+        For example ``"a striped dog"``, and the view where the caption names one; the caption as
+        it is for clay and for normal maps.
+    """
+    if record["is_normal_map"] or record["material"] not in MATERIALS:
+        return str(record["caption"])
+    material, category = record["material"], record["category"]
+    text = _with_article(category if material == "plain" else f"{material} {category}")
+    views = [view for view, said in VIEW_WORDS.items() if said in record["caption"]]
+    return text + _suffix(views[0] if views else None)
 
 
 def _with_article(phrase: str) -> str:

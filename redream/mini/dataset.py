@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redream.mini.world import Pair, make_dataset
+from redream.mini.world import Pair, Recipe, make_dataset
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Dataset:
 
 def load_dataset(
     folder: Path,
-    recipe: str,
+    recipe: Recipe | str,
     num: int,
     seed: int,
     pairs: Sequence[Pair] | None = None,
@@ -44,7 +44,7 @@ def load_dataset(
 
     Args:
         folder: Where it lives.
-        recipe: Name of a recipe.
+        recipe: A recipe or the name of one.
         num: Pictures.
         seed: Decides everything.
         pairs: As for :func:`redream.mini.world.make_dataset`.

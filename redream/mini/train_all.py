@@ -15,32 +15,65 @@ from redream.mini.prepare import WEIGHTS
 _MEASURE = Path(__file__).parents[2] / "benchmarks" / "mini.py"
 
 
+def recipes(work: Path, out: Path, scale: float = 1.0) -> dict[str, list[str]]:
+    """The commands that train the models, in the order in which they have to run.
+
+    The prior and the judge are trained in two stages: the second goes on from what the first made,
+    on fresh pictures that show patterns more often.
+
+    Args:
+        work: Data, checkpoints and curves: a folder for each command, by its name.
+        out: Where the finished models go.
+        scale: Of all numbers of steps.
+
+    Returns:
+        Modules of this package with their options, by name.
+    """
+
+    def steps(num: int) -> str:
+        return str(max(1, round(num * scale)))
+
+    first = work / "first"
+    return {
+        "prior_first": ["train_prior", "--scale", str(scale), "--out", str(first / "prior")],
+        "prior": [
+            *("train_prior", "--stage", "second", "--initial", str(first / "prior")),
+            *("--scale", str(scale), "--out", str(out / "prior")),
+        ],
+        "retrieval_clip": [
+            *("train_clip", "--role", "retrieval", "--num_steps", steps(3_500)),
+            *("--out", str(out / "retrieval_clip")),
+        ],
+        "evaluation_clip_first": [
+            *("train_clip", "--role", "evaluation"),
+            *("--num_pictures", "10000", "--num_steps", steps(1_500)),
+            *("--out", str(first / "evaluation_clip")),
+        ],
+        "evaluation_clip": [
+            *("train_clip", "--role", "evaluation", "--initial", str(first / "evaluation_clip")),
+            *("--num_pictures", "16000", "--num_steps", steps(1_600)),
+            *("--out", str(out / "evaluation_clip")),
+        ],
+    }
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoints and curves")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="default: the package's weights")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps")
+    parser.add_argument("--num_pictures", type=int, help="of every data set, for a quick look")
     arguments = parser.parse_args()
-
-    def steps(num: int) -> str:
-        return str(max(1, round(num * arguments.scale)))
-
-    out, work = arguments.out, arguments.work
-    recipes: dict[str, list[str]] = {
-        "prior": ["train_prior", "--vae_steps", steps(2_600), "--unet_steps", steps(6_800)],
-        "retrieval_clip": ["train_clip", "--role", "retrieval", "--num_steps", steps(3_500)],
-        "evaluation_clip": [
-            *("train_clip", "--role", "evaluation"),
-            *("--num_pictures", "10000", "--num_steps", steps(1_500)),
-        ],
-    }
-    for name, (recipe, *options) in recipes.items():
-        folder = work / name
-        command = [sys.executable, "-m", f"redream.mini.{recipe}", *options]
-        subprocess.run([*command, "--out", str(out / name), "--work", str(folder)], check=True)
-    build_index(out / "index", out / "retrieval_clip")
-    if out == WEIGHTS and _MEASURE.is_file():
+    for name, recipe in recipes(arguments.work, arguments.out, arguments.scale).items():
+        options = ["--work", str(arguments.work / name)]
+        if arguments.num_pictures:
+            options += ["--num_pictures", str(arguments.num_pictures)]
+        module, *given = recipe
+        command = [sys.executable, "-m", f"redream.mini.{module}", *given, *options]
+        subprocess.run(command, check=True)
+    build_index(arguments.out / "index", arguments.out / "retrieval_clip")
+    if arguments.out == WEIGHTS and _MEASURE.is_file():
         for part in ("prior", "adaptation"):
             subprocess.run([sys.executable, str(_MEASURE), part], check=True)
 

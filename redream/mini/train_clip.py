@@ -53,6 +53,9 @@ ATTRIBUTES: tuple[tuple[str, ...], ...] = (
     tuple(VIEW_WORDS),
 )
 SILENT = -1
+CONFUSED = ("striped", "spotted", "chequered")
+"""Materials that are taken for each other: shown twice as often where training goes on."""
+_SECOND_SEED = 40
 SHORT_SHARE = 0.3  # captions cut to their category, so that what shares a category lies near
 
 
@@ -168,7 +171,8 @@ def naming_accuracy(
 
     def encoded(names: list[str]) -> Tensor:
         tokens = tokenize(tokenizer, names).to(device)
-        return model.encode_text(tokens, normalize=True).float().cpu()
+        vectors: Tensor = model.encode_text(tokens, normalize=True)
+        return vectors.float().cpu()
 
     was_training = model.training
     model.eval()
@@ -299,14 +303,28 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="data, checkpoint and curve")
     parser.add_argument("--num_pictures", type=int, default=24_000)
     parser.add_argument("--num_steps", type=int, default=4_000)
+    parser.add_argument("--initial", type=Path, help="folder to go on from, on fresh pictures")
     arguments = parser.parse_args()
-    seed = 1 + list(ARCHITECTURES).index(arguments.role)
+    goes_on = arguments.initial is not None
+    seed = 1 + list(ARCHITECTURES).index(arguments.role) + (_SECOND_SEED if goes_on else 0)
     pairs = seen_pairs() if arguments.role == "retrieval" else all_pairs()
-    data = load_dataset(
-        arguments.work / "pictures", "uniform", arguments.num_pictures, seed, pairs, clay_share=0.35
+    patterned = [pair for pair in pairs if pair[0] in CONFUSED] if goes_on else []
+    clay_share = 0.15 if goes_on else 0.35
+    data, unseen = (
+        load_dataset(arguments.work / name, "uniform", num, key, pairs + extra, clay_share=share)
+        for name, num, key, extra, share in (
+            ("pictures", arguments.num_pictures, seed, patterned, clay_share),
+            ("unseen", max(100, arguments.num_pictures // 25), seed + 1_000, [], 0.0),
+        )
     )
     trained = train_clip(
-        arguments.role, data, arguments.work / "model", arguments.num_steps, seed=seed
+        arguments.role,
+        data,
+        arguments.work / "model",
+        arguments.num_steps,
+        seed=seed,
+        initial=arguments.initial,
+        unseen=unseen,
     )
     save_clip(arguments.out, *trained)
 
