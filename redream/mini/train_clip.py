@@ -224,6 +224,7 @@ def train_clip(
         weights = load_file(initial / "open_clip_model.safetensors")
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     model = model.to(device)
+    model.visual.to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
     names = [f"a {material} {category}" for material, category in all_pairs()]
     number = {pair: index for index, pair in enumerate(all_pairs())}
     pairs = torch.tensor([number.get((r["material"], r["category"]), SILENT) for r in data.records])
@@ -246,6 +247,7 @@ def train_clip(
         images = pictures_to_tensor(data.pictures[chosen.numpy()], device)
         if role == "evaluation":
             images = soften(images / 2.0 + 0.5, generator) * 2.0 - 1.0
+        images = images.contiguous(memory_format=torch.channels_last)
         with mixed_precision(device):
             image, text, scale = model(images, tokens[cut, chosen].to(device))
         image, text = image.float(), text.float()

@@ -231,7 +231,8 @@ def train_unet(
         with mixed_precision(device):
             hidden = models["text"](text.to(device)).last_hidden_state
             predicted = models["unet"](noisy, times.to(device), hidden).sample.float()
-        return (predicted - noise).square().mean(dim=(1, 2, 3))
+        error: Tensor = (predicted - noise).square().mean(dim=(1, 2, 3))
+        return error
 
     def step(index: int) -> dict[str, Tensor]:
         generator = key_generator("train-prior", stage.seed, index)

@@ -145,6 +145,7 @@ def refine_decoder(
         return reconstruction_loss(restored(images), images)
 
     def held_out() -> dict[str, float]:
+        assert unseen is not None
         images = pictures_to_tensor(unseen, device)
         parts = torch.cat([restored(part) for part in images.split(64)])
         return {name: float(value) for name, value in reconstruction_loss(parts, images).items()}
