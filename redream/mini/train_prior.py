@@ -253,7 +253,9 @@ def train_unet(
         models.eval()
         parts, num = [], len(unseen.latents)
         times = torch.arange(num) * 1000 // max(1, num)
-        noise = torch.randn(unseen.latents.shape, generator=key_generator("train-prior-unseen", stage.seed))
+        noise = torch.randn(
+            unseen.latents.shape, generator=key_generator("train-prior-unseen", stage.seed)
+        )
         for chosen in torch.arange(num).split(batch_size):
             batch = (unseen.latents, unseen.tokens, times, noise)
             parts.append(errors(*(each[chosen] for each in batch)).cpu())
