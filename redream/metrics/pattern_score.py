@@ -7,9 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.metrics.base import Metric, labelled, spread
-from redream.mini.materials import MATERIALS
 from redream.retrieval.encoder import Encoder
 from redream.types import Cameras
+
+PATTERNS = ("plain", "striped", "spotted", "chequered", "wooden", "marble", "golden")
+"""The embedded world's materials."""
 
 
 class PatternScore(Metric):
@@ -38,7 +40,7 @@ class PatternScore(Metric):
     def __init__(
         self,
         encoder: Encoder,
-        patterns: Sequence[str] = tuple(MATERIALS),
+        patterns: Sequence[str] = PATTERNS,
         num_views: int = 8,
         label: str = "",
     ) -> None:

@@ -9,7 +9,9 @@ from truth import scene_of, turntable_of
 
 from redream import cameras
 from redream.metrics import PatternScore
+from redream.metrics.pattern_score import PATTERNS as MATERIAL_WORDS
 from redream.metrics.pattern_score import rival_prompts
+from redream.mini.materials import MATERIALS
 from redream.mini.prepare import WEIGHTS
 from redream.mini.repainted import with_mean_colour, with_one_sided_pattern
 from redream.retrieval import Encoder
@@ -78,6 +80,10 @@ def test_a_prompt_competes_with_itself_in_other_patterns(prompt):
 def test_two_patterns_in_one_prompt_leave_it_undecided():
     assert rival_prompts("a red cube on a blue cube", PATTERNS) is None
     assert rival_prompts("a red cube on a red cube", PATTERNS)[1][2] == "a blue cube on a blue cube"
+
+
+def test_the_words_are_the_embedded_worlds_materials():
+    assert tuple(MATERIALS) == MATERIAL_WORDS
 
 
 def test_one_pattern_rules_nothing_out():
