@@ -305,15 +305,19 @@ def asset_pictures(
 def peak_memory() -> dict[str, float]:
     """The most memory that this process has held, as ``{"peak_memory_gib": ...}``.
 
-    Empty on Windows, which does not tell.
+    Of the computer's, but on Windows, which does not tell; and ``peak_gpu_memory_gib`` of the
+    GPU's, where one was used.
     """
+    on_gpu = {}
+    if torch.cuda.is_initialized():
+        on_gpu = {"peak_gpu_memory_gib": round(torch.cuda.max_memory_allocated() / (1 << 30), 2)}
     if sys.platform == "win32":
-        return {}
+        return on_gpu
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     unit = 1 << 30 if sys.platform == "darwin" else 1 << 20  # bytes there, KiB elsewhere
-    return {"peak_memory_gib": round(peak / unit, 2)}
+    return {"peak_memory_gib": round(peak / unit, 2)} | on_gpu
 
 
 def _say(trainer: L.Trainer, message: str) -> None:
@@ -332,6 +336,8 @@ def _summary(facts: Mapping[str, float]) -> dict[str, str]:
     }
     if "peak_memory_gib" in facts:
         summary["peak memory"] = f"{facts['peak_memory_gib']:.1f} GiB"
+    if "peak_gpu_memory_gib" in facts:
+        summary["peak memory of the GPU"] = f"{facts['peak_gpu_memory_gib']:.1f} GiB"
     if facts["interrupted"]:
         summary["ended"] = "early, as interrupted"
     return summary

@@ -139,6 +139,7 @@ class ReDream(LightningModule):
             adapter.attach(require_host(prior))
         if variational_prior is not None:
             require_same_diffusion(prior, variational_prior)
+            variational_prior.free_autoencoder()
         if variational is not None:
             variational.attach(require_host(variational_prior or prior))
         self.particles_per_step, self.num_views, self.render_size = active, num_views, render_size

@@ -47,7 +47,10 @@ class Attraction:
             return {}
         losses, seen = {}, [(d, self._views(d)) for d in drawn]
         if warms:
-            pulls = (asset_loss(d.image, _over_same(d, views), self.sigma) for d, views in seen)
+            pulls = (
+                asset_loss(_over_same(d, d.views), _over_same(d, views), self.sigma)
+                for d, views in seen
+            )
             losses["warmup"] = sum_of(pulls)
         if weight != 0.0:
             kept = (asset_loss(d.views.opacity, views.opacity, self.sigma) for d, views in seen)
@@ -65,5 +68,5 @@ class Attraction:
 
 
 def _over_same(drawn: Drawn, views: Views) -> Float[Tensor, "B 3 H W"]:
-    """Views over the background that the particle was drawn on."""
+    """Views over the background that the particle was drawn on, which learns nothing by it."""
     return views.over(drawn.background.detach())

@@ -143,6 +143,9 @@ class Prior(nn.Module, ABC):
     def free_text_encoders(self) -> None:  # noqa: B027  (most priors have none to free)
         """Lets the text encoders go: nobody will ask for another prompt."""
 
+    def free_autoencoder(self) -> None:  # noqa: B027  (most priors have none to free)
+        """Lets the autoencoder go: nobody will ask for pictures or their latents."""
+
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: the prior is frozen, and adapters are mixed only there."""
         return super().train(False)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.accelerators import MPSAccelerator
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
@@ -137,6 +138,8 @@ class ReDreamCLI(LightningCLI):
         """Makes the trainer, with checkpoints that are whole or absent."""
         own = self._get(self.config_init, "trainer.plugins") or []
         plugins = [*(own if isinstance(own, list) else [own]), WholeCheckpoints()]
+        if self._get(self.config_init, "trainer.accelerator") == "auto" and has_apple_gpu():
+            kwargs["accelerator"] = "cpu"  # there are no kernels for Apple's GPU
         return super().instantiate_trainer(plugins=plugins, **kwargs)
 
     def before_fit(self) -> None:
@@ -183,6 +186,11 @@ class ReDreamCLI(LightningCLI):
         if config.get("data.assets") is not None:  # an index would be opened for nothing
             config.data.retriever = config.data.store = None
         hand_to_export(config)
+
+
+def has_apple_gpu() -> bool:
+    """Whether Lightning's ``auto`` would take Apple's GPU."""
+    return MPSAccelerator.is_available() and not torch.cuda.is_available()
 
 
 def main(verb: str, arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from redream.kernels.launch import require_runnable
 from redream.training.parallel import ParticleParallel
 
 
@@ -24,6 +25,7 @@ def require_workable(trainer: Trainer, num_particles: int, particles_per_step: i
             "parameters, and particles are whole scenes, each its process's own; use "
             "--trainer.strategy ddp"
         )
+    require_runnable(strategy.root_device)
     if trainer.precision not in ("32-true", "bf16-mixed"):
         raise ValueError(
             f"--trainer.precision {trainer.precision} cannot work here: particles are rendered by "

@@ -434,3 +434,20 @@ def test_an_asset_is_drawn_once_a_step_for_all_who_ask(folder):
         for each, picture in zip(drawn, pictures, strict=True):
             background = each.background.expand_as(picture)[..., 0, 0]
             torch.testing.assert_close(picture[..., 0, 0], background)  # of this very step
+
+
+def test_the_warm_up_teaches_the_background_nothing(folder):
+    """It would paint there what the particle lacks of its asset."""
+    module = make(folder, num_particles=1, random_background=0.0)
+    backdrop = nn.Parameter(torch.full((1, 3, 1, 1), 0.3))
+    module.particles[0].background = lambda *_: backdrop.expand(-1, -1, 16, 16)
+    drawn = module._draw(0, 0)
+    module._attraction.losses([drawn], 0)["warmup"].backward()
+    assert module.particles[0].picture.grad.abs().sum() > 0
+    assert backdrop.grad is None
+
+
+def test_the_host_of_zeta_needs_no_autoencoder(folder):
+    module = make(folder, variational_prior=StableDiffusionPrior(folder), num_particles=1)
+    assert module.variational_prior.family.vae is None
+    assert torch.isfinite(sum(terms(module).values()))

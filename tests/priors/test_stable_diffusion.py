@@ -286,3 +286,22 @@ def test_mixed_rows_on_a_gpu_equal_those_on_the_cpu(adapted):
     torch.nn.ModuleList([prior, omega, zeta]).cuda()
     on_gpu = NoisyRows(*(v.cuda() if isinstance(v, torch.Tensor) else v for v in rows))
     assert torch.allclose(prior.predict_noise(on_gpu).cpu(), expected, atol=1e-3)
+
+
+def test_only_an_autoencoder_that_overflows_is_widened(family_folders):
+    """diffusers says of every autoencoder that does not deny it that it overflows."""
+    dtypes = {}
+    for name in ("epsilon", "xl"):
+        prior = StableDiffusionPrior(str(family_folders[name]), dtype="float16")
+        dtypes[name] = prior.family.vae.dtype, prior.family.denoiser.dtype
+    assert dtypes["epsilon"] == (torch.float16, torch.float16)
+    assert dtypes["xl"] == (torch.float32, torch.float16)
+
+
+def test_an_autoencoder_that_is_freed_is_gone_and_says_so(prior):
+    shape, before = prior.latent_shape, sum(p.numel() for p in prior.parameters())
+    prior.free_autoencoder()
+    assert prior.latent_shape == shape
+    assert sum(p.numel() for p in prior.parameters()) < before
+    with pytest.raises(RuntimeError, match="autoencoder was freed"):
+        prior.encode_images(torch.rand(1, 3, 16, 16))

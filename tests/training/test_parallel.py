@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.strategies import FSDPStrategy, SingleDeviceStrategy
 from toy_runs import DiscData, make_module, make_trainer
 
 from redream.training.limits import require_uncompiled, require_workable
@@ -106,6 +106,11 @@ def trainer_with(**options):
     ("options", "num", "said"),
     [
         (dict(strategy=FSDPStrategy()), 2, "FSDPStrategy cannot work"),
+        (
+            dict(strategy=SingleDeviceStrategy("mps")),
+            2,
+            "not on mps: use --trainer",
+        ),
         (dict(precision="16-mixed"), 2, "--model.prior.init_args.dtype bfloat16"),
         (dict(accumulate_grad_batches=2), 2, "--model.num_views"),
         (dict(num_devices=2), 3, "3 particles .* cannot be divided among 2 processes"),

@@ -20,6 +20,8 @@ class Family(nn.Module, ABC):
 
     Attributes:
         component: The denoiser's name in a pipeline and in LoRA files.
+        vae_overflows: Whether the family's autoencoder overflows in float16, where its
+            configuration does not say otherwise.
         parts: The folders that a model of this family must have.
         optional_parts: Those that it may have.
         vae: The autoencoder of pictures.
@@ -28,6 +30,7 @@ class Family(nn.Module, ABC):
     """
 
     component: ClassVar[str]
+    vae_overflows: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
 

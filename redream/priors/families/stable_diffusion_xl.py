@@ -19,6 +19,7 @@ class StableDiffusionXL(StableDiffusion):
 
     parts = (*StableDiffusion.parts, "text_encoder_2", "tokenizer_2")
     zeros_for_empty = True
+    vae_overflows = True
 
     @classmethod
     def load(cls, load: Loader, index: dict[str, Any]) -> Self:
