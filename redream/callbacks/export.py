@@ -27,6 +27,7 @@ from redream.export.report import (
     write_json,
     write_report,
 )
+from redream.export.splat_formats import SplatFormatName
 from redream.export.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
@@ -65,7 +66,7 @@ class Export(Callback):
     def __init__(
         self,
         metrics: list[Metric] | None = None,
-        formats: Sequence[FormatName] = ("glb",),
+        formats: Sequence[FormatName | SplatFormatName] = ("glb",),
         surface_resolution: int = 80,
         num_faces: int | None = None,
         texture_size: int = 1024,
@@ -98,8 +99,10 @@ class Export(Callback):
         self._has_run = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Tries the metrics on white pictures, so that what they lack is known before hours."""
+        """Tries formats, and metrics on white pictures: what they lack is known before hours."""
         if stage in ("fit", "test", "predict") and trainer.is_global_zero:
+            for particle in _particles(pl_module):
+                self.models.require(particle)
             size = self.frame_size
             white = torch.ones(1, 3, size, size).expand(self.cameras.num, -1, -1, -1)
             self._measure(trainer.datamodule.prompt, white)  # type: ignore[attr-defined]

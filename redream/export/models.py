@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxtyping import Float
+from torch import Tensor
+
 from redream.assets import load_mesh
 from redream.assets.formats import FORMATS, FormatName
 from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras, put_back
+from redream.export.splat_formats import SPLAT_FORMATS, SplatFormatName, placed
 from redream.meshes.soundness import inspect_surface
 from redream.representations.base import Representation
 from redream.types import TriangleMesh
@@ -37,7 +41,8 @@ class ModelExport:
 
     Args:
         formats: ``glb``, ``obj`` (with MTL and PNG), ``ply`` (colours by vertex), ``usd`` (a
-            ``.usdz`` package; needs usd-core).
+            ``.usdz`` package; needs usd-core); of splats also ``ply_splats``, ``spz`` (needs
+            gsply) and ``glb_splats`` (KHR_gaussian_splatting).
         surface_resolution: Cells along each axis of the grid that the surface is found on.
         num_faces: Most triangles of a model; None keeps what the surface has.
         texture_size: Texels along a side of the texture.
@@ -51,16 +56,16 @@ class ModelExport:
 
     def __init__(
         self,
-        formats: Sequence[FormatName] = ("glb",),
+        formats: Sequence[FormatName | SplatFormatName] = ("glb",),
         surface_resolution: int = 80,
         num_faces: int | None = None,
         texture_size: int = 1024,
         size_m: float = 1.0,
         picture_size: int = 160,
     ) -> None:
-        unknown = [name for name in formats if name not in FORMATS]
-        if unknown or not formats:
-            raise ValueError(f"formats must be some of {', '.join(FORMATS)}, got {list(formats)}.")
+        known = {**FORMATS, **SPLAT_FORMATS}
+        if not formats or not set(formats) <= set(known):
+            raise ValueError(f"formats must be some of {', '.join(known)}, got {list(formats)}.")
         if surface_resolution < 2:
             raise ValueError(f"surface_resolution must be at least 2, got {surface_resolution}.")
         if num_faces is not None and num_faces < _FEWEST_FACES:
@@ -73,8 +78,9 @@ class ModelExport:
         if not 0.0 < size_m < math.inf:
             raise ValueError(f"size_m must be a positive number of metres, got {size_m}.")
         for name in formats:
-            FORMATS[name].require()
-        self.formats = list(dict.fromkeys(formats))
+            known[name].require()
+        self.formats = [name for name in FORMATS if name in formats]
+        self.splat_formats = [name for name in SPLAT_FORMATS if name in formats]
         self.surface_resolution = surface_resolution
         self.num_faces = num_faces
         self.texture_size = texture_size
@@ -99,15 +105,22 @@ class ModelExport:
             OSError: If the folder cannot be written.
         """
         paths = {name: stem.with_suffix(FORMATS[name].suffix) for name in self.formats}
+        clouds = {name: stem.with_suffix(SPLAT_FORMATS[name].suffix) for name in self.splat_formats}
         try:
+            self.require(particle)
             mesh = textured_mesh(
                 particle, self.surface_resolution, self.texture_size, num_faces=self.num_faces
             )
         except ValueError:
-            for path in paths.values():
+            for path in [*paths.values(), *clouds.values()]:
                 path.unlink(missing_ok=True)
             raise
-        standing = stand(mesh, self.size_m)
+        scale, shift = standing_place(mesh, self.size_m)
+        for cloud, path in clouds.items():
+            splats = particle.gaussians()
+            assert splats is not None  # or `require` has refused
+            SPLAT_FORMATS[cloud].write(path, placed(splats, scale, shift.float()), extras)
+        standing = mesh._replace(vertices=(mesh.vertices.double() * scale + shift).float())
         for name, path in paths.items():
             FORMATS[name].write(path, standing, extras)
         if "glb" in paths:
@@ -116,6 +129,18 @@ class ModelExport:
             glb = Path(folder) / "model.glb"
             FORMATS["glb"].write(glb, standing, extras)
             return self._measured(particle, mesh, glb)
+
+    def require(self, particle: Representation) -> None:
+        """Makes sure that a particle can be written in every format.
+
+        Raises:
+            ValueError: If a format holds splats and the particle has none.
+        """
+        if self.splat_formats and particle.gaussians() is None:
+            raise ValueError(
+                f"{', '.join(self.splat_formats)} holds splats, and {type(particle).__name__} has "
+                "none: take --model.representation Splats, or leave the format out"
+            )
 
     def _measured(self, particle: Representation, mesh: TriangleMesh, glb: Path) -> Model:
         """What the file holds, as a reader finds it."""
@@ -131,11 +156,19 @@ class ModelExport:
         return Model(glb.read_bytes(), facts)
 
 
-def stand(mesh: TriangleMesh, size_m: float) -> TriangleMesh:
-    """Scales a mesh to its size and puts the middle of its base on the origin."""
+def standing_place(mesh: TriangleMesh, size_m: float) -> tuple[float, Float[Tensor, " 3"]]:
+    """What scales a mesh to its size and puts the middle of its base on the origin.
+
+    Args:
+        mesh: The mesh.
+        size_m: Longest side of its bounding box, then.
+
+    Returns:
+        A factor, and what is to be added after it (double precision).
+    """
     vertices = mesh.vertices.double()
     low, high = vertices.amin(0), vertices.amax(0)
     base = (low + high) / 2.0
     base[1] = low[1]
-    vertices = (vertices - base) * (size_m / float((high - low).max()))
-    return mesh._replace(vertices=vertices.float())
+    scale = size_m / float((high - low).max())
+    return scale, -scale * base

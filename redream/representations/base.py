@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from redream.kernels.splats_projection import Gaussians
 from redream.types import Cameras, Views
 
 
@@ -83,6 +84,10 @@ class Representation(nn.Module, ABC):
 
     def update(self, step: int) -> None:  # noqa: B027  (optional hook)
         """Called before each training step, for instance to refresh an occupancy grid."""
+
+    def gaussians(self) -> Gaussians | None:
+        """The splats that it is made of, for files of splats; None where it is made otherwise."""
+        return None
 
     def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:
         """Rows of parameters that ``update`` has made anew since this was asked last.

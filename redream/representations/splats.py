@@ -9,12 +9,18 @@ from torch import Tensor, nn
 
 from redream.cameras import rays
 from redream.kernels.splats import blend
-from redream.kernels.splats_projection import NUM_HARMONICS, Footprints, project
+from redream.kernels.splats_projection import (
+    MIN_ALPHA,
+    NUM_HARMONICS,
+    Footprints,
+    Gaussians,
+    project,
+)
 from redream.meshes.isosurface import extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start
-from redream.representations.splat_parameters import Cloud, SplatParameters, blob, on_surface
+from redream.representations.splat_parameters import SplatParameters, blob, on_surface
 from redream.representations.splat_strategies import MCMC, SplatStrategy
 from redream.representations.splat_surface import fuse_depths
 from redream.types import Cameras, Views, key_generator
@@ -208,12 +214,12 @@ class Splats(Representation):
             for name, params in parts.items()
         ]
 
-    def cloud(self) -> Cloud:
-        """The splats as they are rendered, with their mean colours, without gradients."""
-        with torch.no_grad():
-            seen = self.splats.gaussians()
-            colors = self.splats.colors()
-            return Cloud(seen.means, seen.scales, seen.rotations, seen.opacities, colors)
+    @torch.no_grad()
+    def gaussians(self) -> Gaussians:
+        """Those splats that are seen at all."""
+        splats = self.splats.gaussians()
+        seen = splats.opacities >= MIN_ALPHA
+        return Gaussians(*(part[seen] for part in splats))
 
     def _observe(self, footprints: Footprints, height: int, width: int) -> None:
         """Tells the strategy of the gradients, once they are known."""
