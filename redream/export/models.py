@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.assets import load_mesh
-from redream.assets.formats import FORMATS, FormatName
+from redream.assets.formats import FORMATS, Format, FormatName
 from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras, put_back
-from redream.export.splat_formats import SPLAT_FORMATS, SplatFormatName, placed
+from redream.export.splat_formats import SPLAT_FORMATS, SplatFormat, SplatFormatName, placed
 from redream.meshes.soundness import inspect_surface
 from redream.representations.base import Representation
 from redream.types import TriangleMesh
@@ -63,7 +63,7 @@ class ModelExport:
         size_m: float = 1.0,
         picture_size: int = 160,
     ) -> None:
-        known = {**FORMATS, **SPLAT_FORMATS}
+        known: dict[str, Format | SplatFormat] = {**FORMATS, **SPLAT_FORMATS}
         if not formats or not set(formats) <= set(known):
             raise ValueError(f"formats must be some of {', '.join(known)}, got {list(formats)}.")
         if surface_resolution < 2:
