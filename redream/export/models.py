@@ -63,7 +63,10 @@ class ModelExport:
         size_m: float = 1.0,
         picture_size: int = 160,
     ) -> None:
-        known: dict[str, Format | SplatFormat] = {**FORMATS, **SPLAT_FORMATS}
+        known: dict[str, Format | SplatFormat] = {
+            **{str(name): each for name, each in FORMATS.items()},
+            **{str(name): each for name, each in SPLAT_FORMATS.items()},
+        }
         if not formats or not set(formats) <= set(known):
             raise ValueError(f"formats must be some of {', '.join(known)}, got {list(formats)}.")
         if surface_resolution < 2:
