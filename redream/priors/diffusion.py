@@ -1,5 +1,6 @@
 """How a prior's noise grows, and what its network was trained to predict."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -65,6 +66,74 @@ def from_alphas_cumprod(alphas_cumprod: Float[Tensor, " T"], predicts: Predicts)
     """
     times = torch.arange(len(alphas_cumprod))
     return Diffusion(alphas_cumprod.sqrt(), (1.0 - alphas_cumprod).sqrt(), times, predicts)
+
+
+class Process(NamedTuple):
+    """The schedulers of diffusers whose configs describe one kind of forward process.
+
+    Of a scheduler's config the training process alone decides the scores: ``prediction_type``,
+    ``num_train_timesteps``, the betas or the shift and ``rescale_betas_zero_snr``. The rest is a
+    sampler's affair (``timestep_spacing``, ``steps_offset``, ``set_alpha_to_one``, ``clip_sample``,
+    ``thresholding``, ``use_karras_sigmas`` and their like).
+
+    Attributes:
+        schedulers: Their names.
+        needed: Fields that must be stated, since the schedulers' defaults differ.
+        refused: Fields that must not be set, since they make another process of it.
+    """
+
+    schedulers: tuple[str, ...]
+    needed: tuple[str, ...]
+    refused: tuple[str, ...]
+
+    def check(self, stated: Mapping[str, Any]) -> None:
+        """Compares a ``scheduler_config.json`` with what can be scored.
+
+        Raises:
+            ValueError: If it describes another process, or not all of it.
+        """
+        name = stated.get("_class_name")
+        if name not in self.schedulers:
+            raise ValueError(
+                f"scheduler/ is of {name}, whose noise is another's than {self.schedulers[0]}'s: "
+                f"give a model whose scheduler is one of {', '.join(self.schedulers[:4])} "
+                "and their like"
+            )
+        missing = [field for field in self.needed if stated.get(field) is None]
+        if missing and stated.get("trained_betas") is None:
+            raise ValueError(
+                f"scheduler/ does not state {' and '.join(missing)}: "
+                "write what the model was trained with into its scheduler_config.json"
+            )
+        for field in self.refused:
+            if stated.get(field):
+                raise ValueError(
+                    f"scheduler/ sets {field} to {stated[field]!r}, a process that is not "
+                    "supported: give a model that was trained without"
+                )
+
+
+DDPM = Process(
+    (
+        "DDPMScheduler", "DDIMScheduler", "PNDMScheduler", "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler",
+        "DPMSolverSinglestepScheduler", "DPMSolverSDEScheduler", "UniPCMultistepScheduler",
+        "HeunDiscreteScheduler", "LMSDiscreteScheduler", "KDPM2DiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler", "DEISMultistepScheduler", "SASolverScheduler",
+        "DDIMInverseScheduler", "DDIMParallelScheduler", "DDPMParallelScheduler",
+        "DPMSolverMultistepInverseScheduler", "LCMScheduler", "TCDScheduler",
+    ),
+    ("beta_start", "beta_end", "beta_schedule"),
+    ("use_flow_sigmas", "snr_shift_scale"),
+)  # fmt: skip
+"""Noise by betas, as ``DDPMScheduler`` reads them."""
+
+FLOW = Process(
+    ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"),
+    ("shift",),
+    ("invert_sigmas",),
+)
+"""Noise along a straight path. Dynamic shifting moves its times with their noise: it may be set."""
 
 
 def from_ddpm_scheduler(scheduler: Any) -> Diffusion:  # noqa: ANN401  (diffusers')

@@ -34,7 +34,14 @@ class StableDiffusionPrior(Prior):
         channels_last: Whether convolutions lie in memory pixel by pixel, which suits tensor cores.
         gradient_checkpointing: Whether activations are computed again in the backward pass instead
             of kept: less memory, more time.
+
+    Attributes:
+        latent_shift: What the denoiser's latents lack of the autoencoder's.
+        latent_scale: By what they are then multiplied.
     """
+
+    latent_shift: Float[Tensor, "C 1 1"]
+    latent_scale: Float[Tensor, "C 1 1"]
 
     def __init__(
         self,
@@ -50,14 +57,18 @@ class StableDiffusionPrior(Prior):
     ) -> None:
         family = load_family(model, getattr(torch, dtype), variant)
         factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
-        size = int(family.denoiser.config.sample_size) * factor
-        super().__init__(family.diffusion, size if image_size is None else image_size)
+        if image_size is None:
+            image_size = _own_side(family.denoiser.config.sample_size) * factor
+        super().__init__(family.diffusion, image_size)
         if self.image_size % factor:
             raise ValueError(f"image_size must be a multiple of {factor}, not {image_size}")
         merge_loras(family, loras, lora_scales)
         if dtype == "float16" and family.vae_overflows and family.vae.config.force_upcast:
             family.vae.float()
         self.family, self._vae_config = family, family.vae.config
+        shift, scale = _latent_scale(family.vae.config)
+        self.register_buffer("latent_shift", shift, persistent=False)
+        self.register_buffer("latent_scale", scale, persistent=False)
         self.latent_side = self.image_size // factor
         self.requires_grad_(False).eval()
 
@@ -150,14 +161,13 @@ class StableDiffusionPrior(Prior):
         vae = self._vae
         posterior = vae.encode((images * 2.0 - 1.0).to(vae.dtype)).latent_dist
         latents: Tensor = posterior.mean if generator is None else posterior.sample(generator)
-        shift, scale = self._latent_scale
-        return ((latents - shift) * scale).to(images.dtype)
+        return ((latents - self.latent_shift) * self.latent_scale).to(images.dtype)
 
     def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decodes latents with the VAE."""
         vae = self._vae
-        shift, scale = self._latent_scale
-        images: Tensor = vae.decode((latents / scale + shift).to(vae.dtype)).sample
+        scaled = latents / self.latent_scale + self.latent_shift
+        images: Tensor = vae.decode(scaled.to(vae.dtype)).sample
         return (images.to(latents.dtype) * 0.5 + 0.5).clamp(0.0, 1.0)
 
     def encode_prompts(
@@ -213,14 +223,29 @@ class StableDiffusionPrior(Prior):
             raise RuntimeError("the autoencoder was freed: encode and decode before that")
         return self.family.vae
 
-    @property
-    def _latent_scale(self) -> tuple[float, float]:
-        config = self._vae_config
-        return float(config.shift_factor or 0.0), float(config.scaling_factor)
-
     def _add_cameras(
         self, module: nn.Module, args: object, embedding: Float[Tensor, "B E"]
     ) -> Float[Tensor, "B E"]:
         if self._cameras is None:
             return embedding
         return embedding + self._cameras.to(embedding.dtype)
+
+
+def _own_side(sample_size: object) -> int:
+    """Side of the latents that a denoiser was made for, as its config states it."""
+    sides = set(sample_size) if isinstance(sample_size, list | tuple) else {sample_size}
+    side = sides.pop()
+    if sides or not isinstance(side, int):
+        raise ValueError(
+            f"the prior's config states no square size (sample_size is {sample_size}): set "
+            "image_size, in pixels, as in --model.prior.init_args.image_size 512"
+        )
+    return side
+
+
+def _latent_scale(config: Any) -> tuple[Float[Tensor, "C 1 1"], Float[Tensor, "C 1 1"]]:  # noqa: ANN401
+    """What an autoencoder's latents are shifted and scaled by, one number for all or a channel."""
+    num = config.latent_channels
+    shift = torch.tensor(config.latents_mean or [0.0] * num) + float(config.shift_factor or 0.0)
+    scale = float(config.scaling_factor) / torch.tensor(config.latents_std or [1.0] * num)
+    return shift.view(num, 1, 1), scale.view(num, 1, 1)

@@ -9,10 +9,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from redream.priors.diffusion import Diffusion
+from redream.priors.diffusion import Diffusion, Process
 
 Loader = Callable[..., Any]
 """``load(Class, "subfolder")`` reads a part of a model with its own library."""
+
+
+PLAIN = "give a plain text-to-image model"
 
 
 class Family(nn.Module, ABC):
@@ -24,6 +27,7 @@ class Family(nn.Module, ABC):
             configuration does not say otherwise.
         parts: The folders that a model of this family must have.
         optional_parts: Those that it may have.
+        process: How noise grows in the family, and the schedulers that say it.
         vae: The autoencoder of pictures.
         denoiser: The network that all adapters share.
         diffusion: Its forward process and what it predicts.
@@ -33,6 +37,7 @@ class Family(nn.Module, ABC):
     vae_overflows: ClassVar[bool] = False
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
+    process: ClassVar[Process]
 
     def __init__(self, vae: nn.Module, denoiser: nn.Module, diffusion: Diffusion) -> None:
         super().__init__()
@@ -50,6 +55,27 @@ class Family(nn.Module, ABC):
             load: Reads one part.
             index: The model's ``model_index.json``.
         """
+
+    def require_plain(self) -> None:
+        """Looks at every field of the configs on which the mathematics of the scores hangs.
+
+        Raises:
+            ValueError: If the denoiser wants more than noise, time and text, answers with more
+                than noise, or the parts do not belong together.
+        """
+        config, latents = self.denoiser.config, self.vae.config.latent_channels
+        if config.in_channels != latents:
+            raise ValueError(
+                f"its denoiser takes {config.in_channels} channels but pictures have {latents} "
+                f"latent ones: {PLAIN}, not one for inpainting or depth"
+            )
+        if (config.out_channels or latents) != latents:
+            raise ValueError(
+                f"its denoiser answers with {config.out_channels} channels for {latents} latent "
+                f"ones, the noise's variance too: {PLAIN}"
+            )
+        if not self.vae.config.scaling_factor:
+            raise ValueError("vae/config.json states no scaling_factor: write the model's into it")
 
     @abstractmethod
     def pipeline(self) -> Any:  # noqa: ANN401  (diffusers')
@@ -104,6 +130,29 @@ class Family(nn.Module, ABC):
         if prefixes is None:
             return [None] * len(self.encoders)
         return list(prefixes.split([int(e.width) for e in self.encoders], dim=-1))  # type: ignore[arg-type]
+
+
+def require_width(reads: int, writes: int, what: str) -> None:
+    """Makes sure that a denoiser reads what the text encoders write.
+
+    Raises:
+        ValueError: If the widths differ.
+    """
+    if reads != writes:
+        raise ValueError(
+            f"its denoiser reads {what} of width {reads}, but its text encoders write {writes}: "
+            "its parts belong to different models, give those of one"
+        )
+
+
+def require_stated_scale(vae: Any) -> None:  # noqa: ANN401  (diffusers')
+    """Refuses the default scale of latents, which is that of Stable Diffusion 1 and 2.
+
+    Raises:
+        ValueError: If the autoencoder's config does not state its own.
+    """
+    if "scaling_factor" in vae.config.get("_use_default_values", ()):
+        raise ValueError("vae/config.json states no scaling_factor: write the model's into it")
 
 
 def append_pooled(

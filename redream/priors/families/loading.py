@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from redream.errors import first_line
+from redream.priors.families._parts import load_part
 from redream.priors.families.base import Family
 
 FAMILIES = {
@@ -63,27 +64,41 @@ def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
                 f"{folder} is not a whole diffusers folder: it has no {part}/; "
                 "give one that save_pretrained wrote"
             )
-    from diffusers import ModelMixin
-    from transformers import PreTrainedModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it would break into ours
 
     def load(kind: Any, part: str) -> Any:  # noqa: ANN401
-        options: dict[str, Any] = {}
-        if issubclass(kind, ModelMixin | PreTrainedModel):
-            key = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
-            options = {key: dtype, "use_safetensors": True, "variant": variant}
-        return kind.from_pretrained(folder, subfolder=part, **options)
+        _require_class(kind, part, index)
+        return load_part(kind, folder, part, dtype, variant)
 
     try:
+        family.process.check(_read_json(folder / "scheduler" / "scheduler_config.json"))
         loaded = family.load(load, index)
+        loaded.require_plain()
     except Exception as error:
         raise ValueError(
             f"could not load the prior in the folder {folder}: {_reason(error)}"
         ) from error
-    _require_plain(loaded, model)
     return loaded
+
+
+def _require_class(kind: Any, part: str, index: dict[str, Any]) -> None:  # noqa: ANN401
+    """Refuses a part that the index says is of another class than its family reads."""
+    stated = str((index.get(part) or (None, kind.__name__))[1])
+    if part == "scheduler" or _base_name(stated) == _base_name(kind.__name__):
+        return
+    raise ValueError(
+        f"its {part} is a {stated}, and of a {index['_class_name']} a {kind.__name__} is read: "
+        "give a model with that one"
+    )
+
+
+def _base_name(name: str) -> str:
+    """Tokenizers come in two speeds, CLIP's text encoders with and without a last projection."""
+    return name.removesuffix("Fast").removesuffix("WithProjection")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    read = json.loads(path.read_text("utf-8"))
+    return read if isinstance(read, dict) else {}
 
 
 def _find(model: str) -> str:
@@ -121,10 +136,9 @@ def _read_index(source: str, model: str) -> dict[str, Any]:
             "give a folder that save_pretrained wrote"
         )
     try:
-        index = json.loads(path.read_text("utf-8"))
+        return _read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): download the model again") from error
-    return index if isinstance(index, dict) else {}
 
 
 def _download(source: str, model: str, parts: Sequence[str], variant: str | None) -> Path:
@@ -148,16 +162,6 @@ def _out_of_reach(source: str, model: str, error: Exception) -> ValueError:
         "download it first where there is a network, "
         "or give a diffusers folder, as in --model.prior.init_args.model /path"
     )
-
-
-def _require_plain(family: Family, model: str) -> None:
-    """Refuses models whose denoiser wants more than noise, time and text."""
-    channels, latents = family.denoiser.config.in_channels, family.vae.config.latent_channels
-    if channels != latents:
-        raise ValueError(
-            f"the denoiser of {model} takes {channels} channels but pictures have {latents} "
-            "latent ones: give a plain text-to-image model, not one for inpainting or depth"
-        )
 
 
 def _reason(error: Exception) -> str:

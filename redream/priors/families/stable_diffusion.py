@@ -7,15 +7,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from redream.priors.diffusion import from_ddpm_scheduler
+from redream.priors.diffusion import DDPM, from_ddpm_scheduler
 from redream.priors.families._clip_text import ClipText
-from redream.priors.families.base import Family, Loader
+from redream.priors.families.base import PLAIN, Family, Loader, require_width
 
 
 class StableDiffusion(Family):
-    """Models of ``StableDiffusionPipeline``, such as 1.5, 2.1-base and 2.1."""
+    """Models of ``StableDiffusionPipeline``, such as 1.5, 2.1-base and 2.1.
+
+    Attributes:
+        added_conditions: The kinds of further conditions (``addition_embed_type``) of its UNets.
+    """
 
     component = "unet"
+    process = DDPM
+    added_conditions: ClassVar[tuple[str | None, ...]] = (None, "text")
     parts: ClassVar[tuple[str, ...]] = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
     @classmethod
@@ -29,6 +35,26 @@ class StableDiffusion(Family):
         tokenizer, encoder = load(CLIPTokenizer, "tokenizer"), load(CLIPTextModel, "text_encoder")
         family.encoders.append(ClipText(tokenizer, encoder))
         return family
+
+    def require_plain(self) -> None:
+        """Refuses a UNet that wants to be told more; see :meth:`Family.require_plain`."""
+        super().require_plain()
+        config = self.denoiser.config
+        for field, known, what in (
+            ("class_embed_type", (None,), "class labels"),
+            ("num_class_embeds", (None,), "class labels"),
+            ("time_cond_proj_dim", (None,), "the guidance it was distilled with"),
+            ("encoder_hid_dim_type", (None, "text_proj"), "embeddings of pictures"),
+            ("addition_embed_type", self.added_conditions, "other conditions"),
+        ):
+            if config.get(field) not in known:
+                raise ValueError(
+                    f"its UNet wants to be told {what} ({field} is {config[field]!r}): {PLAIN}"
+                )
+        reads = config.encoder_hid_dim or config.cross_attention_dim
+        if isinstance(reads, int):  # else one a block
+            encoders: list[Any] = [*self.encoders]
+            require_width(reads, sum(int(each.width) for each in encoders), "texts")
 
     def pipeline(self) -> Any:  # noqa: ANN401  (diffusers')
         """The parts as a ``StableDiffusionPipeline``."""

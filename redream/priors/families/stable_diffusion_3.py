@@ -9,10 +9,17 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from typing_extensions import Self
 
-from redream.priors.diffusion import from_flow_scheduler
+from redream.priors.diffusion import FLOW, from_flow_scheduler
 from redream.priors.families._clip_text import ClipText
 from redream.priors.families._t5_text import T5_LENGTH, T5Text
-from redream.priors.families.base import Family, Loader, append_pooled, split_pooled
+from redream.priors.families.base import (
+    Family,
+    Loader,
+    append_pooled,
+    require_stated_scale,
+    require_width,
+    split_pooled,
+)
 
 
 class StableDiffusion3(Family):
@@ -22,6 +29,7 @@ class StableDiffusion3(Family):
     """
 
     component = "transformer"
+    process = FLOW
     parts = (
         "vae", "transformer", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
         "scheduler",
@@ -53,6 +61,20 @@ class StableDiffusion3(Family):
             encoder = load(T5EncoderModel, "text_encoder_3")
             family.encoders.append(T5Text(load(T5TokenizerFast, "tokenizer_3"), encoder))
         return family
+
+    def require_plain(self) -> None:
+        """Refuses texts of another width; see :meth:`Family.require_plain`."""
+        super().require_plain()
+        require_stated_scale(self.vae)
+        config = self.denoiser.config
+        encoders: list[Any] = [*self.encoders]
+        widths = [int(encoder.width) for encoder in encoders]
+        pooled = sum(int(each.text_encoder.config.projection_dim) for each in encoders[:2])
+        require_width(int(config.pooled_projection_dim), pooled, "pooled texts")
+        reads = int(config.joint_attention_dim)
+        require_width(reads, max(reads, sum(widths[:2])), "texts")  # narrower ones are filled up
+        if len(encoders) == 3:
+            require_width(reads, widths[2], "texts")
 
     def pipeline(self) -> Any:  # noqa: ANN401  (diffusers')
         """The parts as a ``StableDiffusion3Pipeline``."""

@@ -1,7 +1,7 @@
 """Stable Diffusion XL: a UNet told of two text encoders, a pooled text and the picture's size."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,14 @@ from typing_extensions import Self
 
 from redream.priors.diffusion import from_ddpm_scheduler
 from redream.priors.families._clip_text import ClipText
-from redream.priors.families.base import Loader, append_pooled, split_pooled
+from redream.priors.families.base import (
+    PLAIN,
+    Loader,
+    append_pooled,
+    require_stated_scale,
+    require_width,
+    split_pooled,
+)
 from redream.priors.families.stable_diffusion import StableDiffusion
 
 
@@ -18,6 +25,7 @@ class StableDiffusionXL(StableDiffusion):
     """Models of ``StableDiffusionXLPipeline`` (Podell et al., 2023)."""
 
     parts = (*StableDiffusion.parts, "text_encoder_2", "tokenizer_2")
+    added_conditions = ("text_time",)
     zeros_for_empty = True
     vae_overflows = True
 
@@ -34,6 +42,17 @@ class StableDiffusionXL(StableDiffusion):
             family.encoders.append(ClipText(tokenizer, load(kind, f"text_encoder{end}")))
         family.zeros_for_empty = bool(index.get("force_zeros_for_empty_prompt", True))
         return family
+
+    def require_plain(self) -> None:
+        """Refuses refiners, and texts of another width; see :meth:`Family.require_plain`."""
+        super().require_plain()
+        require_stated_scale(self.vae)
+        config, second = self.denoiser.config, cast(Any, self.encoders[1]).text_encoder
+        pooled, size = int(second.config.projection_dim), int(config.addition_time_embed_dim)
+        told = config.projection_class_embeddings_input_dim
+        if told == 5 * size + pooled:
+            raise ValueError(f"its UNet is a refiner's, told an aesthetic score: {PLAIN}")
+        require_width(told - 6 * size, pooled, "pooled texts")
 
     def pipeline(self) -> Any:  # noqa: ANN401  (diffusers')
         """The parts as a ``StableDiffusionXLPipeline``."""
