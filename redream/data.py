@@ -41,6 +41,8 @@ class RetrievalDataModule(LightningDataModule):
             no store are needed then.
         captions: What these files show, a caption for each; by default the prompt.
         orient: Whether the encoder turns the assets; False where they face +Z already.
+        up: Which axis of your own files points up: ``z`` for those of Blender's PLY export and of
+            other tools whose +Z does.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
@@ -60,6 +62,7 @@ class RetrievalDataModule(LightningDataModule):
         assets: list[str] | str | None = None,
         captions: list[str] | str | None = None,
         orient: bool = True,
+        up: Literal["y", "z"] = "y",
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -68,7 +71,7 @@ class RetrievalDataModule(LightningDataModule):
             )
         self.prompt = prompt
         self.retriever, self.encoder = retriever, encoder
-        self.own = own_files(assets, captions, prompt)
+        self.own = own_files(assets, captions, prompt, up)
         self.store = self.own or store
         if self.store is None or (self.own is None and retriever is None):
             raise ValueError(
@@ -167,7 +170,10 @@ class _Prompts(IterableDataset[Batch]):
 
 
 def own_files(
-    assets: list[str] | str | None, captions: list[str] | str | None, prompt: str
+    assets: list[str] | str | None,
+    captions: list[str] | str | None,
+    prompt: str,
+    up: Literal["y", "z"] = "y",
 ) -> OwnFiles | None:
     """The user's own files with their captions; None where there are none.
 
@@ -181,10 +187,10 @@ def own_files(
         return None
     files = [assets] if isinstance(assets, str) else assets
     if captions is None:
-        found = OwnFiles(files, [prompt] * len(files))
+        found = OwnFiles(files, [prompt] * len(files), up)
         tell(f"data.assets without data.captions: taken to show the prompt, {prompt!r}")
         return found
-    return OwnFiles(files, [captions] if isinstance(captions, str) else captions)
+    return OwnFiles(files, [captions] if isinstance(captions, str) else captions, up)
 
 
 @rank_zero_only

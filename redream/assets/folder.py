@@ -8,7 +8,8 @@ from typing import Any
 from redream.assets.annotations import asset_record, file_facts
 from redream.assets.base import Store
 from redream.assets.captions import name_some, read_captions
-from redream.assets.loading import SUFFIXES, load_mesh
+from redream.assets.file_names import named_files, spoken_names
+from redream.assets.loading import SUFFIXES, UpAxis, load_mesh
 from redream.types import Asset, TriangleMesh
 
 
@@ -17,46 +18,53 @@ class FolderStore(Store):
 
     Files and folders whose name begins with a dot are left out.
 
-    An asset's uid is its file's stem. Its licence, author, source, categories and counts come from
+    An asset's uid is its file's stem. Where several files have one stem, as ShapeNet, Google
+    Scanned Objects and Khronos's samples have them (``chair_1/meshes/model.obj``), each has its
+    path in the folder instead, without the suffix: ``chair_1/meshes/model``; and where several have
+    that one, too, with its suffix. So a uid changes only when a file of the same name is added.
+
+    An asset's licence, author, source, categories and counts come from
     ``annotations.json`` in the folder (``{uid: {"license": ..., "author": ..., "source": ...,
     "categories": [...], "num_faces": ..., "num_animations": ...}}``, or Objaverse's annotations),
     else from the GLB's own ``asset.extras`` and header. An asset without a caption is called by
-    its file's name.
+    its file's name, or by what its path has that others of its name have not.
 
     Args:
         path: The folder.
         captions: Captions as Cap3D has them, a CSV without a header of ``uid,caption``; by default
             ``captions.csv`` in the folder where there is one.
+        up: Which axis of the files points up: ``z`` for those of Blender's PLY export, Gazebo or
+            Google Scanned Objects; the front then faces -Y.
 
     Raises:
         FileNotFoundError: If the folder or the captions are missing.
-        ValueError: If the folder has no 3D file, or two of one name.
+        ValueError: If the folder has no 3D file, or ``up`` is wrong.
     """
 
-    def __init__(self, path: str | Path, captions: str | Path | None = None) -> None:
+    def __init__(
+        self, path: str | Path, captions: str | Path | None = None, up: UpAxis = "y"
+    ) -> None:
+        if up not in ("y", "z"):
+            raise ValueError(f"up must be y or z, not {up!r}")
         self.path = Path(path).expanduser()
         if not self.path.is_dir():
             raise FileNotFoundError(f"there is no asset folder at {self.path}")
         self._captions_path = None if captions is None else Path(captions).expanduser().resolve()
         if self._captions_path is not None and not self._captions_path.is_file():
             raise FileNotFoundError(f"there is no captions file at {captions}")
-        self._files: dict[str, Path] = {}
-        for file in sorted(self.path.rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(self.path).parts)
-            if not hidden and file.suffix.lower() in SUFFIXES and file.is_file():
-                other = self._files.setdefault(file.stem, file)
-                if other != file:
-                    raise ValueError(f"{other} and {file} have one uid: rename one of them")
+        self.up = up
+        self._files = named_files(self.path)
         if not self._files:
             raise ValueError(f"{self.path} has no 3D file: put {', '.join(SUFFIXES)} files into it")
 
     def assets(self) -> list[Asset]:
         """Lists the folder's assets, ordered by path."""
         captions, annotations = self._captions(), self._annotations()
+        spoken = spoken_names(self._files)
         return [
             asset_record(
                 uid,
-                captions.get(uid) or uid.replace("_", " ").replace("-", " "),
+                captions.get(uid) or spoken[uid],
                 str(file.relative_to(self.path)),
                 annotations.get(uid, {}),
                 file_facts(file),
@@ -66,7 +74,7 @@ class FolderStore(Store):
 
     def load(self, uid: str) -> TriangleMesh:
         """Loads an asset, normalised to radius 0.9."""
-        return load_mesh(self.file(uid))
+        return load_mesh(self.file(uid), up=self.up)
 
     def file(self, uid: str) -> Path:
         """The file of an asset.
@@ -83,6 +91,8 @@ class FolderStore(Store):
         arguments = {"path": str(self.path.resolve())}
         if self._captions_path is not None:
             arguments["captions"] = str(self._captions_path)
+        if self.up != "y":
+            arguments["up"] = self.up
         return {"class_path": "redream.assets.FolderStore", "init_args": arguments}
 
     def _captions(self) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """Reads a 3D file into a :class:`~redream.types.TriangleMesh`, normalised."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
 
 from redream.assets.gltf import gltf_parts
 from redream.assets.parts import join_parts
@@ -16,7 +18,13 @@ _READERS = {".glb": gltf_parts, ".gltf": gltf_parts, ".obj": obj_parts, ".ply": 
 SUFFIXES = tuple(_READERS)
 
 
-def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> TriangleMesh:
+UpAxis = Literal["y", "z"]
+"""Which axis of a file points up."""
+
+
+def load_mesh(
+    path: str | Path, radius: float = 0.9, strict: bool = False, up: UpAxis = "y"
+) -> TriangleMesh:
     """Reads a ``.glb``, ``.gltf``, ``.obj`` or ``.ply`` file.
 
     Node transforms are applied, all meshes and primitives are joined, lines and points are left
@@ -28,6 +36,8 @@ def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> Tr
         radius: Largest distance of a vertex from the origin.
         strict: Whether to refuse a file with coordinates that are no numbers; else the triangles
             that have them are dropped.
+        up: ``z`` for files whose +Z points up and whose front faces -Y, as Blender's and Gazebo's
+            do: OBJ and PLY do not say it, and glTF is +Y up by its specification.
 
     Returns:
         The mesh, on the CPU.
@@ -48,9 +58,18 @@ def load_mesh(path: str | Path, radius: float = 0.9, strict: bool = False) -> Tr
         num_lost = sum(int((~np.isfinite(part.vertices)).any(1).sum()) for part in parts)
         if strict and num_lost:
             raise ValueError(f"{num_lost} of its vertices are no numbers (NaN or infinite)")
-        return normalize(join_parts(parts), radius)
+        mesh = normalize(join_parts(parts), radius)
+        return _z_up(mesh) if up == "z" else mesh
     except Exception as error:  # a stranger's file can fail anywhere inside the readers
         raise ValueError(f"cannot read {path}: {first_line(error)}") from error
+
+
+def _z_up(mesh: TriangleMesh) -> TriangleMesh:
+    """Turns a mesh whose +Z points up about +X, so that +Y does."""
+    turn = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+    return mesh._replace(
+        vertices=mesh.vertices @ turn.T, corner_normals=mesh.corner_normals @ turn.T
+    )
 
 
 def normalize(mesh: TriangleMesh, radius: float = 0.9) -> TriangleMesh:

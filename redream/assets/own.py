@@ -9,7 +9,7 @@ import torch
 from redream.assets.annotations import asset_record, file_facts
 from redream.assets.base import Store
 from redream.assets.face_counts import stated_faces
-from redream.assets.loading import SUFFIXES, load_mesh
+from redream.assets.loading import SUFFIXES, UpAxis, load_mesh
 from redream.kernels.outlines import find_edges
 from redream.types import Asset, TriangleMesh
 
@@ -22,6 +22,7 @@ class OwnFiles(Store):
     Args:
         files: ``.glb``, ``.gltf``, ``.obj`` or ``.ply`` files.
         captions: What each of them shows.
+        up: Which of their axes points up.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -29,7 +30,10 @@ class OwnFiles(Store):
             states them), or there are not as many captions.
     """
 
-    def __init__(self, files: Sequence[str | Path], captions: Sequence[str]) -> None:
+    def __init__(
+        self, files: Sequence[str | Path], captions: Sequence[str], up: UpAxis = "y"
+    ) -> None:
+        self.up = up
         self.files = [Path(file).expanduser() for file in files]
         self.captions = list(captions)
         if not self.files:
@@ -67,7 +71,7 @@ class OwnFiles(Store):
                 matter of judgement.
         """
         file = self.files[int(uid)]
-        mesh = load_mesh(file, strict=True)
+        mesh = load_mesh(file, strict=True, up=self.up)
         _require_few(file, len(mesh.faces))
         num = num_branching_edges(mesh)
         if num:

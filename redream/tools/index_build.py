@@ -10,6 +10,7 @@ from lightning import Trainer
 
 from redream.assets import Store
 from redream.assets.captions import read_captions
+from redream.assets.uid_lists import read_uid_list
 from redream.indexing import IndexBuild, PictureSource, RenderedPictures
 from redream.indexing.cap3d import Cap3DPictures
 from redream.indexing.captions import with_captions
@@ -46,6 +47,8 @@ def build(arguments: Sequence[str]) -> None:
     trainer = Trainer(**made.trainer)
     pictures = _pictures(made)
     assets = _assets(made)
+    if made.only is not None:
+        assets = _chosen(assets, made.only)
     if isinstance(pictures, Cap3DPictures):
         assets = pictures.shown(assets)
     job = IndexBuild(
@@ -74,6 +77,17 @@ def _assets(made: Namespace) -> list[Asset]:
     if made.captions is None:
         return assets
     return with_captions(assets, read_captions(made.captions))
+
+
+def _chosen(assets: list[Asset], path: Path) -> list[Asset]:
+    """Those assets that a curated list names."""
+    wanted = read_uid_list(path)
+    chosen = [asset for asset in assets if asset.uid in wanted]
+    if not chosen:
+        first = next(iter(wanted))
+        raise ValueError(f"none of the {len(wanted)} uids of {path} is there, such as {first}")
+    print(f"{len(chosen)} of {len(assets)} assets are among the {len(wanted)} of {path}")
+    return chosen
 
 
 def _hand_captions_on(config: Namespace) -> None:
@@ -111,6 +125,11 @@ def _parser() -> Parser:
         "--captions",
         type=Path | None,
         help="a CSV without a header of uid,caption, as Cap3D has it; without a store, the assets",
+    )
+    parser.add_argument(
+        "--only",
+        type=Path | None,
+        help="a curated list of uids, as JSON or CSV (TRELLIS-500K's, Step1X-3D's): index these",
     )
     parser.add_argument(
         "--pictures",

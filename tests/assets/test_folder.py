@@ -88,9 +88,8 @@ def test_faults_are_one_line(folder, tmp_path):
     (folder / "annotations.json").write_text('{"aa": "cc0"}')
     with pytest.raises(ValueError, match="must have an object for aa"):
         FolderStore(folder).assets()
-    write_box_glb(folder / "aa.glb")
-    with pytest.raises(ValueError, match="one uid"):
-        FolderStore(folder)
+    with pytest.raises(ValueError, match="up must be y or z"):
+        FolderStore(folder, up="x")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no 3D file"):
         FolderStore(tmp_path / "empty")

@@ -192,3 +192,21 @@ def test_a_killed_command_goes_on_in_two_processes(boxes, clip, tmp_path):
     single = [*redream, *command(boxes, clip, tmp_path / "single", *pair)]
     subprocess.run(single, check=True, timeout=300)
     assert len(EmbeddingIndex.open(tmp_path / "single")) == 1
+
+
+def test_a_curated_list_says_what_is_indexed(boxes, clip, tmp_path, capsys):
+    chosen, out = tmp_path / "chosen.csv", tmp_path / "few"
+    chosen.write_text("sha256,file_identifier\nab,glbs/box03.glb\ncd,box00\nef,elsewhere\n")
+    assert cli.main(command(boxes, clip, out, "--pictures=none", f"--only={chosen}")) == 0
+    said = capsys.readouterr().out
+    assert f"1 of 12 assets are among the 3 of {chosen}" in said
+    chosen.write_text('["box03", "box00"]')
+    chosen = chosen.rename(tmp_path / "chosen.json")
+    assert cli.main(command(boxes, clip, out, "--pictures=none", f"--only={chosen}")) == 0
+    index = EmbeddingIndex.open(out)
+    assert [index.asset(row).uid for row in range(len(index))] == ["box00", "box03"]
+    chosen.write_text('["elsewhere"]')
+    assert "none of the 1 uids of" in fails(
+        capsys, *command(boxes, clip, out, "--pictures=none", f"--only={chosen}")
+    )
+    assert len(EmbeddingIndex.open(out)) == 2
