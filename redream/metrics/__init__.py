@@ -3,6 +3,7 @@
 from redream.metrics.base import Metric
 from redream.metrics.clip_score import ClipScore
 from redream.metrics.geometry import GeometryTruth
+from redream.metrics.kernel_distance import KernelDistance, kernel_distance
 from redream.metrics.pattern_score import PatternScore
 from redream.metrics.perceptual import LPIPS, ClipDistance, PerceptualDistance
 from redream.metrics.prior_balance import PriorBalance, measure_prior
@@ -17,6 +18,7 @@ __all__ = [
     "ClipScore",
     "ClipViewJudge",
     "GeometryTruth",
+    "KernelDistance",
     "Metric",
     "PatternScore",
     "PerceptualDistance",
@@ -24,6 +26,7 @@ __all__ = [
     "SuccessRate",
     "ViewBalance",
     "ViewJudge",
+    "kernel_distance",
     "measure_prior",
     "orientation_success",
     "wilson_interval",
