@@ -1,16 +1,20 @@
 """Measures the embedded world and the default run on it, and writes docs/mini.md.
 
-``python benchmarks/mini.py prior`` measures the prior, its judges and orientation;
-``python benchmarks/mini.py adaptation`` measures what adaptation teaches, for 12
+``python -m benchmarks.mini samples`` measures the prior's samples and the judge, of several priors
+side by side where ``--prior NAME=FOLDER`` names them (``mini_samples.py``);
+``python -m benchmarks.mini views`` measures which views the prior shows, and orientation;
+``python -m benchmarks.mini adaptation`` measures what adaptation teaches, for 12
 prompts (finished ones are kept, so it resumes);
-``python benchmarks/mini.py objects`` makes 12 objects (finished ones are kept, so it resumes);
-``python benchmarks/mini.py table`` writes what is there as Markdown. Without a word: all of it.
+``python -m benchmarks.mini objects`` makes 12 objects (finished ones are kept, so it resumes);
+``python -m benchmarks.mini table`` writes what is there as Markdown, and keeps the page's other
+sections. Without a word: all of it.
 ``--share 0/2`` and ``--share 1/2`` let two processes take half of the prompts each.
 """
 
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +23,10 @@ from statistics import median
 from typing import Any
 
 import torch
+
+from benchmarks.mini_samples import ROUNDS, contact_sheet, measure_samples, sample_lines
+from redream.files import whole_file
+from redream.mini.prepare import WEIGHTS
 
 PROMPTS = (
     "a golden elephant",
@@ -37,34 +45,29 @@ PROMPTS = (
 """None is in the library, which is of clay; the first eight were held out of all training."""
 
 
-def measure_prior(work: Path) -> None:
-    """Measures what the prior and the CLIPs can do, at the default run's guidance."""
+def measure_views(work: Path) -> None:
+    """Measures which views the prior shows, at the default run's guidance, and orientation."""
     from redream.metrics.prior_balance import sample_pictures
     from redream.mini.prepare import embedded_world
-    from redream.mini.recognition import describe, obeys_back, recognise
+    from redream.mini.recognition import describe, obeys_back
     from redream.mini.view_classifier import ViewClassifier
-    from redream.mini.world import HELD_OUT, seen_pairs
+    from redream.mini.world import seen_pairs
     from redream.retrieval import Encoder
     from redream.tools.lightning import configured
 
-    world = embedded_world()
     model = configured("configs/default.yaml").model
-    prior, guidance_scale = model.prior, model.guidance_scale
     judge = ViewClassifier.load(_judge_weights(work))
-    evaluator = Encoder(str(world.evaluation_clip))
-    result: dict[str, Any] = {"guidance_scale": guidance_scale, "judge": _judge_accuracy(work)}
-    result["ceilings"] = _ceilings(evaluator, prior)
-    for name, pairs in (("seen", seen_pairs() * 2), ("held_out", sorted(HELD_OUT) * 8)):
-        pictures = sample_pictures(prior, [describe(pair) for pair in pairs], guidance_scale, 0)
-        result[name] = vars(recognise(evaluator, pairs, pictures))
-        _contact_sheet(pictures[:: len(pictures) // 24][:24], Path(f"docs/images/{name}.png"))
     pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
     pictures = sample_pictures(
-        prior, [describe(pair) for pair in pairs], guidance_scale, 1, view="back"
+        model.prior, [describe(pair) for pair in pairs], model.guidance_scale, 1, view="back"
     )
-    result["raw_back"] = {"obeys": obeys_back(judge, pictures), "num": len(pairs)}
-    result["orientation"] = _orientation(Encoder(str(world.retrieval_clip)))
-    _write(work / "prior.json", result)
+    result: dict[str, Any] = {
+        "guidance_scale": model.guidance_scale,
+        "judge": _judge_accuracy(work),
+        "raw_back": {"obeys": obeys_back(judge, pictures), "num": len(pairs)},
+        "orientation": _orientation(Encoder(str(embedded_world().retrieval_clip))),
+    }
+    _write(work / "views.json", result)
 
 
 def measure_adaptation(work: Path, share: slice) -> None:
@@ -93,29 +96,6 @@ def _judge_accuracy(work: Path) -> float:
 
     with safe_open(_judge_weights(work), "pt") as file:
         return float(file.metadata()["accuracy"])
-
-
-def _ceilings(evaluator: Any, prior: Any, num: int = 400) -> dict[str, Any]:  # noqa: ANN401
-    """What the judge names right on unseen renders, and on what the autoencoder leaves of them."""
-    import numpy as np
-
-    from redream.mini.recognition import recognise
-    from redream.mini.world import PictureSampler, all_pairs
-
-    sampler = PictureSampler(30_000, all_pairs(), "uniform")
-    samples = [sampler[index] for index in range(num)]
-    pairs = [(sample.material, sample.category) for sample in samples]
-    stacked = torch.from_numpy(np.stack([sample.picture for sample in samples]))
-    pictures = stacked.permute(0, 3, 1, 2) / 255.0
-    with torch.no_grad():
-        parts = [prior.decode_latents(prior.encode_images(part)) for part in pictures.split(50)]
-    restored = torch.cat(parts)
-    error = (restored - pictures).square().mean()
-    return {
-        "renders": vars(recognise(evaluator, pairs, pictures)),
-        "restored": vars(recognise(evaluator, pairs, restored)),
-        "psnr": float(-10.0 * error.log10()),
-    }
 
 
 def _contact_sheet(pictures: torch.Tensor, path: Path) -> None:
@@ -215,47 +195,60 @@ def objects(work: Path, share: slice, extra: list[str]) -> None:
 
 
 def table(work: Path, out: Path) -> None:
-    """Writes the Markdown page of what was measured."""
-    lines = ["# The embedded world, measured", "", "Made by `python benchmarks/mini.py`.", ""]
-    if (work / "prior.json").is_file():
-        lines += _prior_lines(json.loads((work / "prior.json").read_text()))
+    """Writes the Markdown page of what was measured; its other sections stay as they are."""
+    from experiments.paper.provenance import command, commit
+
+    sections = _sections(out.read_text("utf-8")) if out.is_file() else {}
+    made = f"Made by `{command()}` at commit {commit()}."
     adapted = [json.loads(path.read_text()) for path in sorted(work.glob("adaptation/*.json"))]
-    if adapted:
-        lines += [*_adaptation_lines(adapted), *_adaptation_picture(work)]
-    lines += _object_lines(work)
-    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fresh: dict[str, list[str]] = {
+        "The prior's samples": [
+            *sample_lines(json.loads((work / "samples.json").read_text("utf-8"))),
+            "",
+            "Samples of pairs that the prior saw, and of pairs that it never saw:",
+            "",
+            "![Samples of seen pairs](images/seen.png)",
+            "![Samples of held-out pairs](images/held_out.png)",
+        ]
+        if (work / "samples.json").is_file()
+        else [],
+        "The prior's views": _view_lines(json.loads((work / "views.json").read_text("utf-8")))
+        if (work / "views.json").is_file()
+        else [],
+        "Adaptation": [*_adaptation_lines(adapted), *_adaptation_picture(work)] if adapted else [],
+        "The default run": _object_lines(work),
+    }
+    for title, lines in fresh.items():
+        if lines:
+            sections[title] = "\n".join([made, "", *lines])
+    order = [title for title in fresh if title in sections]
+    parts = [f"## {title}\n\n{sections[title].strip()}\n" for title in order]
+    text = "\n".join(["# The embedded world, measured\n", *parts])
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The text below each heading of the second level."""
+    _, *parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
-def _prior_lines(floor: dict[str, Any]) -> list[str]:
-    percent = _percent
-    seen, held, found = floor["seen"], floor["held_out"], floor["orientation"]
-    ceilings = {name: floor["ceilings"][name] for name in ("renders", "restored")}
-    rows = [
-        *(
-            (f"judge on {text}", f"{percent(ceilings[name][key])} of {key}", "")
-            for name, text in (("renders", "unseen renders"), ("restored", "autoencoded renders"))
-            for key in ("category", "material")
-        ),
-        ("autoencoder on unseen renders", f"{floor['ceilings']['psnr']:.1f} dB", ""),
-        ("right category, seen pairs", percent(seen["category"]), "85%"),
-        ("right category, held-out pairs", percent(held["category"]), "70%"),
-        ("right material, seen pairs", percent(seen["material"]), "80%"),
-        ("right material, held-out pairs", percent(held["material"]), "60%"),
-        ("view classifier on unseen renders", f"{100 * floor['judge']:.1f}%", "97%"),
-        ('raw prior obeys "back view"', percent(floor["raw_back"]["obeys"]), "at most 50%"),
-        (
-            "orientation found on 100 fresh assets",
-            f"{percent(found['rate'])} [{percent(found['low'])}, {percent(found['high'])}]",
-            "90%",
-        ),
+def _view_lines(measured: dict[str, Any]) -> list[str]:
+    found = measured["orientation"]
+    rate = f"{_percent(found['rate'])} [{_percent(found['low'])}, {_percent(found['high'])}]"
+    obeys = f'raw prior obeys "back view", guidance {measured["guidance_scale"]:g}'
+    return [
+        "| measure | value | floor |",
+        "|---|---|---|",
+        f"| view classifier on unseen renders | {100 * measured['judge']:.1f}% | 97% |",
+        f"| {obeys} | {_percent(measured['raw_back']['obeys'])} | at most 50% |",
+        f"| orientation found on 100 fresh assets | {rate} | 90% |",
     ]
-    head = [f"## The prior (guidance scale {floor['guidance_scale']:g})", ""]
-    head += ["| measure | value | floor |", "|---|---|---|"]
-    return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
@@ -286,8 +279,7 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
             "within 5 points",
         ),
     ]
-    title = f"(the default run's, alone; one adapter for each of {len(prompts)} prompts)"
-    head = [f"## Adaptation {title}", ""]
+    head = [f"The default run's, alone; one adapter for each of {len(prompts)} prompts.", ""]
     head += ["| measure | value | floor |", "|---|---|---|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
@@ -317,8 +309,6 @@ def _object_lines(work: Path) -> list[str]:
     if not any((work / "objects").glob("*/run.json")):
         return []
     lines = [
-        "## The default run",
-        "",
         "Rank of the prompt among all captions over 8 azimuths, fronts seen, and how true the GLB "
         "is to the particle's own renders (PSNR in the silhouettes, 32 cameras), per particle.",
         "",
@@ -397,18 +387,36 @@ def _write(path: Path, value: object) -> None:
     os.replace(temporary, path)
 
 
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not Path(folder, "model_index.json").is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER with a diffusers folder")
+    return name, Path(folder)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["prior", "adaptation", "objects", "table"])
+    parts = ["samples", "views", "adaptation", "objects", "table"]
+    parser.add_argument("part", nargs="?", choices=parts)
+    parser.add_argument(
+        "--prior", type=_named_folder, action="append", help="NAME=FOLDER; samples of these, too"
+    )
+    parser.add_argument("--judge", type=Path, default=WEIGHTS / "evaluation_clip")
     parser.add_argument("--work", type=Path, default=Path("outputs/mini"))
     parser.add_argument("--out", type=Path, default=Path("docs/mini.md"))
     parser.add_argument("--share", default="0/1", help="I/N: every N-th prompt from the I-th on")
     arguments, extra = parser.parse_known_args()
     first, step = (int(number) for number in arguments.share.split("/"))
     share = slice(first, None, step)
-    if arguments.part in (None, "prior"):
-        measure_prior(arguments.work)
+    if arguments.part in (None, "samples"):
+        priors = dict([*(arguments.prior or []), ("shipped", WEIGHTS / "prior")])
+        measure_samples(arguments.work, priors, arguments.judge)
+        for split in ROUNDS:
+            sheet = contact_sheet(arguments.work, WEIGHTS / "prior", split)
+            _contact_sheet(sheet, Path(f"docs/images/{split}.png"))
+    if arguments.part in (None, "views"):
+        measure_views(arguments.work)
     if arguments.part in (None, "adaptation"):
         measure_adaptation(arguments.work, share)
     if arguments.part in (None, "objects"):

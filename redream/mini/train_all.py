@@ -12,7 +12,7 @@ from pathlib import Path
 from redream.mini.build_index import build_index
 from redream.mini.prepare import WEIGHTS
 
-_MEASURE = Path(__file__).parents[2] / "benchmarks" / "mini.py"
+_ROOT = Path(__file__).parents[2]
 
 
 def recipes(work: Path, out: Path, scale: float = 1.0) -> dict[str, list[str]]:
@@ -73,9 +73,9 @@ def main() -> None:
         command = [sys.executable, "-m", f"redream.mini.{module}", *given, *options]
         subprocess.run(command, check=True)
     build_index(arguments.out / "index", arguments.out / "retrieval_clip")
-    if arguments.out == WEIGHTS and _MEASURE.is_file():
-        for part in ("prior", "adaptation"):
-            subprocess.run([sys.executable, str(_MEASURE), part], check=True)
+    if arguments.out == WEIGHTS and (_ROOT / "benchmarks" / "mini.py").is_file():
+        for part in ("samples", "views", "adaptation"):
+            subprocess.run([sys.executable, "-m", "benchmarks.mini", part], cwd=_ROOT, check=True)
 
 
 if __name__ == "__main__":
