@@ -19,7 +19,7 @@ from torch import Tensor
 from redream.files import whole_file
 
 NUM_RENDERS = 1_000
-ROUNDS = {"seen": 2, "held_out": 6}
+ROUNDS = {"seen": 2, "held_out": 4}
 """Samples of each pair."""
 
 

@@ -1,0 +1,65 @@
+"""The page of the embedded world: measured sections are new, the others stay."""
+
+import argparse
+import json
+
+import pytest
+
+from benchmarks.mini import _named_folder, table
+from benchmarks.mini_samples import sample_lines
+from redream.mini.prepare import WEIGHTS
+
+RECOGNISED = {"category": 0.91, "material": 0.82, "num": 40}
+DISTANCE = {"value": 0.25, "low": 0.2, "high": 0.3}
+PRIOR = {
+    "guidance_scale": 3.0,
+    "restored": RECOGNISED,
+    "psnr": 27.94,
+    "seen": RECOGNISED,
+    "held_out": RECOGNISED | {"num": 7, "material": 0.5},
+    "distance": DISTANCE,
+    "autoencoded": DISTANCE | {"value": 0.01},
+}
+MEASURED = {
+    "judge": RECOGNISED | {"num": 400},
+    "renders": DISTANCE | {"value": 0.0},
+    "priors": {"older": PRIOR, "shipped": PRIOR | {"psnr": 31.06}},
+}
+
+
+def test_priors_stand_side_by_side():
+    lines = sample_lines(MEASURED)
+    table_rows = [line for line in lines if line.startswith("|")]
+    assert table_rows[0] == "| measure | older | shipped | floor |"
+    assert all(line.count("|") == 5 for line in table_rows)
+    assert "| autoencoder on unseen renders | 27.9 dB | 31.1 dB | 31 dB |" in table_rows
+    assert "0.250 [0.200, 0.300]" in "\n".join(table_rows)
+    assert "91%, 50%" in next(line for line in table_rows if "held-out" in line)
+    assert lines[0].startswith("The judge on 400 unseen renders: category 91%")
+
+
+def test_a_measured_section_is_new_and_the_others_stay(tmp_path):
+    page, work = tmp_path / "mini.md", tmp_path / "work"
+    work.mkdir()
+    page.write_text(
+        "# The embedded world, measured\n\n## Adaptation\n\nas it was\n\n| a |\n\n"
+        "## The default run\n\nas it was, too\n"
+    )
+    table(work, page)
+    before = page.read_text()
+    assert "as it was\n\n| a |\n" in before and "The prior's samples" not in before
+    (work / "samples.json").write_text(json.dumps(MEASURED))
+    table(work, page)
+    after = page.read_text()
+    assert after.index("## The prior's samples") < after.index("## Adaptation")
+    assert after.endswith(before[before.index("## Adaptation") :])
+    assert "at commit" in after
+    table(work, page)
+    assert page.read_text() == after
+
+
+def test_a_prior_is_named_with_its_folder(tmp_path):
+    assert _named_folder(f"older={WEIGHTS / 'prior'}") == ("older", WEIGHTS / "prior")
+    for text in (str(WEIGHTS / "prior"), f"older={tmp_path}"):
+        with pytest.raises(argparse.ArgumentTypeError, match="NAME=FOLDER"):
+            _named_folder(text)
