@@ -159,9 +159,10 @@ def _renders(
     seed: int, pairs: Sequence[tuple[str, str]], recipe: str, num: int
 ) -> tuple[Tensor, list[tuple[str, str]]]:
     """Renders ``num 3 64 64`` in [0, 1], no normal maps among them, and their pairs."""
-    from redream.mini.world import PictureSampler
+    from redream.mini.world import PictureSampler, Sample
 
-    sampler, samples, index = PictureSampler(seed, pairs, recipe), [], 0
+    sampler, index = PictureSampler(seed, pairs, recipe), 0
+    samples: list[Sample] = []
     while len(samples) < num:
         sample = sampler[index]
         index += 1
