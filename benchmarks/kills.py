@@ -46,9 +46,12 @@ trainer:
         texture_size: 32
 model:
   particles_per_step: 1
-  render_size: {start: 24, end: 32, begin_step: 3, end_step: 8}
-  held_out_period: 2
-  warmup_steps: 6
+  cameras:
+    render_size: {start: 24, end: 32, begin_step: 3, end_step: 8}
+  adaptation:
+    held_out_period: 2
+  warmup:
+    steps: 6
 data:
   references:
     class_path: redream.assets.ReferenceRenderer

@@ -59,10 +59,10 @@ def measure_views(work: Path) -> None:
     judge = ViewClassifier.load(_judge_weights(work))
     pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
     pictures = sample_pictures(
-        model.prior, [describe(pair) for pair in pairs], model.guidance_scale, 1, view="back"
+        model.prior, [describe(pair) for pair in pairs], model.guidance.scale, 1, view="back"
     )
     result: dict[str, Any] = {
-        "guidance_scale": model.guidance_scale,
+        "guidance_scale": model.guidance.scale,
         "judge": _judge_accuracy(work),
         "raw_back": {"obeys": obeys_back(judge, pictures), "num": len(pairs)},
         "orientation": _orientation(Encoder(str(embedded_world().retrieval_clip))),
@@ -159,7 +159,7 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
             continue
         made = configured("configs/default.yaml", f"--prompt={prompt}")
         model, data = made.model, made.datamodule
-        scale = model.guidance_scale
+        scale = model.guidance.scale
         data.setup("fit")
         steps = adapt(model.adaptation(data))
         pair = (prompt.split()[1], prompt.split()[2])

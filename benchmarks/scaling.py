@@ -26,7 +26,7 @@ from page import put
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = 2  # steps that compile and warm up
-HALF = ["--model.num_particles=1", "--model.adapter_batch_size=3"]
+HALF = ["--model.num_particles=1", "--model.adaptation.batch_size=3"]
 """What one of two processes does of configs/default.yaml."""
 
 
@@ -114,8 +114,8 @@ def plan(num_gpus: int = 8, step_seconds: float = 6 * 3600 / 20_000) -> list[str
     lines += [
         "",
         "The step's time is the paper's: 6 hours for 20,000 steps on an RTX A6000. What does not "
-        "shrink with more GPUs is Eq. 5 where its batch cannot be divided (`adapter_batch_size` 1 "
-        "in that file): every process computes it.",
+        "shrink with more GPUs is Eq. 5 where its batch cannot be divided "
+        "(`adaptation.batch_size` 1 in that file): every process computes it.",
     ]
     return lines
 

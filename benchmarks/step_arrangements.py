@@ -13,18 +13,19 @@ same latents and end with the gradients of latents and LoRA. Facts of the source
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from step_models import plain_unet, unet_with_lora
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from redream.adapters import VariationalAdapter
 from redream.cameras import turntable
 from redream.losses import guidance_loss
-from redream.method.guidance import Drawn, Scoring
+from redream.method.correction import Correction
+from redream.method.guidance import VSD
 from redream.method.module import ReDream
+from redream.method.terms import Drawn
 from redream.priors import StableDiffusionPrior
 from redream.priors.prompting import Conditioning
 from redream.representations import NeRF
@@ -149,19 +150,17 @@ class Ours:
     """
 
     def __init__(self, prior: StableDiffusionPrior, text: Tensor) -> None:
-        zeta = VariationalAdapter()
+        self.guidance = VSD()
         self.module = ReDream(
-            prior, _no_particle, variational=zeta, num_particles=1, correction_period=0
+            prior, _no_particle, self.guidance, num_particles=1, correction=Correction(period=0)
         ).to(prior.device)
-        prompts = SimpleNamespace(
+        prompts: Any = SimpleNamespace(
             plain=text[:1],
             negative=text[1:],
-            condition=lambda cameras, step: Conditioning(text[:1]),
+            condition=lambda cameras, step: [Conditioning(text[:1])],
         )
-        self.module._prompts = prompts
-        self.module._scoring = Scoring(
-            prior, None, None, zeta, self.module.weighting, prompts, "a striped corgi"
-        )
+        self.guidance.begin(prior, None, prompts)
+        self.module._terms = [self.guidance]
 
     def parameters(self) -> Iterator[Tensor]:
         """What trains."""
@@ -170,8 +169,7 @@ class Ours:
 
     def step(self, inputs: Inputs, part: Part, share_noise: bool = False) -> None:
         """``ReDream.training_step`` from the latents on."""
-        module = self.module
-        module.share_noise = share_noise
+        module, self.guidance.share_noise = self.module, share_noise
         cameras = turntable(1).to(inputs.latents.device)
         latents, noise, timesteps = inputs[:3]
         # Views, background and picture are what the latents were made from: nothing asks for them.
@@ -179,9 +177,9 @@ class Ours:
             0, cameras, *[None] * 3, latents, timesteps, noise, key_generator("benchmark", 0)
         )
         with part("train zeta"):
-            losses, eps_zeta = module._adapter_losses([drawn], 1)
+            losses = module._denoising_losses([drawn], 1)
         with part("score prior" if share_noise else "score prior and zeta"):
-            (gradient,) = module._score([drawn], 1, eps_zeta)
+            (gradient,) = module._gradients([drawn], 1)
         with part("backward"):
             (guidance_loss(drawn.latents, gradient) + losses["variational"]).backward()
 

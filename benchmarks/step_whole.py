@@ -7,17 +7,21 @@ from typing import Any
 
 import torch
 
-from redream.adapters import LightAdapter, VariationalAdapter
+from redream.adapters import LightAdapter
 from redream.cameras import concatenate, sample_cameras
+from redream.method.adaptation import AdaptationSchedule
+from redream.method.cameras import CameraSampler
+from redream.method.guidance import VSD
 from redream.method.module import ReDream
+from redream.method.warmup import Warmup
 from redream.priors import StableDiffusionPrior
 from redream.representations import NeRF
-from redream.types import Batch, Cameras, References, Views, key_generator
+from redream.types import Cameras, References, Views, key_generator
 
 PARTS = {
     "_draw": "render and encode",
-    "_adapter_losses": "train zeta and omega",
-    "_score": "score",
+    "_denoising_losses": "train zeta and omega",
+    "_gradients": "score",
 }
 """The module's methods, and what they do; the asset's encoding for App. B is in the last."""
 
@@ -60,11 +64,11 @@ class Whole:
         self.module = ReDream(
             prior,
             NeRF,
-            adapter=LightAdapter(max_steps=None),
-            variational=VariationalAdapter(),
+            VSD(),
+            LightAdapter(max_steps=None),
             num_particles=1,
-            adapter_batch_size=1,
-            warmup_steps=1000,
+            adaptation=AdaptationSchedule(batch_size=1),
+            warmup=Warmup(steps=1000),
         ).to(prior.device)
         module: Any = self.module
         assets = Picture(64, prior.device)
@@ -80,7 +84,8 @@ class Whole:
 
     def measure(self, render_size: int, share_noise: bool, rounds: int) -> dict[str, Any]:
         """Seconds of a step, a mean over three of which one is corrected (App. B), by part."""
-        self.module.render_size, self.module.share_noise = render_size, share_noise
+        self.module.cameras = CameraSampler(render_size=render_size)
+        self.module.guidance.share_noise = share_noise  # type: ignore[attr-defined]
         peak, seconds = self.peak_mb(self._three_steps), []
         self.parts.clear()
         for _ in range(rounds):
@@ -94,7 +99,7 @@ class Whole:
         for step in range(3):
             self.module._trainer.global_step = step  # type: ignore[union-attr]
             self.optimizer.zero_grad()
-            loss = self.module.training_step(Batch(step, Picture.prompt), step)
+            loss = self.module.training_step(0, step)
             self._timed("backward", loss.backward)()
             self._timed("optimiser", self.optimizer.step)()
 

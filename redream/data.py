@@ -1,5 +1,6 @@
 """The data of a run, as the paper's Fig. 2 draws it: retrieve, orient, render."""
 
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import Literal
@@ -19,7 +20,7 @@ from redream.assets import (
 from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
-from redream.types import Asset, Batch, Cameras, References, TriangleMesh, Views
+from redream.types import Asset, Cameras, References, TriangleMesh, Views
 
 
 class RetrievalDataModule(LightningDataModule):
@@ -146,27 +147,24 @@ class RetrievalDataModule(LightningDataModule):
             self._renderers[index] = AssetRenderer(self._meshes[index], device=device)
         return self._renderers[index].render(cameras, height, width)
 
-    def train_dataloader(self) -> "DataLoader[Batch]":
-        """An endless stream of the prompt; the module keys its random numbers by the step."""
-        return DataLoader(_Prompts(self.prompt), batch_size=None)
+    def train_dataloader(self) -> "DataLoader[int]":
+        """An endless stream of nothing: a step draws what it needs, keyed by its number."""
+        return DataLoader(_Ticks(), batch_size=None)
 
-    def val_dataloader(self) -> "DataLoader[Batch]":
+    def val_dataloader(self) -> "DataLoader[int]":
         """One batch: previews render the particles themselves."""
-        return DataLoader(_Prompts(self.prompt, 1), batch_size=None)
+        return DataLoader(_Ticks(1), batch_size=None)
 
     test_dataloader = val_dataloader
     predict_dataloader = val_dataloader
 
 
-class _Prompts(IterableDataset[Batch]):
-    def __init__(self, prompt: str, num: int | None = None) -> None:
-        self.prompt, self.num = prompt, num
+class _Ticks(IterableDataset[int]):
+    def __init__(self, num: int | None = None) -> None:
+        self.num = num
 
-    def __iter__(self) -> Iterator[Batch]:
-        step = 0
-        while self.num is None or step < self.num:
-            yield Batch(step, self.prompt)
-            step += 1
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count() if self.num is None else iter(range(self.num))
 
 
 def own_files(

@@ -1,4 +1,4 @@
-"""The values that walk through the house, and the legend of their shapes.
+"""The values that the rooms hand each other, and the legend of their shapes.
 
 Shape legend, used in every annotation of the package:
 
@@ -195,7 +195,7 @@ class Views(NamedTuple):
 
 
 class NoisyRows(NamedTuple):
-    """Rows for one forward pass of the denoiser; each row wears one hat.
+    """Rows for one forward pass of the denoiser, each with an adapter of its own or none.
 
     Attributes:
         latents: Noisy latents x_t.
@@ -256,18 +256,6 @@ class RetrievedAssets(Protocol):
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest) from any cameras."""
-
-
-class Batch(NamedTuple):
-    """One training step's input: the interface between data and module.
-
-    Attributes:
-        step: Global step, from which every random number of the step is keyed.
-        prompt: The user's prompt c.
-    """
-
-    step: int
-    prompt: str
 
 
 KEY_RULE = 2  # of key_generator; counted up when the numbers of a key change

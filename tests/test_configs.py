@@ -93,7 +93,7 @@ def test_each_method_runs_on_the_embedded_world(tmp_path, cache, monkeypatch, me
         [
             *(f"--config={path}" for path in configs), "--prompt=a golden elephant",
             "--trainer.max_steps=20", f"--trainer.default_root_dir={tmp_path / 'out'}",
-            "--model.num_particles=1", "--model.render_size=32",
+            "--model.num_particles=1", "--model.cameras.render_size=32",
             "--data.references.init_args.num_views=10",
         ],
     )  # fmt: skip

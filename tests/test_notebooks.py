@@ -30,7 +30,7 @@ SMALL = {
         "num_particles": 1,
         "size": 16,
         "texture_size": 64,
-        "options": ["--data.num_assets=1", "--model.render_size=16"],
+        "options": ["--data.num_assets=1", "--model.cameras.render_size=16"],
     },
     "04_write_a_retriever": {"diversities": [0.0, 0.9]},
 }

@@ -65,7 +65,7 @@ class Adapted:
     @property
     def guidance_scale(self) -> float:
         """The run's own."""
-        return value_at(self.model.guidance_scale, 0)
+        return value_at(self.model.guidance.scale, 0)
 
     @property
     def over_white(self) -> Float[Tensor, "B 3 H W"]:

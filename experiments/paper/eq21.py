@@ -79,7 +79,7 @@ def velocities(
     for time in TIMES:
         timesteps = torch.full((len(latents),), round(time * prior.num_train_timesteps))
         alpha, sigma = prior.signal_and_noise(timesteps)
-        weight = score_weight(found.model.weighting, alpha, sigma)
+        weight = score_weight(found.model.guidance.weighting, alpha, sigma)
         for index in range(NUM_NOISES):
             noise = torch.randn(latents.shape, generator=key_generator("eq21", index))
             noisy = prior.add_noise(latents, noise, timesteps)

@@ -38,7 +38,7 @@ class Variant(NamedTuple):
 
 VARIANTS = {
     "whole": Variant(OURS),
-    "no initialisation": Variant(f"{OURS}@no_initialisation", ("--model.warmup_steps=0",)),  # Eq. 3
+    "no initialisation": Variant(f"{OURS}@no_initialisation", ("--model.warmup.steps=0",)),  # Eq. 3
     "no adaptation": Variant(  # Eq. 5
         f"{OURS}@no_adaptation", layers=(HERE / "embedded" / "no_adaptation.yaml",)
     ),

@@ -2,14 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, cast
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from redream.tensor_files import write_tensors
+from redream.types import Cameras
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 
 
+@runtime_checkable
 class LoraHost(Protocol):
     """What an adapter needs of a prior."""
 
@@ -47,20 +53,34 @@ def require_host(prior: object) -> LoraHost:
     Raises:
         ValueError: If it cannot, as the closed-form Gaussian prior.
     """
-    if not hasattr(prior, "add_lora"):
+    if not isinstance(prior, LoraHost):
         raise ValueError(
-            f"{type(prior).__name__} hosts no adapters: set model.adapter and model.variational "
-            "to null, or take another prior"
+            f"{type(prior).__name__} hosts no adapters: set model.adapter to null and "
+            "model.guidance to one without an adapter, such as SDS, or take another prior"
         )
-    return cast(LoraHost, prior)
+    return prior
 
 
 class Adapter(nn.Module, ABC):
-    """Parameters trained on top of a frozen prior.
+    """Parameters trained on top of a frozen prior: omega with e_psi, or zeta.
 
     An adapter is configured by its constructor and gets its parameters in :meth:`attach`; from
-    then on its ``state_dict`` holds all that it has learned and nothing of the prior.
+    then on its ``state_dict`` holds all that it has learned and nothing of the prior. Three
+    members have to be given; the others say what an adapter does besides, and do nothing here.
+
+    Attributes:
+        lowest_time: Share of the diffusion times, from the clean end, that Eq. 5 leaves out.
+        max_emphasis: Bound of Eq. 5's weight sigma_t^2 / alpha_t^2; 0 weighs all times alike.
+        view_contrast: Weight, beside Eq. 5, of telling views apart for the user's prompt.
+        anchor: Weight of keeping what two views share where the frozen prior has it.
+        stops: Whether :meth:`stopped` is ever true.
     """
+
+    lowest_time: float = 0.0
+    max_emphasis: float = 0.0
+    view_contrast: float = 0.0
+    anchor: float = 0.0
+    stops: bool = False
 
     @property
     @abstractmethod
@@ -78,10 +98,46 @@ class Adapter(nn.Module, ABC):
             ValueError: If the prior cannot be adapted so.
         """
 
-    def learning_rate_scale(self, step: int) -> float:  # noqa: ARG002  (for those that decay)
-        """Factor on its learning rates at a step, counted from 0; 1 unless it has a schedule."""
-        return 1.0
-
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, object]]:
         """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint."""
+
+    def learning_rate_scale(self, step: int) -> float:
+        """Factor on its learning rates at a step, counted from 0; 1 unless it has a schedule."""
+        return 1.0
+
+    def prefixes(self, view_names: Sequence[str]) -> Float[Tensor, "B P D"] | None:
+        """The tokens e_psi put before the prompt in each view, with gradients.
+
+        Args:
+            view_names: ``front``, ``side`` or ``back`` for each row.
+
+        Returns:
+            Token embeddings; None says the views in words.
+        """
+        return None
+
+    def embed_cameras(self, cameras: Cameras) -> Float[Tensor, "B E"] | None:
+        """What is added to the time embedding of zeta's rows, None without conditioning."""
+        return None
+
+    def split(self, num: int) -> tuple[Int[Tensor, " T"], Int[Tensor, " H"]]:
+        """Splits ``num`` pictures into those that Eq. 5 trains on and those held out."""
+        held_out = torch.arange(num) % 10 == 9
+        return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
+
+    def stopped(self, step: int) -> bool:
+        """Whether Eq. 5 is over at a step, counted from 0."""
+        return False
+
+    def observe(self, held_out_loss: float) -> None:
+        """Takes note of Eq. 5 on the held-out pictures, for stopping early."""
+
+    def save(self, directory: str | Path) -> None:
+        """Saves what was learned, by default its ``state_dict`` in one safetensors file.
+
+        Args:
+            directory: Folder to write to; made where it is missing.
+        """
+        tensors = {name: each for name, each in self.state_dict().items() if torch.is_tensor(each)}
+        write_tensors(Path(directory) / "adapter.safetensors", tensors)

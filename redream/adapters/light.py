@@ -106,6 +106,7 @@ class LightAdapter(Adapter):
         self.cosine_decay = cosine_decay
         self.init_from = init_from
         self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
+        self.stops = max_steps is not None or patience is not None
 
     @property
     def name(self) -> str:

@@ -155,7 +155,7 @@ def textured_mesh(
     texture = torch.ones(texture_size, texture_size, 4)
     texture[..., :3][texels.covered] = colors.clamp(0.0, 1.0).float()
     if unlit is None:
-        unlit = getattr(particle, "shading", "color") != "lit"
+        unlit = particle.shading != "lit"
     return TriangleMesh(
         vertices=vertices,
         faces=faces,

@@ -52,9 +52,9 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
     Returns:
         PSNR and overlap.
     """
-    renderer, shading = AssetRenderer(mesh), getattr(particle, "shading", None)
+    renderer, shading = AssetRenderer(mesh), particle.shading
     if shading in ("normal", "camera_normal"):  # a geometry; the model shows its colours
-        particle.shading = "color"  # type: ignore[assignment]
+        particle.shading = "color"
     squared, num, num_both = 0.0, 0, 0
     try:
         for i, own in enumerate(render_views(particle, cameras, size)):
@@ -66,8 +66,7 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
             num += int(union.sum())
             num_both += int((inside[0] & inside[1]).sum())
     finally:
-        if shading is not None:
-            particle.shading = shading
+        particle.shading = shading
     error = max(squared / (3 * max(num, 1)), 1e-10)
     return Fidelity(-10.0 * math.log10(error), num_both / max(num, 1))
 

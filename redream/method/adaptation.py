@@ -1,21 +1,39 @@
 """Lightweight adaptation (Sec. 4.4): the rows of Eq. 5, drawn from the assets' views."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.adapters import LightAdapter
+from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.losses import adapter_loss, view_contrast_loss
+from redream.method.noise import draw_noise, random_backgrounds
+from redream.method.terms import Drawn, Request
 from redream.priors import BASE, Prior, join_rows
 from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
+from redream.training.processes import Processes
 from redream.types import NoisyRows, RetrievedAssets, key_generator
 
 _PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
 _LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
+
+
+@dataclass(frozen=True)
+class AdaptationSchedule:
+    """How much Eq. 5 sees in a step, and how often it is looked at.
+
+    Attributes:
+        batch_size: Views of assets in each step.
+        held_out_period: Steps between two looks at the held-out views.
+    """
+
+    batch_size: int = 4
+    held_out_period: int = 50
 
 
 class AdaptationBatch(NamedTuple):
@@ -51,7 +69,7 @@ class Adaptation:
     def __init__(
         self,
         prior: Prior,
-        adapter: LightAdapter,
+        adapter: Adapter,
         assets: RetrievedAssets,
         batch_size: int = 4,
         seed: int = 0,
@@ -98,6 +116,13 @@ class Adaptation:
         return AdaptationBatch(
             contrasted, noise, self._frozen(rows) if self.adapter.anchor else None
         )
+
+    def ask(self, drawn: Sequence[Drawn], step: int, processes: Processes) -> Request | None:
+        """Eq. 5's rows, until the adapter stops; see :class:`redream.method.terms.Term`."""
+        if self.adapter.stopped(step):
+            return None
+        batch = self.batch(step, processes.share(self.batch_size))
+        return Request("adapter", self.prior, batch.rows, lambda eps: self.loss(eps, batch))
 
     def loss(self, eps: Float[Tensor, "B C h w"], batch: AdaptationBatch) -> Float[Tensor, ""]:
         """Eq. 5, and what the adapter adds to it.
@@ -209,7 +234,7 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
         ValueError: If the adapter would never stop.
     """
     adapter = adaptation.adapter
-    if adapter.early_stopping.max_steps is None and adapter.early_stopping.patience is None:
+    if not adapter.stops:
         raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
     optimizer, scheduler = make_optimizer([], [adapter], lambda step: 1.0)
     step = 0
@@ -224,33 +249,3 @@ def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
         if step % held_out_period == 0:
             adapter.observe(adaptation.held_out_loss())
     return step
-
-
-def draw_noise(
-    latents: Float[Tensor, "B C h w"],
-    num_timesteps: int,
-    generator: torch.Generator,
-    first: int = 0,
-) -> tuple[Int[Tensor, " B"], Float[Tensor, "B C h w"]]:
-    """Diffusion times, uniform from ``first`` on, and noise for a denoising loss (Eqs. 4, 5)."""
-    timesteps = torch.randint(first, num_timesteps, (len(latents),), generator=generator)
-    noise = torch.randn(latents.shape, generator=generator)
-    return timesteps.to(latents.device), noise.to(latents)
-
-
-def random_backgrounds(
-    num: int, generator: torch.Generator, white_share: float = 0.4
-) -> Float[Tensor, "B 3 1 1"]:
-    """Random colours, some of them white, as assets and pictures often have it.
-
-    Args:
-        num: How many.
-        generator: The source of randomness, on the CPU.
-        white_share: Share of white ones.
-
-    Returns:
-        Colours in [0, 1].
-    """
-    colors = torch.rand(num, 3, 1, 1, generator=generator)
-    is_white = torch.rand(num, 1, 1, 1, generator=generator) < white_share
-    return torch.where(is_white, torch.ones_like(colors), colors)

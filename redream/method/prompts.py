@@ -1,10 +1,12 @@
 """The prompt as seen from each view, encoded as rarely as possible."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.adapters import LightAdapter
+from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.priors import Prior
 from redream.priors.prompting import Conditioning, Prompting
@@ -12,7 +14,7 @@ from redream.types import Cameras
 
 
 class PromptTable:
-    """Embeddings of the prompt for front, side and back.
+    """Embeddings of the prompt, and of texts beside it, for front, side and back.
 
     While the adapter learns its prefixes they change each step. Once nothing changes any more all
     are kept, and the prior's text encoders leave memory.
@@ -23,6 +25,7 @@ class PromptTable:
         adapter: Gives the views' prefixes e_psi; None says the views in words.
         prompt: The user's prompt c.
         negative_prompt: Prompt of the unconditional rows.
+        others: Texts that the guidance needs beside the prompt, from each view as well.
 
     Attributes:
         plain: Embedding of the prompt without a view, zeta's.
@@ -33,29 +36,41 @@ class PromptTable:
         self,
         prior: Prior,
         prompting: Prompting,
-        adapter: LightAdapter | None,
+        adapter: Adapter | None,
         prompt: str,
         negative_prompt: str,
+        others: Sequence[str] = (),
     ) -> None:
-        self.prior, self.prompting, self.adapter = prior, prompting, adapter
-        say = prompting.spoken if adapter is None else prompting.words
-        self.spoken = [say(prompt, view) for view in VIEW_NAMES]
+        self.prior, self.prompting, self.adapter, self.prompt = prior, prompting, adapter, prompt
+        has_prefixes = adapter is not None and adapter.prefixes(VIEW_NAMES) is not None
+        say = prompting.words if has_prefixes else prompting.spoken
+        self.spoken = [say(text, view) for text in (prompt, *others) for view in VIEW_NAMES]
         with torch.no_grad():
             texts = prior.encode_prompts([prompt, negative_prompt])
         self.plain, self.negative = texts.split(1)
-        self._kept: Float[Tensor, "V L D"] | None = None
+        self._kept: Float[Tensor, "T V L D"] | None = None
 
-    def condition(self, cameras: Cameras, step: int) -> Conditioning:
-        """What rows at these cameras are conditioned on, without gradients."""
+    def condition(self, cameras: Cameras, step: int) -> list[Conditioning]:
+        """What rows at these cameras are conditioned on, without gradients.
+
+        Args:
+            cameras: The cameras of the rows.
+            step: The step.
+
+        Returns:
+            For the prompt, and for each other text.
+        """
         with torch.no_grad():
-            return self.prompting.condition(self._views(step), cameras)
+            return [self.prompting.condition(table, cameras) for table in self._tables(step)]
 
-    def _views(self, step: int) -> Float[Tensor, "V L D"]:
+    def _tables(self, step: int) -> Float[Tensor, "T V L D"]:
         if self._kept is not None:
             return self._kept
-        prefixes = None if self.adapter is None else self.adapter.prefixes(VIEW_NAMES)
-        views = self.prior.encode_prompts(self.spoken, prefixes)
+        names = list(VIEW_NAMES) * (len(self.spoken) // len(VIEW_NAMES))
+        prefixes = None if self.adapter is None else self.adapter.prefixes(names)
+        tables = self.prior.encode_prompts(self.spoken, prefixes)
+        tables = tables.unflatten(0, (-1, len(VIEW_NAMES)))
         if self.adapter is None or self.adapter.stopped(step):
-            self._kept = views
+            self._kept = tables
             self.prior.free_text_encoders()
-        return views
+        return tables

@@ -1,38 +1,86 @@
-"""How assets hold the particles: Eq. 3's warm-up, and the shape that an own asset keeps."""
+"""How assets hold the particles: Eq. 3, by which asset, and the shape that an own one keeps."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from redream.cameras import turntable
 from redream.losses import asset_loss, sum_of
-from redream.method.guidance import Drawn
+from redream.method.terms import Drawn
+from redream.representations import Representation
 from redream.schedules import Ramp
 from redream.types import Cameras, RetrievedAssets, Views
+
+Assignment = Literal["best_first", "nearest"]
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """How assets attract particles.
+
+    Attributes:
+        steps: tau, the last step of warm-up.
+        sigma: Width of the kernel around an asset in Eq. 3.
+        assignment: Which asset attracts which particle: ``best_first`` gives particle i asset
+            i mod N (Figs. 3 and 10), ``nearest`` the one that Eq. 3 finds nearest to the
+            particle's start (App. C).
+        shape_weight: How strongly a particle that started from the user's own asset keeps its
+            silhouettes, to the end and in units of Eq. 3, a ramp by step.
+    """
+
+    steps: int = 300
+    sigma: float = 0.05
+    assignment: Assignment = "best_first"
+    shape_weight: Ramp = Ramp(0.0, 0.0)
+
+    @torch.no_grad()
+    def assign(
+        self,
+        particles: Sequence[Representation],
+        assets: RetrievedAssets,
+        size: int,
+        device: torch.device | str,
+    ) -> Int[Tensor, " K"]:
+        """Gives each particle an asset: a_i of Sec. 4.2 and App. C.
+
+        Args:
+            particles: The particles, as they start.
+            assets: The retrieved assets, best first.
+            size: Height and width of the compared views in pixels.
+            device: Where the particles live.
+
+        Returns:
+            The index of each particle's asset.
+        """
+        num_assets = len(assets.references.captions)
+        if self.assignment == "best_first":
+            return torch.arange(len(particles)) % num_assets
+        cameras = turntable(8).to(device)
+        pictures = [assets.render_asset(i, cameras, size, size) for i in range(num_assets)]
+        white = torch.ones(1, 3, 1, 1, device=device)
+        nearest = []
+        for particle in particles:
+            image = particle.render(cameras, size, size).over(white)
+            losses = [asset_loss(image, each.over(white), self.sigma) for each in pictures]
+            nearest.append(int(torch.stack(losses).argmin()))
+        return torch.tensor(nearest)
 
 
 class Attraction:
     """The assets as attractors, each of its own particles.
 
     Args:
+        warmup: How strongly, and how long.
         assets: The retrieved assets, or the user's own.
         asset_of: The asset of each particle.
-        warmup_steps: tau, the last step of warm-up.
-        sigma: Width of the kernel around an asset in Eq. 3.
-        shape_weight: How strongly particles that started from an asset keep its silhouettes, in
-            units of Eq. 3, a ramp by step.
     """
 
-    def __init__(
-        self,
-        assets: RetrievedAssets,
-        asset_of: Sequence[int],
-        warmup_steps: int,
-        sigma: float,
-        shape_weight: Ramp,
-    ) -> None:
-        self.assets, self.asset_of = assets, asset_of
-        self.warmup_steps, self.sigma, self.shape_weight = warmup_steps, sigma, shape_weight
+    def __init__(self, warmup: Warmup, assets: RetrievedAssets, asset_of: Sequence[int]) -> None:
+        self.warmup, self.assets, self.asset_of = warmup, assets, asset_of
         self._seen: dict[int, tuple[Cameras, Views]] = {}  # of each particle's last step
 
     def image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
@@ -41,19 +89,19 @@ class Attraction:
 
     def losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What pulls the particles at a step, summed over them: their names and losses."""
-        warms = step < self.warmup_steps
-        weight = self.shape_weight.at(step) if self.assets.starts else 0.0
+        warms, sigma = step < self.warmup.steps, self.warmup.sigma
+        weight = self.warmup.shape_weight.at(step) if self.assets.starts else 0.0
         if not warms and weight == 0.0:
             return {}
         losses, seen = {}, [(d, self._views(d)) for d in drawn]
         if warms:
             pulls = (
-                asset_loss(_over_same(d, d.views), _over_same(d, views), self.sigma)
+                asset_loss(_over_same(d, d.views), _over_same(d, views), sigma)
                 for d, views in seen
             )
             losses["warmup"] = sum_of(pulls)
         if weight != 0.0:
-            kept = (asset_loss(d.views.opacity, views.opacity, self.sigma) for d, views in seen)
+            kept = (asset_loss(d.views.opacity, views.opacity, sigma) for d, views in seen)
             losses["shape"] = weight * sum_of(kept)
         return losses
 

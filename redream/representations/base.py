@@ -1,14 +1,19 @@
 """The interface of a 3D representation: what a particle theta must be able to do."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from redream.kernels.splats_projection import Gaussians
+from redream.schedules import Ramp
 from redream.types import Cameras, Views
+
+Shading = Literal["color", "lit", "normal", "camera_normal"]
+"""What views show: colours, colours lit, or normals in the world's or the camera's frame."""
 
 
 class Start(NamedTuple):
@@ -38,10 +43,14 @@ class Representation(nn.Module, ABC):
             then it does not start from an asset.
         is_soft: Whether views show at a surface point a mixture of what lies around it, so that a
             texture is better taken from views than from ``colors``.
+        shading: What views show; an export sets it to ``color`` where it was of normals.
+        penalties: Weight of each of the regularisers that its views carry, ramps by step.
     """
 
     is_started: bool = False
     is_soft: bool = False
+    shading: Shading = "color"
+    penalties: Mapping[str, Ramp] = {}
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:
@@ -81,6 +90,15 @@ class Representation(nn.Module, ABC):
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white unless a representation learns one."""
         return torch.ones(cameras.num, 3, height, width, device=cameras.c2w.device)
+
+    def penalize(self, views: Views, step: int) -> dict[str, Float[Tensor, ""]]:
+        """The regularisers that views carry, each times its weight at a step.
+
+        Raises:
+            ValueError: If ``penalties`` names one that the views do not carry.
+        """
+        weights = {name: ramp.at(step) for name, ramp in self.penalties.items()}
+        return {name: w * views.penalty(name) for name, w in weights.items() if w != 0.0}
 
     def update(self, step: int) -> None:  # noqa: B027  (optional hook)
         """Called before each training step, for instance to refresh an occupancy grid."""

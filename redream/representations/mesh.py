@@ -1,17 +1,25 @@
 """A mesh of fixed topology with a learned texture."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from redream.meshes.triangles import sphere, weld
-from redream.representations.base import Start
+from redream.representations.base import Shading, Start
 from redream.representations.start import read_start
-from redream.representations.surface import Shading, SurfaceRepresentation
+from redream.representations.surface import SurfaceRepresentation
+from redream.schedules import Ramp
 from redream.types import key_generator
+
+
+class MeshPenalties(TypedDict, total=False):
+    """Weights of a mesh's regularisers; see :mod:`redream.representations.surface_regularizers`."""
+
+    normal_consistency: Ramp
+    laplacian: Ramp
 
 
 class Mesh(SurfaceRepresentation):
@@ -40,6 +48,7 @@ class Mesh(SurfaceRepresentation):
         mlp_lr: Learning rate of the perceptron.
         background_lr: Learning rate of the background.
         vertex_lr: Learning rate of the vertices; 0 keeps the geometry.
+        penalties: Weights of the penalties, ramps by step.
 
     Raises:
         FileNotFoundError: If there is no file to start from.
@@ -66,6 +75,7 @@ class Mesh(SurfaceRepresentation):
         mlp_lr: float = 1e-3,
         background_lr: float = 1e-3,
         vertex_lr: float = 0.0,
+        penalties: MeshPenalties | None = None,
     ) -> None:
         super().__init__(
             key_generator("field", seed),
@@ -80,6 +90,7 @@ class Mesh(SurfaceRepresentation):
             mlp_lr,
             background_lr,
         )
+        self.penalties = {**(penalties or {})}
         vertices, faces = sphere(0.5)
         self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
         self.register_buffer("faces", faces)

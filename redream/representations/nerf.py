@@ -82,16 +82,16 @@ class NeRF(Representation):
         occupancy_warmup: Steps before the first pruning, unless a picture has many samples.
         occupancy_decay: What remains of a remembered density at each refresh.
         occupancy_alpha: Opacity of one sample below which a cell counts as empty.
-        orientation_samples: Samples on which the orientation penalty is estimated; 0 leaves it
-            out.
+        orientation_samples: Samples by which the orientation penalty is estimated; 0 for none.
         learn_background: Whether to learn a background by direction; white otherwise.
         surface_density: Density at the extracted surface; None takes that whose silhouettes are
             most like those of the views.
-        component_share: Smallest share of all triangles that a component of the surface has.
+        component_share: Smallest share of all triangles of a component of the surface.
         init_steps: Steps by which an asset is learned that the particle starts from.
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptrons.
         background_lr: Learning rate of the background.
+        penalties: Weights of the penalties, ramps by step.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -130,8 +130,10 @@ class NeRF(Representation):
         grid_lr: float = 1e-2,
         mlp_lr: float = 1e-3,
         background_lr: float = 1e-3,
+        penalties: regularizers.NeRFPenalties | None = None,
     ) -> None:
         super().__init__()
+        self.penalties = {**(penalties or {})}
         if not 0.0 < radius <= 3.0**0.5 + 1e-6:
             raise ValueError(f"NeRF: radius must be in (0, sqrt(3)], got {radius}")
         if not 0.0 <= alpha_threshold < 1.0:

@@ -1,10 +1,22 @@
 """Regularisers of a radiance field; each returns an unweighted scalar."""
 
 from collections.abc import Callable
+from typing import TypedDict
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from redream.schedules import Ramp
+
+
+class NeRFPenalties(TypedDict, total=False):
+    """Weights of a NeRF's regularisers, ramps by step."""
+
+    sparsity: Ramp
+    opacity: Ramp
+    orientation: Ramp
+    spread: Ramp
 
 
 def of_rays(

@@ -1,6 +1,6 @@
 """A particle of Gaussian splats (Kerbl et al., 2023): fast to draw, quick to take an asset over."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float, Int
@@ -23,10 +23,20 @@ from redream.representations.base import Representation, Start
 from redream.representations.splat_parameters import SplatParameters, blob, on_surface
 from redream.representations.splat_strategies import MCMC, SplatStrategy
 from redream.representations.splat_surface import fuse_depths
+from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
 MIN_OPACITY = 1e-2  # a pixel that sees less than this has no depth
 _NUM_NEIGHBOURS = 8  # splats that give a point of the surface its colour
+
+
+class SplatPenalties(TypedDict, total=False):
+    """Weights of the splats' regularisers, ramps by step."""
+
+    sparsity: Ramp
+    opacity: Ramp
+    splat_opacity: Ramp
+    splat_size: Ramp
 
 
 class Splats(Representation):
@@ -53,6 +63,7 @@ class Splats(Representation):
         opacities_lr: Learning rate of the logits of the opacities.
         colors_lr: Learning rate of the colours; higher harmonics take a twentieth of it.
         background_lr: Learning rate of the background.
+        penalties: Weights of the penalties, ramps by step.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -76,8 +87,10 @@ class Splats(Representation):
         opacities_lr: float = 5e-2,
         colors_lr: float = 2e-2,
         background_lr: float = 1e-3,
+        penalties: SplatPenalties | None = None,
     ) -> None:
         super().__init__()
+        self.penalties = {**(penalties or {})}
         if num_splats < 1 or not 0 <= degree < len(NUM_HARMONICS) or blob_radius <= 0.0:
             raise ValueError(
                 "Splats: num_splats and blob_radius must be positive and degree 0 to 3, got "

@@ -1,7 +1,6 @@
 """What Mesh, DMTet and their kind share: triangles rendered with a colour field on them."""
 
 from abc import abstractmethod
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,12 +15,11 @@ from redream.kernels.raycast import RayCaster
 from redream.kernels.silhouettes import blend, find_crossings
 from redream.meshes.triangles import area_normals, vertex_normals
 from redream.representations.background import DirectionBackground
-from redream.representations.base import Representation
+from redream.representations.base import Representation, Shading
 from redream.representations.color_field import ColorField
 from redream.representations.surface_regularizers import laplacian, normal_consistency
 from redream.types import Cameras, Views
 
-Shading = Literal["color", "lit", "normal", "camera_normal"]
 _TOWARD_CAMERA = (0.5, 0.5, 1.0)  # the normal that looks at the camera, as a colour
 _AMBIENT, _DIFFUSE = 0.65, 0.35  # the light of the references
 
@@ -68,7 +66,7 @@ class SurfaceRepresentation(Representation):
         grid = HashGrid(num_levels, log2_table_size, base_resolution, max_resolution, generator)
         self.color_field = ColorField(grid, hidden, generator)
         self.backdrop = DirectionBackground(hidden, generator) if learn_background else None
-        self.shading = shading
+        self.shading: Shading = shading
         self.learning_rates = (grid_lr, mlp_lr, background_lr)
 
     @abstractmethod
@@ -113,7 +111,7 @@ class SurfaceRepresentation(Representation):
             opacity=opacity,
             depth=torch.where(shown, depths / torch.where(shown, opacity, 1.0), 0.0),
             normal=opacity * normalize(normals, dim=1, eps=1e-8),
-            penalties=self.penalties(vertices, faces, edges) if self.training else {},
+            penalties=self.regularizers(vertices, faces, edges) if self.training else {},
         )
 
     def visibility(
@@ -127,7 +125,7 @@ class SurfaceRepresentation(Representation):
         """The triangle that each pixel's centre sees, -1 for none; by ray casting here."""
         return cast_visibility(vertices, faces, cameras, height, width)
 
-    def penalties(
+    def regularizers(
         self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], edges: Edges
     ) -> dict[str, Tensor]:
         """The surface's regularisers by name, unweighted."""

@@ -284,9 +284,9 @@ def run(
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(
-            "the GPU has too little memory: set --model.variational_prior null (zeta shares the "
-            "prior's network), --model.prior.init_args.dtype bfloat16, or a smaller "
-            "--model.render_size"
+            "the GPU has too little memory: set --model.guidance.init_args.prior null (zeta shares "
+            "the prior's network), --model.prior.init_args.dtype bfloat16, or a smaller "
+            "--model.cameras.render_size"
         ) from error
 
 

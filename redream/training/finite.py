@@ -10,10 +10,10 @@ from torch.nn.utils import get_total_norm
 from redream.training.processes import Processes
 
 _ADVICE = {
-    "guidance": "a bound on the scores (--model.score_clip) or the prior in float32",
+    "guidance": "a bound on the scores (--model.guidance.init_args.clip) or the prior in float32",
     "variational": "a smaller learning_rate of the variational adapter or the prior in float32",
     "adapter": "a smaller learning_rate of the adapter or the prior in float32",
-    "warmup": "a larger --model.sigma",
+    "warmup": "a larger --model.warmup.sigma",
 }
 _OTHERS = "a smaller --model.learning_rate_scale"
 

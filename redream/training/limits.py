@@ -35,7 +35,7 @@ def require_workable(trainer: Trainer, num_particles: int, particles_per_step: i
     if trainer.accumulate_grad_batches != 1:
         raise ValueError(
             "--trainer.accumulate_grad_batches cannot work here: random numbers are keyed by the "
-            "step, so that it would add the same views again; set --model.num_views"
+            "step, so that it would add the same views again; set --model.cameras.num_views"
         )
     num = trainer.num_devices * trainer.num_nodes
     if num_particles % num:
@@ -54,7 +54,7 @@ def require_workable(trainer: Trainer, num_particles: int, particles_per_step: i
         raise ValueError(
             "--trainer.gradient_clip_val cannot work with several processes: none of them knows "
             "the norm over all particles; bound each value (--trainer.gradient_clip_algorithm "
-            "value) or the scores (--model.score_clip)"
+            "value) or the scores (--model.guidance.init_args.clip)"
         )
 
 

@@ -184,5 +184,5 @@ def test_the_overlay_leaves_the_looks_to_the_prompt_and_holds_the_shape(
         default, f"--config={overlay}", "--prompt=a ball", f"--data.assets={ball}",
         "--data.captions=a red ball",
     ).model  # fmt: skip
-    assert model.warmup_steps == model.correction_period == 0
-    assert model.shape_weight.at(349) > 0.0 and model.timesteps.high.at(0) > 0.9
+    assert model.warmup.steps == model.correction.period == 0
+    assert model.warmup.shape_weight.at(349) > 0.0 and model.guidance.timesteps.high.at(0) > 0.9

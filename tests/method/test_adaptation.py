@@ -6,7 +6,8 @@ import torch
 from redream.adapters import LightAdapter
 from redream.cameras import VIEW_NAMES, turntable
 from redream.losses import view_contrast_loss
-from redream.method.adaptation import Adaptation, adapt, draw_noise, random_backgrounds
+from redream.method.adaptation import Adaptation, adapt
+from redream.method.noise import draw_noise, random_backgrounds
 from redream.priors import GaussianPrior
 from redream.types import References
 

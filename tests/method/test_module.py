@@ -7,16 +7,21 @@ import torch
 from torch import nn
 from two_discs import Discs
 
-from redream.adapters import LightAdapter, VariationalAdapter
+from redream.adapters import LightAdapter
 from redream.cameras import sample_cameras
-from redream.method.assignment import assign
+from redream.losses import guidance_loss, sum_of
+from redream.method.cameras import CameraSampler
+from redream.method.correction import Correction
+from redream.method.guidance import SDS, VSD
 from redream.method.module import ReDream
+from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
 from redream.schedules import Ramp
-from redream.types import Batch, NoisyRows, Views, key_generator
+from redream.training.processes import Processes
+from redream.types import NoisyRows, Views, key_generator
 
 
 class Painting(Representation):
@@ -55,11 +60,9 @@ def make(folder, **arguments):
     torch.manual_seed(0)
     defaults = dict(
         adapter=LightAdapter(),
-        variational=VariationalAdapter(),
+        guidance=VSD(),
         representation=Painting,
-        render_size=16,
-        penalties={},
-        guidance_scale=7.5,
+        cameras=CameraSampler(render_size=16),
     )
     module = ReDream(prior=StableDiffusionPrior(folder), **(defaults | arguments))
     module._trainer = SimpleNamespace(datamodule=Discs(), global_step=0, current_epoch=0)
@@ -82,12 +85,10 @@ def randomise(module):
 def terms(module, step=0):
     """Each named loss, its gradients by parameter group."""
     drawn = [module._draw(index, step) for index in module.active_particles(step)]
-    gradients = module._score(drawn, step)
-    from redream.losses import guidance_loss, sum_of
-
+    gradients = module._gradients(drawn, step)
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
     losses |= module._attraction.losses(drawn, step)
-    losses |= module._adapter_losses(drawn, step)[0]
+    losses |= module._denoising_losses(drawn, step)
     return losses
 
 
@@ -111,7 +112,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
 def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
-    module = make(folder, shape_weight=Ramp(1.0, 1.0))
+    module = make(folder, warmup=Warmup(shape_weight=Ramp(1.0, 1.0)))
     module._assets.starts = ["a mesh of the user's own"]
     losses, named = terms(module, step), groups(module)
     assert set(named) == {"theta", "omega", "e_psi", "zeta"}
@@ -150,18 +151,18 @@ def test_random_numbers_do_not_depend_on_the_order_or_number_of_particles(folder
 
 def test_guidance_of_one_particle_does_not_depend_on_the_others(folder):
     few, many = make(folder, num_particles=1), make(folder, num_particles=3)
-    alone = few._score([few._draw(0, 3)], 3)[0]
-    together = many._score([many._draw(i, 3) for i in (2, 0)], 3)[1]
+    alone = few._gradients([few._draw(0, 3)], 3)[0]
+    together = many._gradients([many._draw(i, 3) for i in (2, 0)], 3)[1]
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
 
 
 def test_correction_vanishes_where_the_particle_is_its_asset(folder):
-    module = make(folder, num_particles=1, correction_weight=Ramp(1.0, 1.0))
+    module = make(folder, num_particles=1, correction=Correction(weight=Ramp(1.0, 1.0)))
     drawn = module._draw(0, 0)
     latents = module.prior.encode_images(module._attraction.image(drawn))
-    gradient = module._score([drawn._replace(latents=latents)], 0)[0]
+    gradient = module._gradients([drawn._replace(latents=latents)], 0)[0]
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-4, rtol=0)
-    uncorrected = module._score([drawn._replace(latents=latents)], 1)[0]
+    uncorrected = module._gradients([drawn._replace(latents=latents)], 1)[0]
     assert uncorrected.abs().max() > 1e-2
 
 
@@ -173,8 +174,12 @@ def test_warmup_compares_over_the_same_background(folder):
     torch.testing.assert_close(asset[..., 0, 0], corner)
 
 
+ONE_STEP = Warmup(steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
+NEVER = Correction(period=0)
+
+
 def test_only_an_own_asset_keeps_its_silhouettes_and_to_the_end(folder):
-    module = make(folder, num_particles=1, warmup_steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
+    module = make(folder, num_particles=1, warmup=ONE_STEP)
     drawn = module._draw(0, 9)
     assert module._attraction.losses([drawn], 9) == {}  # retrieved
     module._assets.starts = ["a mesh of the user's own"]
@@ -194,17 +199,17 @@ def test_particles_take_turns(folder):
 def test_particles_take_assets_best_first_or_nearest(folder):
     module = make(folder, num_particles=3)
     assert module.asset_of.tolist() == [0, 1, 0]
-    nearest = make(folder, num_particles=2, assignment="nearest")
+    nearest = make(folder, num_particles=2, warmup=Warmup(assignment="nearest"))
     green = module._assets.render_asset(1, sample_cameras(1, key_generator("test", 0)), 16, 16)
     with torch.no_grad():
         nearest.particles[0].picture.copy_(green.rgb)
         nearest.particles[0].alpha.copy_(green.opacity * 20 - 10)
     particles, assets = list(nearest.particles), nearest._assets
-    assert assign("nearest", particles, assets, 16, nearest.sigma, "cpu")[0] == 1
+    assert nearest.warmup.assign(particles, assets, 16, "cpu")[0] == 1
 
 
 def test_without_adapters_it_is_sds(folder):
-    module = make(folder, adapter=None, variational=None, correction_period=0)
+    module = make(folder, adapter=None, guidance=SDS(), correction=NEVER)
     losses = terms(module, 1)
     assert set(losses) == {"guidance", "warmup"}
 
@@ -231,15 +236,15 @@ def test_impossible_counts_are_refused(folder, arguments):
 
 
 def test_a_step_minimises_one_finite_sum(folder):
-    module = make(folder, penalties={})
+    module = make(folder)
     module.log_dict = module.log = lambda *args, **kwargs: None
-    loss = module.training_step(Batch(0, "a dog"), 0)
+    loss = module.training_step(0, 0)
     assert loss.ndim == 0 and torch.isfinite(loss)
 
 
 def test_a_prior_that_hosts_no_adapters_says_so():
     with pytest.raises(ValueError, match="GaussianPrior hosts no adapters"):
-        ReDream(prior=GaussianPrior(), representation=Painting, adapter=LightAdapter())
+        ReDream(GaussianPrior(), Painting, SDS(), LightAdapter())
 
 
 def train(module, num_steps):
@@ -250,7 +255,7 @@ def train(module, num_steps):
     for step in range(num_steps):
         module._trainer.global_step = step
         optimizer.zero_grad()
-        loss = module.training_step(Batch(step, "a dog"), step)
+        loss = module.training_step(0, step)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -272,11 +277,11 @@ def test_text_encoders_leave_once_the_prefixes_are_frozen(folder):
     train(module, 2)
     assert module.prior.family.encoders
     cameras = sample_cameras(2, key_generator("test", 0))
-    expected = module._prompts.condition(cameras, 1).text
-    frozen = module._prompts.condition(cameras, 2).text
+    expected = module.guidance.prompts.condition(cameras, 1)[0].text
+    frozen = module.guidance.prompts.condition(cameras, 2)[0].text
     assert not module.prior.family.encoders
     assert torch.equal(frozen, expected)
-    assert torch.equal(module._prompts.condition(cameras, 3).text, expected)
+    assert torch.equal(module.guidance.prompts.condition(cameras, 3)[0].text, expected)
 
 
 def test_without_an_adapter_each_text_is_encoded_once(folder, monkeypatch):
@@ -297,27 +302,29 @@ def test_a_second_prior_hosts_zeta(sd_folders):
     """Equal networks under two names give the gradient of one shared network."""
     folder = str(sd_folders["epsilon"])
     shared = make(folder, num_particles=1)
-    apart = make(folder, num_particles=1, variational_prior=StableDiffusionPrior(folder))
+    apart = make(folder, num_particles=1, guidance=VSD(prior=StableDiffusionPrior(folder)))
     apart.variational.load_state_dict(shared.variational.state_dict())
     apart.adapter.load_state_dict(shared.adapter.state_dict())
     assert not apart.variational_prior.family.encoders
     for step in (0, 1):
-        one, two = (m._score([m._draw(0, step)], step)[0] for m in (shared, apart))
+        one, two = (m._gradients([m._draw(0, step)], step)[0] for m in (shared, apart))
         torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4)
-    one, two = (m._adapter_losses([m._draw(0, 1)], 1)[0] for m in (shared, apart))
+    one, two = (m._denoising_losses([m._draw(0, 1)], 1) for m in (shared, apart))
     torch.testing.assert_close(one, two)
 
 
 def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
     """Eq. 4 in the network's own terms is the error of v, as ProlificDreamer trains it."""
     other = StableDiffusionPrior(str(sd_folders["v_prediction"]))
-    module = make(str(sd_folders["epsilon"]), num_particles=1, variational_prior=other)
-    rows, noise = module._variational_batch([module._draw(0, 1)])
+    module = make(str(sd_folders["epsilon"]), num_particles=1, guidance=VSD(prior=other))
+    drawn = module._draw(0, 1)
+    rows = module.guidance.ask([drawn], 1, Processes()).rows
     alpha, sigma = other.signal_and_noise(rows.timesteps)
-    clean = (rows.latents - sigma * noise) / alpha
+    clean = drawn.latents.detach()
+    noise = (rows.latents - alpha * clean) / sigma
     v = (other.predict_noise(rows) - sigma * rows.latents) / alpha
     expected = (v - (alpha * noise - sigma * clean)).square().mean()
-    loss = module._adapter_losses([module._draw(0, 1)], 1)[0]["variational"]
+    loss = module._denoising_losses([module._draw(0, 1)], 1)["variational"]
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     assert torch.isfinite(torch.tensor(train(module, 2))).all()
 
@@ -325,27 +332,32 @@ def test_a_v_predicting_prior_beside_an_epsilon_one(sd_folders):
 def test_priors_that_see_different_noise_cannot_be_mixed(sd_folders, family_folders):
     flow = StableDiffusionPrior(str(family_folders["3"]))
     with pytest.raises(ValueError, match="different noise schedules") as error:
-        make(str(sd_folders["epsilon"]), variational_prior=flow)
+        make(str(sd_folders["epsilon"]), guidance=VSD(prior=flow))
     assert "\n" not in str(error.value)
 
 
 def test_scores_are_clipped_by_a_ramp(folder):
-    module = make(folder, num_particles=1, score_clip=Ramp(0.0, 0.2, 1, 2), correction_period=0)
-    free = make(folder, num_particles=1, correction_period=0)
+    module = make(
+        folder, num_particles=1, guidance=VSD(clip=Ramp(0.0, 0.2, 1, 2)), correction=NEVER
+    )
+    free = make(folder, num_particles=1, correction=NEVER)
     drawn = module._draw(0, 2)
-    clipped, full = (m._score([drawn], 2)[0] for m in (module, free))
+    clipped, full = (m._gradients([drawn], 2)[0] for m in (module, free))
     assert torch.equal(clipped, full.clamp(-0.2, 0.2)) and full.abs().max() > 0.2
-    assert module._score([module._draw(0, 1)], 1)[0].abs().max() == 0
+    assert module._gradients([module._draw(0, 1)], 1)[0].abs().max() == 0
 
 
 def test_resolution_and_guidance_are_ramps(folder):
-    ramps = dict(render_size=Ramp(8, 16, 2, 2), guidance_scale=Ramp(1.0, 7.5, 2, 2))
-    module = make(folder, num_particles=1, correction_period=0, **ramps)
-    assert [module.size_at(step) for step in (0, 1, 2)] == [8, 8, 16]
+    ramps = dict(
+        cameras=CameraSampler(render_size=Ramp(8, 16, 2, 2)),
+        guidance=VSD(scale=Ramp(1.0, 7.5, 2, 2)),
+    )
+    module = make(folder, num_particles=1, correction=NEVER, **ramps)
+    assert [module.cameras.size_at(step) for step in (0, 1, 2)] == [8, 8, 16]
     drawn = module._draw(0, 2)
-    constant = make(folder, num_particles=1, correction_period=0, guidance_scale=1.0)
-    assert torch.equal(module._score([drawn], 0)[0], constant._score([drawn], 0)[0])
-    assert not torch.equal(module._score([drawn], 2)[0], constant._score([drawn], 2)[0])
+    constant = make(folder, num_particles=1, correction=NEVER, guidance=VSD(scale=1.0))
+    assert torch.equal(module._gradients([drawn], 0)[0], constant._gradients([drawn], 0)[0])
+    assert not torch.equal(module._gradients([drawn], 2)[0], constant._gradients([drawn], 2)[0])
 
 
 @pytest.mark.parametrize("prompting", [PerpNeg(), DebiasedPrompt()])
@@ -357,20 +369,19 @@ def test_promptings_work_under_vsd(folder, prompting):
 def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
     """SJC in its own variables: z = x + s n, the gradient -(D(z) - x) / s with s = sigma/alpha."""
     module = make(
-        folder, num_particles=1, adapter=None, variational=None, weighting="uniform",
-        correction_period=0,
-    )  # fmt: skip
+        folder, num_particles=1, adapter=None, guidance=SDS(weighting="uniform"), correction=NEVER
+    )
     drawn = module._draw(0, 1)
     prior, latents = module.prior, drawn.latents.detach()
     alpha, sigma = prior.signal_and_noise(drawn.timesteps)
     s = sigma / alpha
     z = latents + s * drawn.noise
-    conditioning = module._prompts.condition(drawn.cameras, 1)
+    (conditioning,) = module.guidance.prompts.condition(drawn.cameras, 1)
     rows = NoisyRows(z / (1 + s.square()).sqrt(), drawn.timesteps, conditioning.text, (BASE,))
-    (eps,) = prior.predict_guided(Guided(rows, 7.5, module._prompts.negative))
+    (eps,) = prior.predict_guided(Guided(rows, 7.5, module.guidance.prompts.negative))
     denoised = z - s * eps
     torch.testing.assert_close(
-        module._score([drawn], 1)[0], -(denoised - latents) / s, atol=1e-4, rtol=1e-4
+        module._gradients([drawn], 1)[0], -(denoised - latents) / s, atol=1e-4, rtol=1e-4
     )
 
 
@@ -378,12 +389,11 @@ def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
 @pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
 def test_a_shared_x_t_scores_as_before_and_teaches_zeta_what_it_scored(folder, step, apart):
     other = StableDiffusionPrior(folder) if apart else None
-    module = make(folder, share_noise=True, variational_prior=other)
+    module = make(folder, guidance=VSD(prior=other, share_noise=True))
     drawn = [module._draw(index, step) for index in module.active_particles(step)]
-    rows, noise = module._variational_batch(drawn)
+    rows = module.guidance.ask(drawn, step, Processes()).rows
     scored = [module.prior.add_noise(d.latents, d.noise, d.timesteps) for d in drawn]
     torch.testing.assert_close(rows.latents, torch.cat(scored).detach())
-    assert torch.equal(noise, torch.cat([d.noise for d in drawn]))
     passes, plain = [], StableDiffusionPrior.predict_noise
 
     def counted(self, rows):
@@ -392,29 +402,27 @@ def test_a_shared_x_t_scores_as_before_and_teaches_zeta_what_it_scored(folder, s
 
     StableDiffusionPrior.predict_noise = counted
     try:
-        losses, eps_zeta = module._adapter_losses(drawn, step)
-        shared = module._score(drawn, step, eps_zeta)
+        losses = module._denoising_losses(drawn, step)
+        shared = module._gradients(drawn, step)
     finally:
         StableDiffusionPrior.predict_noise = plain
-    assert not eps_zeta.requires_grad and losses["variational"].requires_grad
+    assert not shared[0].requires_grad and losses["variational"].requires_grad
     zeta = [grad for adapters, grad in passes for name in adapters if name == "zeta"]
     assert zeta == [True] * 2 + [False] * (2 if step == 0 else 0)
-    for mine, expected in zip(shared, module._score(drawn, step), strict=True):
+    for mine, expected in zip(shared, module._gradients(drawn, step), strict=True):
         torch.testing.assert_close(mine, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_shared_x_t_trains(folder):
-    assert torch.tensor(train(make(folder, share_noise=True), 3)).isfinite().all()
-    sds = make(folder, share_noise=True, variational=None)
-    assert torch.tensor(train(sds, 1)).isfinite().all()
+    assert torch.tensor(train(make(folder, guidance=VSD(share_noise=True)), 3)).isfinite().all()
 
 
 def test_lightnings_mixed_precision_agrees(folder):
     module = make(folder, num_particles=1)
     module.log_dict = module.log = lambda *args, **kwargs: None
-    plain = module.training_step(Batch(1, "a dog"), 1)
+    plain = module.training_step(0, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = module.training_step(Batch(1, "a dog"), 1)
+        mixed = module.training_step(0, 1)
     mixed.backward()
     torch.testing.assert_close(mixed.float(), plain, rtol=0.02, atol=0)
     assert all(p.grad.dtype == torch.float32 for p in module.variational.parameters())

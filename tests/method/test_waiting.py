@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from redream.adapters import LightAdapter, VariationalAdapter
+from redream.adapters import LightAdapter
 from redream.cameras import turntable
+from redream.method.cameras import CameraSampler
+from redream.method.guidance import VSD
 from redream.method.module import ReDream
 from redream.priors.prompting import PerpNeg
 from redream.representations import Representation
-from redream.types import Batch, Cameras, References, Views
+from redream.types import Cameras, References, Views
 
 READS = {
     Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.numpy, Tensor.nonzero, torch.nonzero,
@@ -88,11 +90,12 @@ def test_reading_what_is_computed_from_a_camera_is_noticed(reads):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"share_noise": True, "prompting": PerpNeg()}, {"adapter": None}]
+    "options",
+    [{}, {"guidance": VSD(share_noise=True), "prompting": PerpNeg()}, {"adapter": None}],
 )
 def test_a_step_reads_nothing(prior, options, reads):
-    defaults = {"adapter": LightAdapter(), "variational": VariationalAdapter(), "num_particles": 1}
-    module = ReDream(prior, Canvas, render_size=16, **(defaults | options))
+    defaults = {"adapter": LightAdapter(), "num_particles": 1}
+    module = ReDream(prior, Canvas, cameras=CameraSampler(render_size=16), **(defaults | options))
     module._trainer = SimpleNamespace(datamodule=Assets(), global_step=0, current_epoch=0)
     module._fabric = None
     module.log_dict = module.log = lambda *_, **__: None
@@ -100,6 +103,6 @@ def test_a_step_reads_nothing(prior, options, reads):
     module.on_fit_start()
     module.asset_of = module.asset_of.as_subclass(OnDevice)
     assert isinstance(module._draw(0, 0).latents, OnDevice)
-    loss = module.training_step(Batch(0, "a dog"), 0)  # corrected, warmed up, adapted
+    loss = module.training_step(0, 0)  # corrected, warmed up, adapted
     loss.backward()
     assert isinstance(loss, OnDevice) and reads == []

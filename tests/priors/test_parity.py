@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from redream.adapters import VariationalAdapter
-from redream.method.guidance import Scoring
+from redream.method.guidance import VSD, Scored
 from redream.priors import StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import Conditioning
@@ -55,21 +55,17 @@ def test_the_vsd_gradient_is_the_peers(peer, arrangement, tmp_path):
     plain = given["text"][:2]
     if peer == "prolificdreamer":  # tells zeta one text for all views
         plain = plain[:1].expand(2, -1, -1)
-    prompts = SimpleNamespace(plain=plain[:1], negative=negative)
-    scoring = Scoring(prior, other, None, zeta, "sigma_squared", prompts, "a dog")
-    scoring._variational_text = plain
+    vsd = VSD(zeta, other, scale=7.5)
+    vsd.begin(prior, None, SimpleNamespace(plain=plain[:1], negative=negative, prompt="a dog"))
+    vsd.text = plain
     some = torch.zeros(2)
 
     @torch.no_grad()
     def gradient_at(c2w):
-        return scoring.gradient(
-            given["latents"],
-            recorded[f"{arrangement}.noise"],
-            recorded[f"{arrangement}.timesteps"],
-            Cameras(c2w, some, some, some, some),
-            Conditioning(wanted),
-            7.5,
-        )
+        cameras = Cameras(c2w, some, some, some, some)
+        noise, times = (recorded[f"{arrangement}.{each}"] for each in ("noise", "timesteps"))
+        scored = Scored(given["latents"], noise, times, cameras, Conditioning(wanted), (), some, 0)
+        return vsd.gradient(scored)
 
     gradient = gradient_at(given["c2w"])
     elsewhere = gradient_at(-given["c2w"])

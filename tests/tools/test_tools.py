@@ -158,5 +158,9 @@ def test_a_gpu_that_is_too_small_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(lightning.ReDreamCLI, "__init__", run_out)
     assert cli.main(["fit", "--config", "configs/default.yaml"]) == 2
     (line,) = [each for each in capsys.readouterr().err.splitlines() if "error" in each]
-    for option in ("--model.variational_prior null", "dtype bfloat16", "--model.render_size"):
+    for option in (
+        "--model.guidance.init_args.prior null",
+        "dtype bfloat16",
+        "--model.cameras.render_size",
+    ):
         assert option in line

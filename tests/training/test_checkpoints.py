@@ -9,6 +9,8 @@ import torch
 from jsonargparse import ArgumentParser
 from toy_runs import DiscData, make_module, make_trainer
 
+from redream.method.guidance import SDS
+from redream.method.warmup import Warmup
 from redream.tools import lightning as tool
 from redream.training.checkpoints import WholeCheckpoints
 
@@ -117,7 +119,7 @@ def test_going_on_with_another_configuration_is_refused(sd_folders, tmp_path):
     for arguments, said in (
         (dict(num_particles=1), "particles.1.*is in the checkpoint alone"),
         (dict(num_particles=3), "particles.2.*is not in the checkpoint"),
-        (dict(variational=None), "variational.*is in the checkpoint alone"),
+        (dict(guidance=SDS()), "variational.*is in the checkpoint alone"),
     ):
         with pytest.raises(ValueError, match=said) as error:
             make_trainer(tmp_path, 2).fit(
@@ -139,13 +141,13 @@ def test_the_last_step_is_in_the_last_checkpoint(num_steps, saved, sd_folders, t
 
 
 def test_particles_keep_their_assets(sd_folders, tmp_path):
-    module = make_module(sd_folders["epsilon"], assignment="nearest")
+    module = make_module(sd_folders["epsilon"], warmup=Warmup(assignment="nearest"))
     make_trainer(tmp_path, 1).fit(module, DiscData())
     path = tmp_path / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)
     state["state_dict"]["asset_of"] = torch.tensor([1, 0])
     torch.save(state, path)
-    module = make_module(sd_folders["epsilon"], assignment="nearest")
+    module = make_module(sd_folders["epsilon"], warmup=Warmup(assignment="nearest"))
     make_trainer(tmp_path, 2).fit(module, DiscData(), ckpt_path=str(path))
     assert module.asset_of.tolist() == [1, 0]
 

@@ -53,7 +53,9 @@ def test_too_many_end_the_run_with_a_diagnosis_and_the_last_good_checkpoint(sd_f
     with pytest.raises(ValueError, match="step 4: the loss warmup not finite") as error:
         trainer.fit(module, DiscData())
     message = str(error.value)
-    assert "\n" not in message and "--ckpt_path last" in message and "--model.sigma" in message
+    assert (
+        "\n" not in message and "--ckpt_path last" in message and "--model.warmup.sigma" in message
+    )
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     mine = weights(module)
     assert same(mine, {key: state["state_dict"][key] for key in mine})

@@ -112,7 +112,7 @@ def trainer_with(**options):
             "not on mps: use --trainer",
         ),
         (dict(precision="16-mixed"), 2, "--model.prior.init_args.dtype bfloat16"),
-        (dict(accumulate_grad_batches=2), 2, "--model.num_views"),
+        (dict(accumulate_grad_batches=2), 2, "--model.cameras.num_views"),
         (dict(num_devices=2), 3, "3 particles .* cannot be divided among 2 processes"),
         (dict(num_devices=2, num_nodes=2), 2, "among 4 processes"),
         (dict(num_devices=2, gradient_clip_val=1.0), 2, "norm over all particles"),

@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from toy_runs import DiscData, make_module, make_trainer
 
+from redream.method.warmup import Warmup
 from redream.training.limits import require_workable
 
 
@@ -21,7 +22,7 @@ class Losses(Callback):
 def test_bf16_mixed_follows_32_bits(sd_folders, tmp_path):
     runs = []
     for precision in ("32-true", "bf16-mixed"):
-        losses, module = Losses(), make_module(sd_folders["epsilon"], warmup_steps=2)
+        losses, module = Losses(), make_module(sd_folders["epsilon"], warmup=Warmup(steps=2))
         trainer = make_trainer(tmp_path / precision, 4, [losses], precision=precision)
         require_workable(trainer, 2, 2)
         trainer.fit(module, DiscData())

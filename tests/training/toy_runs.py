@@ -13,7 +13,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from redream.adapters import LightAdapter, VariationalAdapter
+from redream.adapters import LightAdapter
+from redream.method.adaptation import AdaptationSchedule
+from redream.method.cameras import CameraSampler
+from redream.method.guidance import VSD
 from redream.method.module import ReDream
 from redream.priors import StableDiffusionPrior
 from redream.representations import NeRF
@@ -67,8 +70,8 @@ def make_module(prior, **arguments):
 
     defaults = dict(
         prior=StableDiffusionPrior(str(prior)), representation=particle, adapter=LightAdapter(),
-        variational=VariationalAdapter(), num_particles=2, render_size=16, held_out_period=2,
-        guidance_scale=7.5, adapter_batch_size=2,
+        guidance=VSD(), num_particles=2, cameras=CameraSampler(render_size=16),
+        adaptation=AdaptationSchedule(batch_size=2, held_out_period=2),
     )  # fmt: skip
     return ReDream(**(defaults | arguments))
 

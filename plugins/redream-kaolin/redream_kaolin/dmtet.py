@@ -1,7 +1,7 @@
 """DMTet: a signed distance on a deformable tetrahedral grid (Shen et al., 2021)."""
 
 import warnings
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +12,9 @@ from redream.kernels.outlines import Edges
 from redream.meshes.isosurface import keep_large_components
 from redream.meshes.triangles import is_closed
 from redream.representations import SurfaceRepresentation
-from redream.representations.base import Start
+from redream.representations.base import Shading, Start
 from redream.representations.start import read_start
-from redream.representations.surface import Shading
+from redream.schedules import Ramp
 from redream.types import Cameras, key_generator
 from redream_kaolin.door import install_line, kaolin_surface, kaolin_visibility, open_door
 from redream_kaolin.grid import TetrahedralGrid
@@ -22,6 +22,14 @@ from redream_kaolin.marching import marching_tetrahedra
 from redream_kaolin.sheets import sheet_distance
 
 _SEEN_SHARE = 1e-3  # of the vertices is inside where nothing is at a signed distance of 0
+
+
+class DMTetPenalties(TypedDict, total=False):
+    """Weights of the regularisers of DMTet."""
+
+    normal_consistency: Ramp
+    laplacian: Ramp
+    eikonal: Ramp
 
 
 class DMTet(SurfaceRepresentation):
@@ -59,6 +67,7 @@ class DMTet(SurfaceRepresentation):
         grid_lr: Learning rate of the hash grid.
         mlp_lr: Learning rate of the perceptron.
         background_lr: Learning rate of the background.
+        penalties: Weights of the penalties, ramps by step.
 
     Raises:
         FileNotFoundError: If there is no file to start from.
@@ -93,6 +102,7 @@ class DMTet(SurfaceRepresentation):
         grid_lr: float = 1e-2,
         mlp_lr: float = 1e-3,
         background_lr: float = 1e-3,
+        penalties: DMTetPenalties | None = None,
     ) -> None:
         super().__init__(
             key_generator("field", seed),
@@ -107,6 +117,7 @@ class DMTet(SurfaceRepresentation):
             mlp_lr,
             background_lr,
         )
+        self.penalties = {**(penalties or {})}
         if not 0.0 < init_radius < 1.0:
             raise ValueError(f"DMTet: init_radius must be in (0, 1), got {init_radius}")
         self.uses_kaolin = _choose(backend)
@@ -182,11 +193,11 @@ class DMTet(SurfaceRepresentation):
             return super().visibility(vertices, faces, cameras, height, width)
         return kaolin_visibility(kaolin, vertices, faces, cameras, height, width)
 
-    def penalties(
+    def regularizers(
         self, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], edges: Edges
     ) -> dict[str, Tensor]:
         """Those of every surface, and ``eikonal``."""
-        return super().penalties(vertices, faces, edges) | {"eikonal": self.eikonal()}
+        return super().regularizers(vertices, faces, edges) | {"eikonal": self.eikonal()}
 
     def eikonal(self) -> Tensor:
         """Mean of ``(|grad sdf| - 1)^2`` over the cells that the surface crosses."""

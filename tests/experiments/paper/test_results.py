@@ -21,12 +21,12 @@ def test_every_method_is_tuned_over_as_many_variants(tmp_path):
 
 
 def test_the_best_variant_of_each_method_is_marked(tmp_path):
-    variants = {m: {"weak": {"model.guidance_scale": 3}, "strong": {}} for m in METHODS}
+    variants = {m: {"weak": {"model.guidance.init_args.scale": 3}, "strong": {}} for m in METHODS}
     plan = tune.plan(EMBEDDED, variants, ["a spotted dog", "a marble vase"], tmp_path)
     num = 2 * 2 * len(METHODS)
     assert len({run.folder for run in plan}) == num == len({run.recipe for run in plan})
     best = {f"{m}@{'weak' if m == 'dreamfusion' else 'strong'}" for m in METHODS}
-    assert "--model.guidance_scale=3" in plan[0].arguments
+    assert "--model.guidance.init_args.scale=3" in plan[0].arguments
     for run in plan:
         finish(run, clip_score=0.5 if run.method in best else 0.4, num_fronts=1.0)
     page = tune.record(EMBEDDED, [run.read() for run in plan], num, quick=True).page()

@@ -1,0 +1,241 @@
+"""The interface of a way to distil, and what all ways share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from redream.adapters import Adapter
+from redream.cameras import concatenate
+from redream.losses import delta_correction
+from redream.method.prompts import PromptTable
+from redream.method.terms import Drawn, Request
+from redream.priors import BASE, Guided, Prior
+from redream.priors.prompting import Conditioning
+from redream.schedules import Ramp, TimestepRange, Weighting, score_weight, value_at
+from redream.training.processes import Processes
+from redream.types import Cameras, NoisyRows, key_generator
+
+
+class Scored(NamedTuple):
+    """The rows whose score is asked for: views of all active particles, then of their assets.
+
+    Attributes:
+        latents: x_0, without gradients.
+        noise: eps.
+        timesteps: t.
+        cameras: psi.
+        text: What the prior's rows are conditioned on.
+        others: The same for each of :meth:`Guidance.other_texts`.
+        random: What :meth:`Guidance.draw` gave, one a row.
+        step: The training step.
+    """
+
+    latents: Float[Tensor, "B C h w"]
+    noise: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    cameras: Cameras
+    text: Conditioning
+    others: tuple[Conditioning, ...]
+    random: Float[Tensor, "B ..."]
+    step: int
+
+
+class Guidance(ABC):
+    """A way to distil the 2D prior into the particles: what Eq. 1 or Eq. 2 becomes.
+
+    A subclass gives :meth:`gradient`. Rows are the adapted prior's wherever there is a light
+    adapter: with omega and with the text behind e_psi (Eq. 20). Warm-up and correction stay as
+    they are whatever the way.
+
+    Args:
+        scale: Classifier-free guidance, diffusers' form, or a ramp by step.
+        negative_prompt: Prompt of the unconditional rows.
+        timesteps: The range of diffusion times.
+        weighting: w(t).
+        clip: Bound on each element of the gradient, a ramp by step (score debiasing of
+            Debiased-SDS); None for no bound.
+        weight: Weight of the whole term in the sum, a ramp by step.
+        own_noise: Whether each particle keeps one noise for the whole run, the start of a path of
+            its own, so that particles differ (Diverse Score Distillation); else a fresh one each
+            step.
+
+    Attributes:
+        adapter: What the way trains on the prior, such as zeta; None for most.
+        own_prior: The network that hosts ``adapter`` where it is not phi itself.
+        num_fits: For how many steps a score serves; see :class:`Reuse`.
+    """
+
+    adapter: Adapter | None = None
+    own_prior: Prior | None = None
+    num_fits: int = 1
+
+    def __init__(
+        self,
+        scale: float | Ramp = 7.5,
+        negative_prompt: str = "",
+        timesteps: TimestepRange = TimestepRange(),  # noqa: B008  (frozen)
+        weighting: Weighting = "sigma_squared",
+        clip: Ramp | None = None,
+        weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
+        own_noise: bool = False,
+    ) -> None:
+        self.scale, self.negative_prompt, self.timesteps = scale, negative_prompt, timesteps
+        self.weighting, self.clip, self.weight, self.own_noise = weighting, clip, weight, own_noise
+
+    @abstractmethod
+    def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
+        """dL/dx_0 of each row, without gradients; :meth:`predict` asks the prior.
+
+        Args:
+            at: The rows.
+
+        Returns:
+            What a step descends, before ``clip``.
+        """
+
+    def draw(self, drawn: Drawn) -> Float[Tensor, "B ..."]:
+        """Random numbers that the way takes besides t and eps, one row a view.
+
+        Drawn once a step for each particle from ``drawn.generator``: its asset has the same.
+        """
+        return torch.empty(len(drawn.latents), 0)
+
+    def other_texts(self, prompt: str) -> tuple[str, ...]:
+        """Texts that the way needs beside the prompt; ``Scored.others`` has them, in order."""
+        return ()
+
+    def attach(self, prior: Prior) -> None:  # noqa: B027  (most train nothing)
+        """Makes what the way trains on the prior, once."""
+
+    def ask(self, drawn: Sequence[Drawn], step: int, processes: Processes) -> Request | None:
+        """What the way learns from the step's views, as VSD's Eq. 4; see :class:`Term`."""
+        return None
+
+    def begin(self, prior: Prior, omega: Adapter | None, prompts: PromptTable) -> None:
+        """Meets the prior and the prompt, before the first step.
+
+        Args:
+            prior: phi, with the adapters attached.
+            omega: The light adapter; None scores with phi alone.
+            prompts: The texts' embeddings.
+        """
+        self.prior, self.prompts = prior, prompts
+        self.omega = BASE if omega is None else omega.name
+
+    def noise(
+        self, drawn_shape: torch.Size, generator: torch.Generator, seed: int, particle: int
+    ) -> Float[Tensor, "B C h w"]:
+        """Eps of a particle's views: fresh, or the particle's own, the same for all its views."""
+        if not self.own_noise:
+            return torch.randn(drawn_shape, generator=generator)
+        own = torch.randn(drawn_shape[1:], generator=key_generator("own noise", seed, particle))
+        return own.expand(drawn_shape)
+
+    @torch.no_grad()
+    def gradients(
+        self,
+        drawn: Sequence[Drawn],
+        step: int,
+        asset_latents: Callable[[Drawn], Float[Tensor, "B C h w"]],
+        correction: float = 0.0,
+    ) -> list[Float[Tensor, "B C h w"]]:
+        """The gradient for each drawn particle, corrected as in App. B, all in one batch of rows.
+
+        Args:
+            drawn: What the active particles drew.
+            step: The step.
+            asset_latents: The asset of a particle at the particle's cameras, encoded.
+            correction: Weight of what the prior asks of the asset itself; 0 never asks.
+
+        Returns:
+            dL/dx_0 of each particle's views.
+        """
+        latents = [each.latents.detach() for each in drawn]
+        rows = list(drawn)
+        if correction != 0.0:
+            latents += [asset_latents(each) for each in drawn]
+            rows += drawn
+        gradient = self.gradient(self.scored(rows, latents, step))
+        if self.clip is not None:
+            bound = self.clip.at(step)
+            gradient = gradient.clamp(-bound, bound)
+        parts = gradient.split([len(each.latents) for each in rows])
+        if correction == 0.0:
+            return list(parts)
+        pairs = zip(parts[: len(drawn)], parts[len(drawn) :], strict=True)
+        return [delta_correction(mine, asset, correction) for mine, asset in pairs]
+
+    def scored(self, drawn: Sequence[Drawn], latents: Sequence[Tensor], step: int) -> Scored:
+        """The rows of a step, with all that belongs to them."""
+        cameras = concatenate([each.cameras for each in drawn])
+        random = {
+            each.particle: self.draw(each) for each in {d.particle: d for d in drawn}.values()
+        }
+        text, *others = self.prompts.condition(cameras, step)
+        noise = torch.cat([each.noise for each in drawn])
+        return Scored(
+            torch.cat(list(latents)),
+            noise,
+            torch.cat([each.timesteps for each in drawn]),
+            cameras,
+            text,
+            tuple(others),
+            torch.cat([random[each.particle] for each in drawn]).to(noise),
+            step,
+        )
+
+    def rows(
+        self,
+        at: Scored,
+        noisy: Float[Tensor, "B C h w"] | None = None,
+        timesteps: Int[Tensor, " B"] | None = None,
+        text: Float[Tensor, "#B L D"] | None = None,
+    ) -> NoisyRows:
+        """Rows of the adapted prior.
+
+        Args:
+            at: What is scored.
+            noisy: x_t; by default that of ``at``.
+            timesteps: t; by default that of ``at``.
+            text: Text embeddings; by default the prompt's, each row's own view.
+        """
+        timesteps = at.timesteps if timesteps is None else timesteps
+        if noisy is None:
+            noisy = self.prior.add_noise(at.latents, at.noise, timesteps)
+        text = at.text.text if text is None else text.expand(len(noisy), -1, -1)
+        return NoisyRows(noisy, timesteps, text, (self.omega,) * len(noisy))
+
+    def guided(
+        self, at: Scored, rows: NoisyRows | None = None, scale: float | None = None
+    ) -> Guided:
+        """Rows under classifier-free guidance, and turned away from what the prompting repels.
+
+        Args:
+            at: What is scored.
+            rows: The rows; by default those at ``at``'s own x_t.
+            scale: s; by default the way's own at this step.
+        """
+        scale = value_at(self.scale, at.step) if scale is None else scale
+        rows = self.rows(at) if rows is None else rows
+        return Guided(rows, scale, self.prompts.negative, at.text.repelled)
+
+    def predict(self, *requests: Guided | NoisyRows) -> tuple[Float[Tensor, "B C h w"], ...]:
+        """The prior's noise for each request, all in one forward pass."""
+        return self.prior.predict_guided(
+            *(each if isinstance(each, Guided) else Guided(each) for each in requests)
+        )
+
+    def w(self, at: Scored) -> Float[Tensor, "B 1 1 1"]:
+        """The weight of each row."""
+        return score_weight(self.weighting, *self.prior.signal_and_noise(at.timesteps))
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint has to keep of the way, beside ``adapter``."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027  (most keep nothing)
+        """Takes up what :meth:`state` gave."""
