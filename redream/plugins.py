@@ -21,6 +21,7 @@ INTERFACES = {
     "redream.retrievers": "redream.retrieval:Retriever",
     "redream.representations": "redream.representations:Representation",
     "redream.priors": "redream.priors:Prior",
+    "redream.guidance": "redream.method.guidance:Guidance",
     "redream.adapters": "redream.adapters:Adapter",
     "redream.stores": "redream.assets:Store",
     "redream.metrics": "redream.metrics:Metric",

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Weighting = Literal["sigma_squared", "uniform", "fantasia3d"]
+Weighting = Literal["sigma_squared", "uniform", "fantasia3d", "noise_to_signal"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def score_weight(
     Args:
         weighting: With alpha_bar = alpha^2 / (alpha^2 + sigma^2): ``sigma_squared`` is
             1 - alpha_bar, DreamFusion's and ProlificDreamer's; ``uniform`` is 1, Score Jacobian
-            Chaining's; ``fantasia3d`` is sqrt(alpha_bar) (1 - alpha_bar).
+            Chaining's; ``fantasia3d`` is sqrt(alpha_bar) (1 - alpha_bar); ``noise_to_signal`` is
+            sqrt((1 - alpha_bar) / alpha_bar), LucidDreamer's: a step to the clean picture.
         alpha: alpha_t of each row, in x_t = alpha_t x_0 + sigma_t eps.
         sigma: sigma_t of each row.
 
@@ -138,6 +139,9 @@ def score_weight(
         return torch.ones_like(alpha_bar)
     if weighting == "fantasia3d":
         return alpha_bar.sqrt() * (1.0 - alpha_bar)
+    if weighting == "noise_to_signal":
+        return ((1.0 - alpha_bar) / alpha_bar.clamp_min(1e-6)).sqrt()
     raise ValueError(
-        f"unknown weighting {weighting!r}: choose sigma_squared, uniform or fantasia3d"
+        f"unknown weighting {weighting!r}: choose sigma_squared, uniform, fantasia3d or "
+        "noise_to_signal"
     )

@@ -9,6 +9,34 @@ from redream.tools.vocabulary import Vocabulary
 
 Explanation = Callable[[re.Match[str]], str]
 
+_GUIDANCE = "model.guidance.init_args"
+MOVED = {
+    "model.variational": f"{_GUIDANCE}.adapter (null was model.guidance: SDS)",
+    "model.variational_prior": f"{_GUIDANCE}.prior",
+    "model.guidance_scale": f"{_GUIDANCE}.scale",
+    "model.negative_prompt": f"{_GUIDANCE}.negative_prompt",
+    "model.timesteps": f"{_GUIDANCE}.timesteps",
+    "model.weighting": f"{_GUIDANCE}.weighting",
+    "model.score_clip": f"{_GUIDANCE}.clip",
+    "model.share_noise": f"{_GUIDANCE}.share_noise",
+    "model.guidance_weight": f"{_GUIDANCE}.weight",
+    "model.warmup_steps": "model.warmup.steps",
+    "model.sigma": "model.warmup.sigma",
+    "model.shape_weight": "model.warmup.shape_weight",
+    "model.assignment": "model.warmup.assignment",
+    "model.correction_period": "model.correction.period",
+    "model.correction_weight": "model.correction.weight",
+    "model.adapter_batch_size": "model.adaptation.batch_size",
+    "model.held_out_period": "model.adaptation.held_out_period",
+    "model.num_views": "model.cameras.num_views",
+    "model.render_size": "model.cameras.render_size",
+    "model.elevation_deg": "model.cameras.elevation_deg",
+    "model.distance": "model.cameras.distance",
+    "model.fovy_deg": "model.cameras.fovy_deg",
+    "model.penalties": "model.representation.init_args.penalties",
+}
+"""Keys of earlier configurations, and what they are called now."""
+
 
 def explain(message: str, known: Vocabulary, command: str = "redream fit") -> str:
     """Condenses an error message of jsonargparse.
@@ -33,6 +61,10 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
 
     def unknown_key(match: re.Match[str]) -> str:
         key = match["key"].partition("=")[0].lstrip("-")
+        full = f"model.{key}" if where in ("", "model: ") else key  # YAML names the last part alone
+        for old, new in MOVED.items():
+            if any(each == old or each.startswith(f"{old}.") for each in (key, full)):
+                return f"the key {old!r} is now {new}"
         top_level = [each for each in known.keys if "." not in each]
         near, far = ([*known.parameters, *top_level], known.distant)
         if "." in key:

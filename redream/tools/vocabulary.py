@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
@@ -65,7 +65,9 @@ def _reachable_parameters(classes: Iterable[type]) -> set[str]:
             continue
         seen.add(each)
         names.update(_parameters(each))
-        hints = get_type_hints(each.__init__)  # type: ignore[misc]
+        if not is_typeddict(each):
+            waiting += _inherited(each)
+        hints = get_type_hints(each if is_typeddict(each) else each.__init__)  # type: ignore[misc]
         waiting += [found for hint in hints.values() for found in _classes_in(hint)]
     return names
 
@@ -85,4 +87,21 @@ def _descendants(base: type[Any]) -> Iterable[type[Any]]:
 
 
 def _parameters(each: type) -> list[str]:
-    return [name for name in inspect.signature(each).parameters if not name.startswith("_")]
+    """What a class may be told: its constructor's arguments, or the keys of a dictionary of it."""
+    if is_typeddict(each):
+        return list(get_type_hints(each))
+    own = [
+        parameter.name
+        for parameter in inspect.signature(each).parameters.values()
+        if not parameter.name.startswith("_") and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return [*own, *(name for base in _inherited(each) for name in _parameters(base))]
+
+
+def _inherited(each: type) -> list[type]:
+    """The class whose constructor takes what this one's hands on as ``**options``; or none."""
+    parameters = inspect.signature(each).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    ways = [base for base in each.__mro__ if "__init__" in vars(base)]
+    return [base for base in ways[1:2] if base is not object]

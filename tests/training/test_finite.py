@@ -1,5 +1,7 @@
 """Steps that are not finite change nothing, are counted, and end the run when there are many."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -14,7 +16,8 @@ class Spoiling(Callback):
 
     def on_train_batch_start(self, trainer, pl_module, *_):
         is_due = trainer.global_step in self.steps
-        pl_module._attraction.sigma = 0.0 if is_due and self.what == "loss" else 0.05
+        sigma = 0.0 if is_due and self.what == "loss" else 0.05
+        pl_module._attraction.warmup = replace(pl_module.warmup, sigma=sigma)
         self.states.append(weights(pl_module))
 
     def on_after_backward(self, trainer, pl_module):

@@ -11,9 +11,10 @@ from torch import Tensor
 from redream.adapters import Adapter
 from redream.cameras import concatenate
 from redream.losses import delta_correction
+from redream.method.guidance import ddim
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
-from redream.priors import BASE, Guided, Prior
+from redream.priors import BASE, Guided, Prior, Repelled
 from redream.priors.prompting import Conditioning
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight, value_at
 from redream.training.processes import Processes
@@ -43,6 +44,19 @@ class Scored(NamedTuple):
     random: Float[Tensor, "B ..."]
     step: int
 
+    def select(self, rows: Int[Tensor, " R"]) -> "Scored":
+        """Some of the rows."""
+        return Scored(
+            self.latents[rows],
+            self.noise[rows],
+            self.timesteps[rows],
+            self.cameras.select(rows),
+            _select(self.text, rows),
+            tuple(_select(each, rows) for each in self.others),
+            self.random[rows],
+            self.step,
+        )
+
 
 class Guidance(ABC):
     """A way to distil the 2D prior into the particles: what Eq. 1 or Eq. 2 becomes.
@@ -59,9 +73,10 @@ class Guidance(ABC):
         clip: Bound on each element of the gradient, a ramp by step (score debiasing of
             Debiased-SDS); None for no bound.
         weight: Weight of the whole term in the sum, a ramp by step.
-        own_noise: Whether each particle keeps one noise for the whole run, the start of a path of
-            its own, so that particles differ (Diverse Score Distillation); else a fresh one each
-            step.
+        path_steps: Where it is not 0 each particle keeps a noise of its own, and eps is what the
+            guided prior predicts at t on the DDIM path that begins there, followed in so many
+            steps down to t = 0: particles differ on purpose (Diverse Score Distillation, Xu et
+            al., 2024). Two rows a view for each step down to t, and two more.
 
     Attributes:
         adapter: What the way trains on the prior, such as zeta; None for most.
@@ -81,10 +96,18 @@ class Guidance(ABC):
         weighting: Weighting = "sigma_squared",
         clip: Ramp | None = None,
         weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
-        own_noise: bool = False,
+        path_steps: int = 0,
     ) -> None:
+        if path_steps < 0:
+            raise ValueError(f"path_steps is {path_steps}, and must not be negative")
+
         self.scale, self.negative_prompt, self.timesteps = scale, negative_prompt, timesteps
-        self.weighting, self.clip, self.weight, self.own_noise = weighting, clip, weight, own_noise
+        self.weighting, self.clip, self.weight, self.path_steps = (
+            weighting,
+            clip,
+            weight,
+            path_steps,
+        )
 
     @abstractmethod
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
@@ -129,8 +152,8 @@ class Guidance(ABC):
     def noise(
         self, drawn_shape: torch.Size, generator: torch.Generator, seed: int, particle: int
     ) -> Float[Tensor, "B C h w"]:
-        """Eps of a particle's views: fresh, or the particle's own, the same for all its views."""
-        if not self.own_noise:
+        """A particle's noise: fresh for each view, or the particle's own, the same for all."""
+        if self.path_steps == 0:
             return torch.randn(drawn_shape, generator=generator)
         own = torch.randn(drawn_shape[1:], generator=key_generator("own noise", seed, particle))
         return own.expand(drawn_shape)
@@ -172,12 +195,11 @@ class Guidance(ABC):
     def scored(self, drawn: Sequence[Drawn], latents: Sequence[Tensor], step: int) -> Scored:
         """The rows of a step, with all that belongs to them."""
         cameras = concatenate([each.cameras for each in drawn])
-        random = {
-            each.particle: self.draw(each) for each in {d.particle: d for d in drawn}.values()
-        }
+        once = {each.particle: each for each in drawn}.values()
+        random = {each.particle: self.draw(each) for each in once}
         text, *others = self.prompts.condition(cameras, step)
         noise = torch.cat([each.noise for each in drawn])
-        return Scored(
+        scored = Scored(
             torch.cat(list(latents)),
             noise,
             torch.cat([each.timesteps for each in drawn]),
@@ -187,6 +209,11 @@ class Guidance(ABC):
             torch.cat([random[each.particle] for each in drawn]).to(noise),
             step,
         )
+        if self.path_steps == 0:
+            return scored
+        num = sum(len(each.latents) for each in once)  # an asset shares its particle's path
+        found = self._path_noise(scored.select(torch.arange(num, device=noise.device)))
+        return scored._replace(noise=torch.cat([found] * (len(noise) // num)))
 
     def rows(
         self,
@@ -233,9 +260,28 @@ class Guidance(ABC):
         """The weight of each row."""
         return score_weight(self.weighting, *self.prior.signal_and_noise(at.timesteps))
 
+    def _path_noise(self, at: Scored) -> Float[Tensor, "B C h w"]:
+        """What the guided prior predicts at t, on the path from the particle's own noise."""
+
+        def guided(
+            noisy: Float[Tensor, "R C h w"], timesteps: Int[Tensor, " R"], rows: Int[Tensor, " R"]
+        ) -> Float[Tensor, "R C h w"]:
+            some = at.select(rows)
+            return self.predict(self.guided(some, self.rows(some, noisy, timesteps)))[0]
+
+        first = int(self.prior.alphas.nonzero()[-1])  # above it nothing of a picture is left
+        times = ddim.downward(first, at.timesteps.clamp_max(first), self.path_steps)
+        noisy = ddim.follow(self.prior, at.noise, times, guided)
+        return self.predict(self.guided(at, self.rows(at, noisy)))[0]
+
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint has to keep of the way, beside ``adapter``."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:  # noqa: B027  (most keep nothing)
         """Takes up what :meth:`state` gave."""
+
+
+def _select(text: Conditioning, rows: Int[Tensor, " R"]) -> Conditioning:
+    repelled = tuple(Repelled(each.text[rows], each.weight[rows]) for each in text.repelled)
+    return Conditioning(text.text[rows], repelled)

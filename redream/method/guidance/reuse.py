@@ -1,0 +1,91 @@
+"""Score once, fit many: a score serves several steps, as in MicroDreamer (Chen et al., 2024)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from redream.adapters import Adapter
+from redream.method.guidance.base import Guidance, Scored
+from redream.method.prompts import PromptTable
+from redream.method.terms import Drawn, Request
+from redream.priors import Prior
+from redream.training.processes import Processes
+
+
+class Reuse(Guidance):
+    """Any way to distil, whose scores are targets for several steps.
+
+    In the first of every ``num_fits`` steps the prior is asked, and z - gradient is kept as the
+    target of each view; in the others the same cameras are rendered again and fitted to it without
+    the network. The first step's gradient is the wrapped way's own.
+
+    Args:
+        way: The way to distil.
+        num_fits: Steps that one score serves; MicroDreamer fits 15 times to one set of targets.
+    """
+
+    def __init__(self, way: Guidance, num_fits: int = 4) -> None:
+        super().__init__(
+            way.scale,
+            way.negative_prompt,
+            way.timesteps,
+            way.weighting,
+            way.clip,
+            way.weight,
+            way.path_steps,
+        )
+        if num_fits < 1:
+            raise ValueError(f"num_fits is {num_fits}, and must be at least 1")
+        self.way, self.num_fits = way, num_fits
+        self.adapter, self.own_prior = way.adapter, way.own_prior
+        self._targets: dict[int, Float[Tensor, "B C h w"]] = {}
+
+    def attach(self, prior: Prior) -> None:
+        """As the way does."""
+        self.way.attach(prior)
+
+    def begin(self, prior: Prior, omega: Adapter | None, prompts: PromptTable) -> None:
+        """As the way does."""
+        self.way.begin(prior, omega, prompts)
+
+    def other_texts(self, prompt: str) -> tuple[str, ...]:
+        """As the way does."""
+        return self.way.other_texts(prompt)
+
+    def ask(self, drawn: Sequence[Drawn], step: int, processes: Processes) -> Request | None:
+        """As the way does, in the steps that score."""
+        return self.way.ask(drawn, step, processes) if self._scores(step) else None
+
+    def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
+        """As the way does."""
+        return self.way.gradient(at)
+
+    @torch.no_grad()
+    def gradients(
+        self,
+        drawn: Sequence[Drawn],
+        step: int,
+        asset_latents: Callable[[Drawn], Float[Tensor, "B C h w"]],
+        correction: float = 0.0,
+    ) -> list[Float[Tensor, "B C h w"]]:
+        """The way's, corrected; or what leads to the targets that it gave."""
+        if self._scores(step) or any(each.particle not in self._targets for each in drawn):
+            found = self.way.gradients(drawn, step, asset_latents, correction)
+            for each, gradient in zip(drawn, found, strict=True):
+                self._targets[each.particle] = each.latents.detach() - gradient
+            return found
+        targets = [self._targets[each.particle].to(each.latents) for each in drawn]
+        return [each.latents.detach() - z for each, z in zip(drawn, targets, strict=True)]
+
+    def state(self) -> dict[str, Tensor]:
+        """The targets, for a run that goes on between two scores."""
+        return {str(particle): target.cpu() for particle, target in self._targets.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes up the targets."""
+        self._targets = {int(particle): target for particle, target in state.items()}
+
+    def _scores(self, step: int) -> bool:
+        return step % self.num_fits == 0
