@@ -96,8 +96,7 @@ class Attraction:
         losses, seen = {}, [(d, self._views(d)) for d in drawn]
         if warms:
             pulls = (
-                asset_loss(_over_same(d, d.views), _over_same(d, views), sigma)
-                for d, views in seen
+                asset_loss(_over_same(d, d.views), _over_same(d, views), sigma) for d, views in seen
             )
             losses["warmup"] = sum_of(pulls)
         if weight != 0.0:

@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Iterator
 from inspect import isclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -82,7 +82,7 @@ def expected_bases(core: Iterable[type], components: Iterable[Component]) -> set
     seen = set[type]()
     while waiting:
         each = waiting.pop()
-        if each in seen:
+        if each in seen or is_typeddict(each):  # a dictionary is a plain value
             continue
         seen.add(each)
         is_ours = each.__module__.split(".")[0] in packages - {"lightning", "torch"}

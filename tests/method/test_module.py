@@ -1,15 +1,20 @@
 """The method's sum of losses, on a random miniature of Stable Diffusion."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from two_discs import Discs
 
+from redream import adapters
 from redream.adapters import LightAdapter
 from redream.cameras import sample_cameras
 from redream.losses import guidance_loss, sum_of
+from redream.method import guidance
+from redream.method.adaptation import AdaptationSchedule
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import SDS, VSD
@@ -19,7 +24,7 @@ from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
-from redream.schedules import Ramp
+from redream.schedules import Ramp, TimestepRange
 from redream.training.processes import Processes
 from redream.types import NoisyRows, Views, key_generator
 
@@ -456,6 +461,39 @@ def test_the_warm_up_teaches_the_background_nothing(folder):
 
 
 def test_the_host_of_zeta_needs_no_autoencoder(folder):
-    module = make(folder, variational_prior=StableDiffusionPrior(folder), num_particles=1)
+    module = make(folder, guidance=VSD(prior=StableDiffusionPrior(folder)), num_particles=1)
     assert module.variational_prior.family.vae is None
     assert torch.isfinite(sum(terms(module).values()))
+
+
+OVERLAYS = Path(__file__).parents[2] / "configs" / "methods"
+
+
+def built(value):
+    """What a configuration describes, as the command line makes it."""
+    if not isinstance(value, dict):
+        return value
+    inside = {name: built(each) for name, each in value.items()}
+    if "class_path" in inside:
+        found = getattr(guidance, value["class_path"], None) or getattr(
+            adapters, value["class_path"]
+        )
+        return found(**inside.get("init_args", {}))
+    if "high" in inside:
+        return TimestepRange(**inside)
+    return Ramp(**inside) if "start" in inside else inside
+
+
+@pytest.mark.parametrize("name", ["asd", "csd", "dsd", "ism", "reuse", "sdi", "sds_bridge"])
+def test_each_way_runs_beside_the_rest_of_the_method(folder, name):
+    """20 steps with omega and e_psi, warm-up, correction: all finite, and the particle moves."""
+    overlay = yaml.safe_load((OVERLAYS / f"{name}.yaml").read_text("utf-8"))["model"]["guidance"]
+    overlay["init_args"] |= {"begin_step": 10} if name == "sds_bridge" else {}
+    module = make(
+        folder, num_particles=1, guidance=built(overlay), adapter=LightAdapter(max_steps=10),
+        warmup=Warmup(steps=5), adaptation=AdaptationSchedule(batch_size=2),
+    )  # fmt: skip
+    before = module.particles[0].picture.detach().clone()
+    assert torch.tensor(train(module, 20)).isfinite().all()
+    assert (module.particles[0].picture - before).abs().max() > 0.05
+    assert set(module.losses) == {"guidance"}  # the 20th step scores nothing new, warms nothing up
