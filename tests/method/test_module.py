@@ -484,6 +484,7 @@ def built(value):
     return Ramp(**inside) if "start" in inside else inside
 
 
+@pytest.mark.filterwarnings("ignore:the prompt")
 @pytest.mark.parametrize("name", ["asd", "csd", "dsd", "ism", "reuse", "sdi", "sds_bridge"])
 def test_each_way_runs_beside_the_rest_of_the_method(folder, name):
     """20 steps with omega and e_psi, warm-up, correction: all finite, and the particle moves."""
