@@ -127,7 +127,7 @@ class Export(Callback):
             return
         # Lightning's metrics would keep the value of a loss that is no longer computed.
         self.losses.record(trainer.global_step, {**losses, "loss": sum(losses.values())})
-        self.losses.add(trainer.global_step, getattr(pl_module, "looked", {}))
+        self.losses.add(trainer.global_step, getattr(pl_module, "held_out_losses", {}))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything."""

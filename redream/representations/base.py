@@ -127,3 +127,17 @@ class Representation(nn.Module, ABC):
             ValueError: If this representation cannot.
         """
         raise ValueError(f"{type(self).__name__} cannot start from an asset: it has no start_from")
+
+
+def weights_of(penalties: Mapping[str, object] | None) -> dict[str, Ramp]:
+    """The weights of penalties as a representation keeps them: none where none are given.
+
+    Raises:
+        ValueError: If a weight is no ramp.
+    """
+    weights = {}
+    for name, weight in ({} if penalties is None else penalties).items():
+        if not isinstance(weight, Ramp):
+            raise ValueError(f"the weight of penalty {name} must be a Ramp, not {weight!r}")
+        weights[name] = weight
+    return weights

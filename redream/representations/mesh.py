@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from redream.meshes.triangles import sphere, weld
-from redream.representations.base import Shading, Start
+from redream.representations.base import Shading, Start, weights_of
 from redream.representations.start import read_start
 from redream.representations.surface import SurfaceRepresentation
 from redream.schedules import Ramp
@@ -90,7 +90,7 @@ class Mesh(SurfaceRepresentation):
             mlp_lr,
             background_lr,
         )
-        self.penalties = {**(penalties or {})}
+        self.penalties = weights_of(penalties)
         vertices, faces = sphere(0.5)
         self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
         self.register_buffer("faces", faces)

@@ -16,7 +16,7 @@ from redream.kernels.occupancy import OccupancyGrid, cell_points
 from redream.meshes.isosurface import before_softplus, extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
-from redream.representations.base import Representation, Start
+from redream.representations.base import Representation, Start, weights_of
 from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
@@ -133,7 +133,7 @@ class NeRF(Representation):
         penalties: regularizers.NeRFPenalties | None = None,
     ) -> None:
         super().__init__()
-        self.penalties = {**(penalties or {})}
+        self.penalties = weights_of(penalties)
         if not 0.0 < radius <= 3.0**0.5 + 1e-6:
             raise ValueError(f"NeRF: radius must be in (0, sqrt(3)], got {radius}")
         if not 0.0 <= alpha_threshold < 1.0:

@@ -19,7 +19,7 @@ from redream.kernels.splats_projection import (
 from redream.meshes.isosurface import extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
-from redream.representations.base import Representation, Start
+from redream.representations.base import Representation, Start, weights_of
 from redream.representations.splat_parameters import SplatParameters, blob, on_surface
 from redream.representations.splat_strategies import MCMC, SplatStrategy
 from redream.representations.splat_surface import fuse_depths
@@ -90,7 +90,7 @@ class Splats(Representation):
         penalties: SplatPenalties | None = None,
     ) -> None:
         super().__init__()
-        self.penalties = {**(penalties or {})}
+        self.penalties = weights_of(penalties)
         if num_splats < 1 or not 0 <= degree < len(NUM_HARMONICS) or blob_radius <= 0.0:
             raise ValueError(
                 "Splats: num_splats and blob_radius must be positive and degree 0 to 3, got "

@@ -12,7 +12,7 @@ from redream.kernels.outlines import Edges
 from redream.meshes.isosurface import keep_large_components
 from redream.meshes.triangles import is_closed
 from redream.representations import SurfaceRepresentation
-from redream.representations.base import Shading, Start
+from redream.representations.base import Shading, Start, weights_of
 from redream.representations.start import read_start
 from redream.schedules import Ramp
 from redream.types import Cameras, key_generator
@@ -117,7 +117,7 @@ class DMTet(SurfaceRepresentation):
             mlp_lr,
             background_lr,
         )
-        self.penalties = {**(penalties or {})}
+        self.penalties = weights_of(penalties)
         if not 0.0 < init_radius < 1.0:
             raise ValueError(f"DMTet: init_radius must be in (0, 1), got {init_radius}")
         self.uses_kaolin = _choose(backend)
