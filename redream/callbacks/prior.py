@@ -41,7 +41,7 @@ class MeasurePrior(Callback):
         prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
         scale = self.guidance_scale
         if scale is None:
-            scale = value_at(pl_module.guidance.scale, sys.maxsize)  # type: ignore[union-attr]
+            scale = value_at(pl_module.guidance.scale, sys.maxsize)  # type: ignore[arg-type, union-attr]
         hats = {"raw": None} | ({"adapted": pl_module.adapter} if pl_module.adapter else {})
         measured = {
             name: asdict(

@@ -69,7 +69,7 @@ class PromptTable:
         names = list(VIEW_NAMES) * (len(self.spoken) // len(VIEW_NAMES))
         prefixes = None if self.adapter is None else self.adapter.prefixes(names)
         texts = self.prior.encode_prompts(self.spoken, prefixes)
-        tables: Tensor = texts.unflatten(0, (-1, len(VIEW_NAMES)))  # type: ignore[no-untyped-call]
+        tables: Tensor = texts.unflatten(0, (-1, len(VIEW_NAMES)))
         if self.adapter is None or self.adapter.stopped(step):
             self._kept = tables
             self.prior.free_text_encoders()
