@@ -53,14 +53,14 @@ def measure_samples(work: Path, priors: Mapping[str, Path], judge: Path) -> dict
         ).model
         restored = _restored(model.prior, truth)
         row: dict[str, Any] = {
-            "guidance_scale": model.guidance_scale,
+            "guidance_scale": model.guidance.scale,
             "restored": _verdicts(encoder, pairs, restored),
             "psnr": float(-10.0 * (restored - truth).square().mean().log10()),
         }
         for split in ROUNDS:
             asked = _pairs_of(split)
             kept = work / "samples" / f"{split}-{_digest(folder)}.npy"
-            pictures = _samples(model.prior, asked, model.guidance_scale, kept)
+            pictures = _samples(model.prior, asked, model.guidance.scale, kept)
             row[split] = vars(recognise(encoder, asked, pictures))
             if split == "seen":
                 row["distance"] = vars(kernel_distance(_encode(encoder, pictures), reference))
