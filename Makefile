@@ -8,7 +8,7 @@ demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report
 	$(BIN)/redream fit --config configs/default.yaml
 
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a promise are kept
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000 --json outputs/fuzz.json

@@ -9,7 +9,7 @@ see where they came from.
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
@@ -113,8 +113,36 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if verb not in VERBS:
         raise ValueError(f"there is no verb {verb!r}; {suggest(verb, VERBS)}")
+    if "torch" not in sys.modules:
+        os.environ.update(threading(os.environ, _num_cores()))
     import_module(VERBS[verb].module).main(verb, arguments[1:])
     return 0
+
+
+def threading(environment: Mapping[str, str], num_cores: int) -> dict[str, str]:
+    """OpenMP's settings for this process, where the user has made none.
+
+    Threads that wait by spinning starve other programs and themselves: beside two busy processes on
+    two cores a step took ten times as long. So they sleep, and there are half as many as cores: the
+    second of two made steps of the default run 7% shorter and cost 67% more of the processor.
+
+    Args:
+        environment: The environment's variables.
+        num_cores: Cores that this process may use.
+
+    Returns:
+        The variables to set before PyTorch is loaded.
+    """
+    settings = {"OMP_WAIT_POLICY": "PASSIVE"}
+    if not environment.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
+        settings["OMP_NUM_THREADS"] = str(max(1, num_cores // 2))
+    return {name: value for name, value in settings.items() if name not in environment}
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _is_of_the_users_making(error: Exception) -> bool:

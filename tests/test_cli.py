@@ -112,6 +112,35 @@ def test_the_installed_command_and_the_module_are_the_same():
     assert outputs[0] == outputs[1] == f"redream {redream.__version__}\n"
 
 
+def test_threads_leave_room_unless_the_user_says_otherwise():
+    passive = {"OMP_WAIT_POLICY": "PASSIVE"}
+    assert cli.threading({}, 1) == cli.threading({}, 2) == passive | {"OMP_NUM_THREADS": "1"}
+    assert cli.threading({}, 16) == passive | {"OMP_NUM_THREADS": "8"}
+    assert cli.threading({"MKL_NUM_THREADS": "3"}, 16) == passive
+    assert cli.threading({"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE"}, 16) == {}
+
+
+def test_threads_are_set_before_pytorch_is_loaded():
+    """In a real process: afterwards OpenMP would not notice."""
+    program = """
+import sys
+from redream import cli
+cli.VERBS["here"] = cli.Verb("here", "")
+class Here:
+    def main(self, verb, arguments):
+        import os, torch
+        print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
+sys.modules["here"] = Here()
+sys.exit(cli.main(["here"]))
+"""
+    own = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(max(1, cli._num_cores() // 2)), "PASSIVE"]
+
+
 def test_an_unknown_verb_is_answered_with_the_nearest(capsys):
     assert "did you mean fit?" in fails(capsys, "fitt")
 

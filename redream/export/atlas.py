@@ -21,6 +21,10 @@ from redream.types import Material, TriangleMesh
 _PADDING = 4  # texels between charts, so that filtering and two mip levels never mix them
 _MOST_FACES = 200_000  # that are unwrapped: a minute or so
 _ENOUGH_WEIGHT = 0.5  # of views, from which a texel needs no other colour
+# A texture that covers an object has some four times as many texels to a length as a picture of the
+# same side: coarser pictures would blur it, finer ones cost time for nothing.
+_TEXELS_PER_PIXEL = 4
+_SMALLEST_VIEW, _LARGEST_VIEW = 64, 192  # pixels along a side
 _COLOR_CHUNK = 1 << 18  # surface points whose colour is asked for at once
 
 
@@ -179,7 +183,8 @@ def _colors(
     colors = torch.cat([particle.colors(part.to(device)).cpu() for part in parts])
     if not particle.is_soft:
         return colors
-    shown, weight = shown_colors(particle, vertices, faces, texels.points, texels.normals)
+    size = min(max(len(texels.covered) // _TEXELS_PER_PIXEL, _SMALLEST_VIEW), _LARGEST_VIEW)
+    shown, weight = shown_colors(particle, vertices, faces, texels.points, texels.normals, size)
     share = (weight / _ENOUGH_WEIGHT).clamp_max(1.0)[:, None]
     return share * shown + (1.0 - share) * colors
 

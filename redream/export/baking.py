@@ -35,7 +35,7 @@ def shown_colors(
     faces: Int[Tensor, "F 3"],
     points: Float[Tensor, "N 3"],
     normals: Float[Tensor, "N 3"],
-    size: int = 192,
+    size: int,
 ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, " N"]]:
     """Means over the views of a particle that see a surface point, straight views first.
 

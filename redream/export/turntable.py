@@ -37,8 +37,9 @@ def render_views(particle: Representation, cameras: Cameras, size: int) -> Itera
     device, training = device_of(particle), particle.training
     particle.eval()
     try:
-        for i in range(cameras.num):
-            yield particle.render(cameras.select(slice(i, i + 1)).to(device), size, size)
+        with particle.finished():
+            for i in range(cameras.num):
+                yield particle.render(cameras.select(slice(i, i + 1)).to(device), size, size)
     finally:
         particle.train(training)
 

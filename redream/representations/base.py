@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
@@ -51,6 +52,13 @@ class Representation(nn.Module, ABC):
     is_soft: bool = False
     shading: Shading = "color"
     penalties: Mapping[str, Ramp] = {}
+
+    def finished(self) -> AbstractContextManager[None]:
+        """In its context the scene does not change: a particle may prepare for many renders.
+
+        What they show may differ by what nobody sees. Nothing is prepared by default.
+        """
+        return nullcontext()
 
     @abstractmethod
     def render(self, cameras: Cameras, height: int, width: int) -> Views:

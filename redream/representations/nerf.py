@@ -1,7 +1,9 @@
 """A neural radiance field on a hash grid (Instant-NGP), pruned by an occupancy grid."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,7 +16,7 @@ from redream.kernels.hash_grid import HashGrid
 from redream.kernels.march import Samples
 from redream.kernels.occupancy import OccupancyGrid, cell_points
 from redream.meshes.isosurface import before_softplus, extract_isosurface
-from redream.representations import regularizers
+from redream.representations import regularizers, tracing
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start, weights_of
 from redream.representations.crumbs import cells_of_objects
@@ -22,7 +24,6 @@ from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.field_surface import covering_density, surface_colors
 from redream.representations.penalties import Penalties, mean_of
-from redream.representations.tracing import composite_in_parts, rays_at_once, visible_samples
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
@@ -32,6 +33,7 @@ _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is l
 # In a row, that together are half opaque at the density that sharpening leaves as it is: what is
 # faint but thick enough to hide what is behind it must not be emptied.
 _PIVOT_SAMPLES = 5
+_FAINT = 1e-3  # opacity of one sample that a finished scene is drawn without
 _SOLID = 0.05  # opacity of one sample: what is thinner is haze
 _CRUMB_SHARE = 0.003  # of all matter, that a floating piece needs to stay once the field is steep
 MIN_OPACITY = 1e-2  # a ray that sees less than this has no depth and no normal
@@ -188,7 +190,7 @@ class NeRF(Representation):
         self._prune_for(len(origins))
         chunk = len(origins)
         if not torch.is_grad_enabled():
-            chunk = rays_at_once(self.step_length, self.radius)
+            chunk = tracing.rays_at_once(self.step_length, self.radius)
         parts = [
             self._trace(*part, generator)
             for part in zip(origins.split(chunk), directions.split(chunk), strict=True)
@@ -205,6 +207,17 @@ class NeRF(Representation):
             normal=image([part.normal for part in parts]),
             penalties=mean_of([part.penalties for part in parts]),
         )
+
+    @contextmanager
+    def finished(self) -> Iterator[None]:
+        """Marches through finer cells, and draws nothing of an opacity below 0.001 a sample."""
+        before = self.occupancy, self.alpha_threshold
+        self.occupancy = tracing.finer(self.occupancy, self.density)
+        self.alpha_threshold = max(self.alpha_threshold, _FAINT)
+        try:
+            yield
+        finally:
+            self.occupancy, self.alpha_threshold = before
 
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
@@ -278,13 +291,9 @@ class NeRF(Representation):
 
         threshold = self.surface_density
         if threshold is None:
-            threshold = covering_density(
-                lambda points: self.field(points)[0],
-                lambda origins, directions: self._visible_samples(origins, directions, None),
-                surface,
-                self._density_grid(_SEARCH_RESOLUTION),
-                self.radius,
-            )
+            march = partial(self._visible_samples, generator=None)
+            grid = self._density_grid(_SEARCH_RESOLUTION)
+            threshold = covering_density(self.density, march, surface, grid, self.radius)
         vertices, faces = surface(self._density_grid(resolution), threshold)
         return vertices.to(device), faces.to(device)
 
@@ -309,7 +318,7 @@ class NeRF(Representation):
     ) -> _Traced:
         samples = self._visible_samples(origins, directions, generator if self.training else None)
         nearest = -(origins * directions).sum(-1)  # where each ray is nearest to the origin
-        seen = composite_in_parts(self._see, samples, nearest, self.samples_at_once)
+        seen = tracing.composite_in_parts(self._see, samples, nearest, self.samples_at_once)
         is_hit = seen.opacity > MIN_OPACITY
         depth = torch.where(is_hit, seen.depth / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
 
@@ -356,15 +365,9 @@ class NeRF(Representation):
             jitter.uniform_(generator=generator)
         elif self.field.sharpness > 1.0:
             length /= 2.0
-        return visible_samples(
-            lambda points: self.field(points)[0],
-            self.occupancy,
-            origins,
-            directions,
-            jitter,
-            length,
-            self.radius,
-            self.alpha_threshold,
+        marched = (origins, directions, jitter, length, self.radius)
+        return tracing.visible_samples(
+            lambda points: self.field(points)[0], self.occupancy, *marched, self.alpha_threshold
         )
 
     def _prune_for(self, num_rays: int) -> None:

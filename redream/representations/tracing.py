@@ -7,6 +7,7 @@ backward pass, so that memory holds one part's activations instead of all (as th
 back-propagation of ARF; Zhang et al., 2022).
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,12 +15,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from redream.kernels.composite import Composite, transmittance
+from redream.kernels.composite import MIN_TRANSMITTANCE, Composite, transmittance
 from redream.kernels.march import Samples, march
 from redream.kernels.occupancy import Density, OccupancyGrid
 
 _LOOKED_AT = 2**21
 """Samples that a part of the first pass may have: 1.4 GB where every cell is occupied."""
+
+_AHEAD = 8
+"""Samples of a ray that are asked for at once, before it is seen whether the ray goes on."""
+
+_ENDED = -math.log(0.5 * MIN_TRANSMITTANCE)
+"""Optical depth at which a ray has ended, beyond the rounding of the kernel that composites."""
 
 See = Callable[[Samples, Float[Tensor, " R"]], Composite]
 
@@ -61,7 +68,7 @@ def visible_samples(
         origins.split(size), directions.split(size), jitter.split(size), strict=True
     ):
         samples = march(start, direction, occupancy.occupied, length, shift, radius)
-        found = density(samples.positions)
+        found = front_to_back(density, samples)
         seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
         kept = seen > 0.0
         if alpha_threshold > 0.0:
@@ -69,6 +76,54 @@ def visible_samples(
             kept &= -torch.expm1(-length * found) >= faint
         parts.append(samples.keep(kept))
     return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+@torch.no_grad()
+def finer(occupancy: OccupancyGrid, density: Density) -> OccupancyGrid:
+    """A grid of cells half as long for a scene that no longer changes, each looked at once.
+
+    Args:
+        occupancy: The grid of the training; what it has as empty stays so.
+        density: Of points, per world unit.
+    """
+    coarse = occupancy.occupied
+    fine = OccupancyGrid(2 * len(coarse), occupancy.threshold).to(coarse.device)
+    fine.refresh(density)
+    for axis in range(3):
+        coarse = coarse.repeat_interleave(2, axis)
+    both = fine.occupied & coarse
+    fine.occupied.copy_(both if bool(both.any()) else coarse)
+    return fine
+
+
+def front_to_back(density: Density, samples: Samples) -> Float[Tensor, " N"]:
+    """The density of each sample, 0 where the ray ended far before it.
+
+    A ray's samples are asked for some at a time, nearest first, until nothing more can be seen: in
+    a field with a surface most samples lie behind it. Where the transmittance is below 1e-4 a
+    sample has no weight whatever its density (see :mod:`redream.kernels.composite`); a ray ends
+    here at half of that, so that rounding decides nothing.
+
+    Args:
+        density: Of points, per world unit.
+        samples: The samples of rays.
+    """
+    found = samples.positions.new_zeros(len(samples.positions))
+    ray = samples.ray_index.long()
+    number = torch.arange(len(found), device=found.device) - samples.offsets[ray]
+    depth = found.new_zeros(len(samples.offsets) - 1)  # optical
+    waiting = torch.arange(len(found), device=found.device)
+    begin = 0
+    while len(waiting) > 0:
+        begin += _AHEAD
+        now = number[waiting] < begin
+        rows = waiting[now]
+        found[rows] = density(samples.positions[rows])
+        length = samples.t_end[rows] - samples.t_start[rows]
+        depth.index_add_(0, ray[rows], found[rows] * length)
+        waiting = waiting[~now]
+        waiting = waiting[depth[ray[waiting]] < _ENDED]
+    return found
 
 
 def composite_in_parts(

@@ -148,12 +148,69 @@ def test_penalties_and_normals_that_nobody_asks_for_cost_nothing(monkeypatch):
     )
     views = nerf.render(turntable(1), 12, 12)
     assert views.normal.abs().max() == 0.0
-    assert len(looked) == 2  # densities of all samples, then the kept ones
+    passes, (num_marched, num_kept) = len(looked), (sum(looked[:-1]), looked[-1])
+    assert num_marched <= 144 * 64 and num_kept <= num_marched  # densities, then the kept samples
     assert set(views.penalties) == {"sparsity", "opacity", "spread", "orientation"}
     views.penalty("sparsity")
-    assert len(looked) == 2
+    assert len(looked) == passes
     first = views.penalty("orientation")
-    assert looked[2:] == [6 * 512]
+    assert looked[passes:] == [6 * 512]
     assert views.penalty("orientation") is first
     with torch.no_grad():
         assert nerf.eval().render(turntable(1), 12, 12).normal.abs().max() > 0.5
+
+
+def test_what_is_hidden_is_not_asked_for_and_the_same_is_kept():
+    """Where a surface hides the rest; a field of fog is asked for everywhere."""
+    for blob_scale, least, most in ((300.0, 0.05, 0.5), (0.1, 1.0, 1.0)):
+        nerf = foggy_nerf(blob_scale=blob_scale, blob_radius=0.9)
+        origins, directions = (x.reshape(-1, 3) for x in rays(turntable(2), 16, 16))
+        jitter = torch.rand(len(origins))
+        marched = (origins, directions, nerf.occupancy.occupied, nerf.step_length, jitter)
+        samples = tracing.march(*marched, nerf.radius)
+        asked = []
+
+        def density(points, asked=asked, nerf=nerf):
+            asked.append(len(points))
+            return nerf.density(points)
+
+        def kept(found, samples=samples):
+            return tracing.transmittance(found, samples.t_start, samples.t_end, samples.offsets) > 0
+
+        with torch.no_grad():
+            found = tracing.front_to_back(density, samples)
+            expected = nerf.density(samples.positions)
+        assert least <= sum(asked) / len(expected) <= most
+        assert torch.equal(kept(found), kept(expected))
+        torch.testing.assert_close(found[kept(found)], expected[kept(found)])
+
+
+def test_a_finished_scene_is_drawn_from_fewer_samples_and_looks_the_same(monkeypatch):
+    nerf = foggy_nerf(blob_scale=40.0, sharpness=8.0).eval()
+    nerf.occupancy.refresh(nerf.density)
+    looked, encode = [], HashGrid.forward
+    monkeypatch.setattr(
+        HashGrid, "forward", lambda self, points: looked.append(len(points)) or encode(self, points)
+    )
+
+    def drawn():
+        looked.clear()
+        with torch.no_grad():
+            return nerf.render(turntable(2), 24, 24).rgb, sum(looked)
+
+    grid, threshold = nerf.occupancy, nerf.alpha_threshold
+    before, most = drawn()
+    with pytest.raises(KeyError), nerf.finished():
+        finished, fewer = drawn()
+        assert not (nerf.occupancy.occupied & ~_twice(grid.occupied)).any()
+        raise KeyError
+    assert fewer < 0.75 * most
+    assert (finished - before).abs().max() < 0.01
+    assert nerf.occupancy is grid and nerf.alpha_threshold == threshold
+    assert torch.equal(drawn()[0], before)
+
+
+def _twice(cells):
+    for axis in range(3):
+        cells = cells.repeat_interleave(2, axis)
+    return cells
