@@ -13,7 +13,16 @@ from typing import Any
 
 import torch
 
-from experiments.paper.adapted import CONFIG, LAYERS, RAW, VARIANTS, WHOLE, adapted, evaluator
+from experiments.paper.adapted import (
+    CONFIG,
+    LAYERS,
+    LETTER_ADAPTER,
+    RAW,
+    VARIANTS,
+    WHOLE,
+    adapted,
+    evaluator,
+)
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.locks import digest, keep_each, slug
 from experiments.paper.pictures import write_small_png
@@ -28,7 +37,12 @@ from redream.tools.output import labelled_sheet
 
 NUM_SAMPLES = 12
 _SHOWN, _NOISES = 2, 8
-PRIORS = {RAW: "raw", LAYERS: "layers only (a)", WHOLE: "layers and tokens (b)"}
+PRIORS = {
+    RAW: "raw",
+    LAYERS: "layers only (a)",
+    WHOLE: "layers and tokens (b)",
+    LETTER_ADAPTER: "layers and tokens, Eq. 5 to the letter",
+}
 
 
 def measure(out: Path, judge: ClipViewJudge, prompt: str) -> dict[str, Any]:
@@ -61,7 +75,9 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
     about = (
         f"{NUM_SAMPLES} pictures of each view from the same noises, {len(kept)} prompt(s), as the "
         "evaluation CLIP sees them; 95% intervals over prompts. Evenness is the "
-        "normalised entropy of the views seen, 1 at best; imbalance their distance from even ones."
+        "normalised entropy of the views seen, 1 at best; imbalance their distance from even ones. "
+        "(a) and (b) are trained as in configs/default.yaml, where views are contrasted, which is "
+        "ours; the last row is the paper's rule."
     )
     head = ["prior", *(f'"{view}" obeyed' for view in VIEW_NAMES)]
     head += ['front where "back" was asked', "evenness", "imbalance"]

@@ -18,6 +18,7 @@ from redream.metrics import (
     ClipScore,
     ClipViewJudge,
     Metric,
+    PatternScore,
     ViewBalance,
 )
 from redream.metrics.base import merge
@@ -44,13 +45,14 @@ def pictures_of(scene: Scene, num_views: int = NUM_VIEWS) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def judges() -> tuple[ClipScore, ALPIPS, ViewBalance]:
+def judges() -> tuple[ClipScore, ALPIPS, ViewBalance, PatternScore]:
     """The metrics of ``embedded/measure.yaml``."""
     clip = Encoder(str(WEIGHTS / "evaluation_clip"))
     return (
         ClipScore(clip, pair_captions(), num_views=None),
         ALPIPS(ClipDistance(clip, "embedded")),
         ViewBalance(ClipViewJudge(clip)),
+        PatternScore(clip),
     )
 
 

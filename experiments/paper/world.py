@@ -12,11 +12,14 @@ METHODS = {
     "prolificdreamer": "ProlificDreamer",
     OURS: "ReDream",
     LETTER: "ReDream to the letter",
+    "asd": "ASD",
 }
 """The methods of Table 1 that need one diffusion prior, in the paper's order, and the paper's own
-words: OURS is the world's configuration, which departs from them."""
+words: OURS is the world's configuration, which departs from them. ASD is the cheapest peer, not the
+paper's."""
 
-_FILES = {LETTER: "redream"}  # of configs/methods, where it is not called as the method is
+_FILES = {LETTER: ("redream",), "asd": ("dreamfusion", "asd")}
+"""Of configs/methods, where it is not the one that is called as the method is."""
 MISSING = {"MVDream": "missing: needs MVDream's own multi-view diffusion model"}
 
 
@@ -53,6 +56,8 @@ class World:
             where each method runs for its own number of steps.
         measure_model: Measures a prompt's model file beyond what the run has; None where nothing
             is known of the prompt's shape.
+        methods: Those that are compared here.
+        caveat: What is to be known of its measures.
         truth: Measures an object that is as the prompt and the seed have it; None where there is
             none.
     """
@@ -66,12 +71,14 @@ class World:
     pass_tolerance: float | None
     measure_model: Callable[[str, Path], dict[str, float]] | None = None
     truth: Callable[[str, int], dict[str, float]] | None = None
+    methods: tuple[str, ...] = tuple(METHODS)
+    caveat: str = ""
 
     def layers(self, method: str) -> list[Path]:
         """The configurations of a method, each laid over the one before."""
         layers = [self.config]  # is ours
-        if method != OURS:
-            layers.append(ROOT / "configs" / "methods" / f"{_FILES.get(method, method)}.yaml")
+        for name in () if method == OURS else _FILES.get(method, (method,)):
+            layers.append(ROOT / "configs" / "methods" / f"{name}.yaml")
         own = HERE / self.name / f"{method}.yaml"
         return [*layers, *([own] if own.is_file() else []), HERE / self.name / "measure.yaml"]
 
@@ -134,6 +141,7 @@ WORLDS = {
             Measure("a_lpips_embedded", "A-LPIPS (embedded) ↓", -1),
             *FRONTS,
             Measure("shape_f_score", "shape F-score ↑", 1),
+            Measure("pattern_score", "pattern score ↑", 1),
         ),
         _embedded_front,
         0.02,
@@ -155,5 +163,10 @@ WORLDS = {
         ),
         lambda prompt: True,
         None,
+        methods=("dreamfusion", "prolificdreamer", OURS, LETTER),
+        caveat=(
+            " Fronts are what a CLIP takes for one, by margins that were set on the embedded "
+            "world's judge: nobody has counted how often it is right on real renders."
+        ),
     ),
 }

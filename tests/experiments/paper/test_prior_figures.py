@@ -9,7 +9,7 @@ import torch
 from fabricated_runs import finish
 
 from experiments.paper import efficiency, eq21, fig04, fig05, fig14, fig15, locks, table3
-from experiments.paper.adapted import LAYERS, RAW, WHOLE
+from experiments.paper.adapted import LAYERS, LETTER_ADAPTER, RAW, WHOLE
 from experiments.paper.world import METHODS, OURS, WORLDS
 from redream.mini.categories import CATEGORIES
 from redream.mini.prepare import pair_captions
@@ -81,6 +81,7 @@ def test_priors_are_compared_view_by_view():
             RAW: balance(1.0, 0.0, 1.0),
             LAYERS: balance(1.0, 0.5, 0.5),
             WHOLE: balance(1.0, 1.0, 0.0),
+            LETTER_ADAPTER: balance(1.0, 0.5, 0.5),
         }
         for prompt in PROMPTS
     }
