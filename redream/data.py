@@ -3,7 +3,6 @@
 import itertools
 import sys
 from collections.abc import Iterator
-from typing import Literal
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
@@ -17,6 +16,7 @@ from redream.assets import (
     Store,
     align_front,
 )
+from redream.assets.orientation import FrontAxis
 from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
@@ -37,7 +37,8 @@ class RetrievalDataModule(LightningDataModule):
         num_assets: N.
         references: Renders the views of Eq. 5; 100 an asset by default.
         front_axis: What tells an asset's sides from its front and back: ``side`` prompts, or its
-            ``mirror`` symmetry.
+            ``mirror`` symmetry; or ``highest``, the paper's rule: the front is where it is most
+            like the front prompt.
         assets: One 3D file or several to take in the place of retrieved assets; no retriever and
             no store are needed then.
         captions: What these files show, a caption for each; by default the prompt.
@@ -59,7 +60,7 @@ class RetrievalDataModule(LightningDataModule):
         encoder: Encoder | None = None,
         num_assets: int = 3,
         references: ReferenceRenderer | None = None,
-        front_axis: Literal["side", "mirror"] = "side",
+        front_axis: FrontAxis = "side",
         assets: list[str] | str | None = None,
         captions: list[str] | str | None = None,
         orient: bool = True,
@@ -81,7 +82,7 @@ class RetrievalDataModule(LightningDataModule):
             )
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
-        self.front_axis: Literal["side", "mirror"] = front_axis
+        self.front_axis: FrontAxis = front_axis
         self.orient = orient
         self.assets: list[Asset] = []
         self.orientations: list[Orientation] = []

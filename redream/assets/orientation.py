@@ -21,6 +21,7 @@ from redream.assets.symmetry import mirror_asymmetry
 from redream.cameras import concatenate, turntable
 from redream.types import TriangleMesh, Views
 
+FrontAxis = Literal["side", "mirror", "highest"]
 EncodeImages = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B D"]]
 EncodeTexts = Callable[[list[str]], Float[Tensor, "B D"]]
 
@@ -80,7 +81,7 @@ def align_front(
     fovy_deg: float = 40.0,
     background: float = 1.0,
     templates: tuple[str, str, str] = VIEW_TEMPLATES,
-    axis: Literal["side", "mirror"] = "side",
+    axis: FrontAxis = "side",
     side_weight: float = 0.5,
     min_contrast: float = 0.005,
     min_confidence: float = 0.2,
@@ -101,6 +102,8 @@ def align_front(
         templates: Front, side and back prompts.
         axis: What tells sideways from lengthways: ``side`` prompts, or the ``mirror`` symmetry of
             the asset's depth pictures, which fits assets with a left and an equal right.
+            ``highest`` takes the azimuth that is most like the front prompt and asks for no more,
+            the paper's rule.
         side_weight: Weight of the side profile beside the front-minus-back profile.
         min_contrast: Contrast below which an asset has no front.
         min_confidence: Confidence below which an asset has no front.
@@ -113,6 +116,9 @@ def align_front(
         views, caption, encode_images, encode_texts, num_views, background, templates
     )
     asymmetry = None
+    if axis == "highest":
+        found = highest_front(scores)
+        return rotate_yaw(mesh, -found.yaw_deg), found
     if axis == "mirror":
         asymmetry = mirror_asymmetry(views.depth[:, 0].unflatten(0, (-1, num_views)).cpu())
     orientation = find_front(scores, side_weight, min_contrast, min_confidence, asymmetry)
@@ -211,6 +217,26 @@ def find_front(
     has_front = amplitude >= min_contrast and confidence >= min_confidence
     yaw_deg = float(candidates[best]) if has_front else 0.0
     return Orientation(yaw_deg, has_front, amplitude, confidence, scores)
+
+
+def highest_front(scores: Float[Tensor, "3 M"]) -> Orientation:
+    """The azimuth that is most like the front prompt: the rule of App. B.
+
+    Args:
+        scores: Front, side and back similarity at ``M`` equally spaced azimuths from 0.
+
+    Returns:
+        The orientation; every asset has a front.
+    """
+    front, _, back = scores.double()
+    step = 360.0 / scores.shape[1]
+    yaw_deg = (float(front.argmax()) * step + 180.0) % 360.0 - 180.0
+    azimuth = torch.arange(scores.shape[1], dtype=torch.float64) * step
+    ideal = _centred(torch.deg2rad(azimuth - yaw_deg).cos())
+    contrast = _centred(front - back)
+    match, spread = float(ideal @ contrast), float(ideal.norm() * contrast.norm())
+    confidence = match / spread if spread > 0.0 else 0.0
+    return Orientation(yaw_deg, True, 2.0 / scores.shape[1] * match, confidence, scores)
 
 
 def _centred(profile: Float[Tensor, "*rows M"]) -> Float[Tensor, "*rows M"]:

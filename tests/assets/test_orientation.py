@@ -9,7 +9,7 @@ from redream.assets import (
     align_front,
     rotate_yaw,
 )
-from redream.assets.orientation import find_front
+from redream.assets.orientation import find_front, highest_front
 from redream.assets.symmetry import mirror_asymmetry
 from redream.cameras import turntable
 
@@ -45,6 +45,19 @@ def test_what_has_no_front_is_left_alone():
         assert not found.has_front
         assert found.yaw_deg == 0.0
         assert aligned is mesh
+
+
+@pytest.mark.parametrize("yaw_deg", [0.0, 90.0, 180.0, -101.0])
+def test_the_papers_rule_takes_the_highest_view_and_asks_for_no_more(yaw_deg):
+    turned = rotate_yaw(make_box(FRONTED), yaw_deg)
+    aligned, found = align_front(turned, "a box", encode_images, encode_texts, axis="highest")
+    assert found.has_front and abs((found.yaw_deg - yaw_deg + 180) % 360 - 180) <= 360 / 16 / 2
+    rgb = AssetRenderer(aligned).render(turntable(1, 0.0), 16, 16).rgb[0, :, 8, 8]
+    assert rgb.tolist() == pytest.approx(RED, abs=1e-3)
+    scores = torch.zeros(3, 8)
+    scores[0, 6] = 1.0
+    assert highest_front(scores).yaw_deg == -90.0  # one loud view is all that it hears
+    assert highest_front(torch.zeros(3, 8)).has_front
 
 
 def test_rotation_moves_the_front_to_that_azimuth():
