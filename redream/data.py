@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only

@@ -89,22 +89,29 @@ def guidance_loss(
 
 
 def asset_loss(
-    rendered: Float[Tensor, "B 3 H W"], reference: Float[Tensor, "B 3 H W"], sigma: float
+    rendered: Float[Tensor, "B 3 H W"],
+    reference: Float[Tensor, "B 3 H W"],
+    sigma: float,
+    num_latents: int = 1,
 ) -> Float[Tensor, ""]:
     """Eq. 3 during warm-up: E_psi ||g(theta, psi) - g(theta_ret, psi)||^2 / sigma^2.
 
-    The squared norm is a mean over pixels and channels, so that sigma keeps its meaning when the
-    resolution changes.
+    The squared norm is a mean over pixels and channels, counted once for each element of the
+    latents: Eq. 2's gradient is a sum over those, so that both terms grow alike with the size of
+    the latents, and neither with that of the pictures. sigma and tau mean the same for every prior
+    and resolution.
 
     Args:
         rendered: The particle's views, in [0, 1].
         reference: The retrieved asset's views at the same cameras, over the same background.
-        sigma: Width of the kernel around the asset, in units of colour.
+        sigma: Width of the kernel around the asset: where each picture is off by
+            ``sigma / sqrt(num_latents)`` of the range of colour, the loss is 1.
+        num_latents: Elements of one picture's latents, C h w; 1 leaves the mean as it is.
 
     Returns:
         The loss.
     """
-    return (rendered - reference).square().mean() / sigma**2
+    return num_latents * (rendered - reference).square().mean() / sigma**2
 
 
 def variational_loss(

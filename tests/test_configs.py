@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from experiments.paper.world import WORLDS
 from redream.tools import lightning as tool
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,76 @@ def test_the_papers_configuration_is_complete(capsys, overlay):
     expected.pop("prompt", None)
     expected.get("trainer", {}).pop("callbacks", None)
     assert_holds(config, expected)
+
+
+def test_to_the_letter_turns_off_whatever_is_ours(capsys):
+    """Over the configuration that has all of it, and over the paper's."""
+    letter = ROOT / "configs" / "methods" / "redream.yaml"
+    for beneath in (DEFAULT, ROOT / "configs" / "paper.yaml"):
+        config = printed(capsys, "--config", beneath, "--config", letter, "--prompt", "a dog")
+        model = config["model"]
+        adapter = model["adapter"]["init_args"]
+        ours = ("lowest_time", "max_emphasis", "view_contrast", "anchor", "cosine_decay")
+        assert {name: float(adapter[name]) for name in ours} == dict.fromkeys(ours, 0.0)
+        scene = model["representation"]["init_args"]
+        assert scene["sharpness"] == 1.0
+        for name in ("orientation", "spread"):
+            assert scene["penalties"][name]["start"] == scene["penalties"][name]["end"] == 0.0
+        assert not model["adaptation"]["balanced_views"]
+        correction, rate = model["correction"]["weight"], model["learning_rate_scale"]
+        assert correction["start"] == correction["end"] == rate["start"] == rate["end"] == 1.0
+        assert model["pictures"] == {
+            "random_background": 0.5, "white_share": 0.0, "sample_latents": True
+        }  # fmt: skip
+        assert model["weight_decay"] == 0.01 and config["data"]["front_axis"] == "highest"
+
+
+THREESTUDIO = {  # configs/dreamfusion-sd.yaml and configs/prolificdreamer.yaml of commit 28d9d80
+    "dreamfusion": {
+        "steps": 10000, "size": (64, 64), "distance": [1.5, 2.0], "decay": 0.0, "scale": 101.0,
+        "sparsity": (1.0, 1.0, 0), "opacity": (0.0, 0.0, 0), "orientation": (10.0, 1000.0, 5000),
+        "high": (0.98, 0.98, 0), "mlp": 0.01, "random": 0.0,
+    },
+    "prolificdreamer": {
+        "steps": 25000, "size": (64, 512), "distance": [1.0, 1.5], "decay": 0.01, "scale": 7.5,
+        "sparsity": (10.0, 10.0, 0), "opacity": (0.0, 1000.0, 10000), "orientation": (0.0, 0.0, 0),
+        "high": (0.98, 0.5, 5000), "mlp": 0.001, "random": 0.5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", THREESTUDIO)
+def test_real_baselines_are_threestudios_number_by_number(capsys, method):
+    expected, world = THREESTUDIO[method], WORLDS["real"]
+    options = [word for path in world.layers(method)[:-1] for word in ("--config", path)]
+    config = printed(capsys, *options, "--prompt", "a dog")
+    model, guidance = config["model"], config["model"]["guidance"]["init_args"]
+    scene = model["representation"]["init_args"]
+
+    def ramp(value):
+        moves = value["start"] != value["end"]
+        return value["start"], value["end"], value["end_step"] if moves else 0
+
+    size = model["cameras"]["render_size"]
+    ends = (size, size) if isinstance(size, int) else (size["start"], size["end"])
+    assert config["trainer"]["max_steps"] == expected["steps"] and ends == expected["size"]
+    assert model["cameras"]["distance"] == expected["distance"]
+    assert model["cameras"]["elevation_deg"] == [-10.0, 45.0]
+    assert model["cameras"]["fovy_deg"] == [40.0, 70.0]
+    assert guidance["scale"] == expected["scale"] and model["weight_decay"] == expected["decay"]
+    for name in ("sparsity", "opacity", "orientation"):
+        assert ramp(scene["penalties"][name]) == expected[name], name
+    assert ramp(guidance["timesteps"]["high"]) == expected["high"]
+    assert scene["alpha_threshold"] == 0.01 and scene["mlp_lr"] == expected["mlp"]
+    assert scene["grid_lr"] == 0.01 and scene["background_lr"] == 0.001
+    radius = 2.0 if method == "dreamfusion" else 1.0  # theirs, of which ours shows a part
+    step = 2.0 * scene["radius"] / scene["num_steps"]
+    assert step == pytest.approx(1.732 * 2 * radius / 512, rel=0.005)
+    assert model["pictures"] == {
+        "random_background": expected["random"], "white_share": 0.0, "sample_latents": True
+    }  # fmt: skip
+    assert model["adapter"] is None and model["warmup"]["steps"] == 0
+    assert model["correction"]["period"] == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from torch.autograd import gradcheck
 
@@ -57,6 +58,19 @@ def test_asset_loss_keeps_its_scale_over_resolutions():
     assert losses.asset_loss(small + 0.1, small, 1.0) == losses.asset_loss(
         large + 0.1, large, 1.0
     ).to(torch.float32)
+
+
+@pytest.mark.parametrize("num_latents", [16, 2048, 16384])
+@pytest.mark.parametrize("side", [4, 32])
+def test_the_two_pulls_are_balanced_alike_whatever_the_latents_and_the_pictures(num_latents, side):
+    """A particle that is one number, seen as a picture of it: sigma means the same everywhere."""
+    theta = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    picture = theta.expand(1, 3, side, side)
+    latents = theta.expand(1, 4, num_latents // 4, 1)
+    loss = losses.asset_loss(picture, picture.detach() + 0.2, 0.45, num_latents)
+    guidance = losses.guidance_loss(latents, torch.full_like(latents, 0.7))
+    asset, prior = (torch.autograd.grad(each, theta)[0] for each in (loss, guidance))
+    assert float(asset / prior) == pytest.approx(2.0 * -0.2 / 0.45**2 / 0.7)
 
 
 def test_denoising_losses_against_finite_differences():

@@ -6,5 +6,6 @@ from redream.callbacks.gpteval3d import GPTEval3D
 from redream.callbacks.previews import Previews
 from redream.callbacks.prior import MeasurePrior
 from redream.callbacks.progress import Progress
+from redream.callbacks.pulls import PullRatio
 
-__all__ = ["Budget", "Export", "GPTEval3D", "MeasurePrior", "Previews", "Progress"]
+__all__ = ["Budget", "Export", "GPTEval3D", "MeasurePrior", "Previews", "Progress", "PullRatio"]

@@ -12,6 +12,7 @@ from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.losses import adapter_loss, view_contrast_loss
 from redream.method.noise import draw_noise, random_backgrounds
+from redream.method.pictures import Pictures
 from redream.method.terms import Drawn, Request
 from redream.priors import BASE, Prior, join_rows
 from redream.priors.prompting import Prompting, ViewWords
@@ -30,10 +31,13 @@ class AdaptationSchedule:
     Attributes:
         batch_size: Views of assets in each step.
         held_out_period: Steps between two looks at the held-out views.
+        balanced_views: Whether front, side and back are drawn equally often. Eq. 5's expectation
+            is over the cameras, of which most see sides; False draws from them alike.
     """
 
     batch_size: int = 4
     held_out_period: int = 50
+    balanced_views: bool = True
 
 
 class AdaptationBatch(NamedTuple):
@@ -61,9 +65,10 @@ class Adaptation:
         adapter: The light adapter.
         assets: Their views and captions, and the user's prompt c, for which views are contrasted
             where the adapter asks for it.
-        batch_size: Views in each step.
+        schedule: What a step sees.
         seed: Keys every random number, together with the step.
         prompting: Names the views, by the same angles as in the distillation.
+        pictures: What stands behind the views, and how they become latents.
     """
 
     def __init__(
@@ -71,21 +76,25 @@ class Adaptation:
         prior: Prior,
         adapter: Adapter,
         assets: RetrievedAssets,
-        batch_size: int = 4,
+        schedule: AdaptationSchedule = AdaptationSchedule(),  # noqa: B008  (frozen, as below)
         seed: int = 0,
         prompting: Prompting | None = None,
+        pictures: Pictures = Pictures(),  # noqa: B008
     ) -> None:
         self.prior, self.adapter, self.references = prior, adapter, assets.references
         self.prompting = prompting or ViewWords()
-        self.batch_size, self.seed, self.prompt = batch_size, seed, assets.prompt
+        self.schedule, self.seed, self.prompt = schedule, seed, assets.prompt
+        self.pictures = pictures
         self.latents = self._encode()
         with torch.no_grad():
             self._plain = prior.encode_prompts([self.prompt])
         names = self.prompting.view_names(self.references.cameras)
         self._views = torch.tensor([VIEW_NAMES.index(name) for name in names])
         training, self._held_out = adapter.split(len(self.latents))
-        of_view = [training[self._views[training] == view] for view in range(len(VIEW_NAMES))]
-        self._of_view = [group for group in of_view if len(group)]
+        groups = [training]
+        if schedule.balanced_views:
+            groups = [training[self._views[training] == view] for view in range(len(VIEW_NAMES))]
+        self._groups = [group for group in groups if len(group)]
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
         times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
         self._mean_emphasis = self._emphasis(times).mean()
@@ -98,9 +107,9 @@ class Adaptation:
             share: This process's part of the batch; all of it by default.
 
         Returns:
-            Rows of Eq. 5, of front, side and back in turn, with cat(e_psi, the asset's own
-            caption); where views are contrasted, the same noisy views once more with the user's
-            prompt under their own prefix, and once under another's.
+            Rows of Eq. 5, with cat(e_psi, the asset's own caption), of front, side and back in
+            turn where they are balanced; where views are contrasted, the same noisy views once
+            more with the user's prompt under their own prefix, and once under another's.
         """
         generator = key_generator("adaptation", self.seed, step)
         picks = self._pick(generator)
@@ -121,7 +130,7 @@ class Adaptation:
         """Eq. 5's rows, until the adapter stops; see :class:`redream.method.terms.Term`."""
         if self.adapter.stopped(step):
             return None
-        batch = self.batch(step, processes.share(self.batch_size))
+        batch = self.batch(step, processes.share(self.schedule.batch_size))
         return Request("adapter", self.prior, batch.rows, lambda eps: self.loss(eps, batch))
 
     def loss(self, eps: Float[Tensor, "B C h w"], batch: AdaptationBatch) -> Float[Tensor, ""]:
@@ -178,11 +187,11 @@ class Adaptation:
         return float(adapter_loss(eps, noise, self.weight(rows.timesteps)))
 
     def _pick(self, generator: torch.Generator) -> Int[Tensor, " B"]:
-        """A batch of views, of each prefix in turn: most cameras would see sides."""
-        first = int(torch.randint(len(self._of_view), (), generator=generator))
+        """A batch of views, of each group in turn."""
+        first = int(torch.randint(len(self._groups), (), generator=generator))
         picks = []
-        for index in range(first, first + self.batch_size):
-            group = self._of_view[index % len(self._of_view)]
+        for index in range(first, first + self.schedule.batch_size):
+            group = self._groups[index % len(self._groups)]
             picks.append(group[torch.randint(len(group), (), generator=generator)])
         return torch.stack(picks)
 
@@ -209,14 +218,16 @@ class Adaptation:
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
         device, num = self.prior.device, len(self.references.rgba)
-        backgrounds = random_backgrounds(num, key_generator("backgrounds", self.seed))
+        behind = key_generator("backgrounds", self.seed)
+        backgrounds = random_backgrounds(num, behind, self.pictures.white_share)
+        generator = key_generator("reference latents", self.seed)
         size = max(1, _PIXELS_AT_ONCE // self.prior.image_size**2)
         parts = []
         for rgba, background in zip(
             self.references.rgba.split(size), backgrounds.split(size), strict=True
         ):
             images = self.references._replace(rgba=rgba).over(background)
-            parts.append(self.prior.encode_images(images.to(device)))
+            parts.append(self.pictures.encode(self.prior, images.to(device), generator))
         return torch.cat(parts)
 
 

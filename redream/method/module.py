@@ -15,8 +15,9 @@ from redream.method.adaptation import Adaptation, AdaptationSchedule
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import VSD, Guidance
-from redream.method.noise import random_backgrounds
+from redream.method.pictures import Pictures
 from redream.method.prompts import PromptTable
+from redream.method.pulls import Pulls
 from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
 from redream.method.warmup import Attraction, Warmup
@@ -49,13 +50,15 @@ class ReDream(LightningModule):
         num_particles: K.
         particles_per_step: Particles updated in each step, in turn; None updates all.
         cameras: The views of a step.
-        random_background: Probability that a random colour replaces the learned background.
+        pictures: What stands behind views, and how they become latents.
         prompting: How the prompt is put for each view; None says the view in words where no
             adapter gives prefixes.
         warmup: How assets attract particles (Eq. 3).
         correction: How an asset's own gradient corrects a particle's (App. B).
         adaptation: What Eq. 5 sees in a step.
         learning_rate_scale: Factor on all learning rates, a ramp by step.
+        weight_decay: AdamW's, of whatever is no position in space; threestudio has 0.01, PyTorch's
+            default.
         seed: Seed of every random number, keyed by step and particle.
         max_skipped_steps: Steps with losses or gradients that are not finite are skipped; after
             so many of them the run ends.
@@ -63,6 +66,7 @@ class ReDream(LightningModule):
     Attributes:
         losses: The terms of the last step, joined over the processes.
         held_out_losses: Eq. 5 on the held-out views, in the steps that look at them.
+        pulls: How hard assets and prior pulled in the last steps of warm-up.
 
     Raises:
         ValueError: If counts are out of range.
@@ -79,12 +83,13 @@ class ReDream(LightningModule):
         num_particles: int = 2,
         particles_per_step: int | None = None,
         cameras: CameraSampler = CameraSampler(),  # noqa: B008  (frozen, as all below)
-        random_background: float = 0.5,
+        pictures: Pictures = Pictures(),  # noqa: B008
         prompting: Prompting | None = None,
         warmup: Warmup = Warmup(),  # noqa: B008
         correction: Correction = Correction(),  # noqa: B008
         adaptation: AdaptationSchedule = AdaptationSchedule(),  # noqa: B008
         learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008
+        weight_decay: float = 0.0,
         seed: int = 0,
         max_skipped_steps: int = 10,
     ) -> None:
@@ -104,14 +109,16 @@ class ReDream(LightningModule):
             adapter.attach(require_host(prior))
         self.guidance.attach(prior)
         self.particles_per_step, self.cameras = active, cameras
-        self.random_background, self.prompting = random_background, prompting or ViewWords()
+        self.pictures, self.prompting = pictures, prompting or ViewWords()
         self.warmup, self.correction, self.adaptation_schedule = warmup, correction, adaptation
-        self.learning_rate_scale, self.seed = learning_rate_scale, seed
+        self.learning_rate_scale, self.weight_decay = learning_rate_scale, weight_decay
+        self.seed = seed
         self.register_buffer("asset_of", torch.full((num_particles,), -1))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
         self.processes = Processes()
         self.losses: dict[str, Tensor] = {}
         self.held_out_losses: dict[str, float] = {}
+        self.pulls = Pulls()
         self._finite = FiniteSteps(max_skipped_steps)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
@@ -162,16 +169,24 @@ class ReDream(LightningModule):
         size, num = self.cameras.size_at(step - step % fits), self.cameras.num_views
         cameras = self.cameras.sample(generator).to(self.device)
         views = particle.render(cameras, size, size)
-        if torch.rand((), generator=generator) < self.random_background:
-            background = random_backgrounds(num, generator).to(self.device)
-        else:
+        colors = self.pictures.random_colors(num, generator)
+        if colors is None:
             background = particle.background(cameras, size, size)
+        else:
+            background = colors.to(self.device)
         image = views.over(background)
-        latents = self.prior.encode_images(image)
+        latents = self._encode(index, step, image)
         last = self.prior.num_train_timesteps
         timesteps = self.guidance.timesteps.sample(num, step, last, generator).to(self.device)
         noise = self.guidance.noise(latents.shape, generator, self.seed, index).to(latents)
         return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
+
+    def _encode(
+        self, index: int, step: int, image: Float[Tensor, "B 3 H W"]
+    ) -> Float[Tensor, "B C h w"]:
+        """The latents of a particle's views, or of its asset's with the same random numbers."""
+        generator = key_generator("latents", self.seed, step, index)
+        return self.pictures.encode(self.prior, image, generator)
 
     def _denoising_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What the terms learn from what they ask, in one forward pass of each network."""
@@ -183,7 +198,7 @@ class ReDream(LightningModule):
         return self.guidance.gradients(
             drawn,
             step,
-            lambda each: self.prior.encode_images(self._attraction.image(each)),
+            lambda each: self._encode(each.particle, step, self._attraction.image(each)),
             self.correction.at(step),
         )
 
@@ -225,13 +240,20 @@ class ReDream(LightningModule):
             size = self.cameras.size_at(0)
             self.asset_of.copy_(self.warmup.assign(particles, self._assets, size, self.device))
         asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
-        self._attraction = Attraction(self.warmup, self._assets, asset_of)
+        self._attraction = Attraction(self.warmup, self._assets, asset_of, self.pulls)
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""
         assert self.adapter is not None
-        num = self.adaptation_schedule.batch_size
-        return Adaptation(self.prior, self.adapter, assets, num, self.seed, self.prompting)
+        return Adaptation(
+            self.prior,
+            self.adapter,
+            assets,
+            self.adaptation_schedule,
+            self.seed,
+            self.prompting,
+            self.pictures,
+        )
 
     @property
     def stage(self) -> str:
@@ -266,6 +288,7 @@ class ReDream(LightningModule):
             [self.particle(index) for index in range(len(self.particles))],
             [self.adapter, self.variational],
             self.learning_rate_scale.at,
+            self.weight_decay,
         )
         return {
             "optimizer": optimizer,

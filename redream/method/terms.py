@@ -37,6 +37,11 @@ class Drawn(NamedTuple):
     noise: Float[Tensor, "B C h w"]
     generator: torch.Generator
 
+    @property
+    def num_latents(self) -> int:
+        """Elements of one view's latents."""
+        return self.latents[0].numel()
+
 
 class Request(NamedTuple):
     """Rows that a term asks a network for, with gradients, and what becomes of the answer.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from redream.cameras import turntable
 from redream.losses import asset_loss, sum_of
+from redream.method.pulls import Pulls
 from redream.method.terms import Drawn
 from redream.representations import Representation
 from redream.schedules import Ramp
@@ -24,7 +25,8 @@ class Warmup:
 
     Attributes:
         steps: tau, the last step of warm-up.
-        sigma: Width of the kernel around an asset in Eq. 3.
+        sigma: Width of the kernel around an asset in Eq. 3; the same for every prior and
+            resolution (:func:`redream.losses.asset_loss`).
         assignment: Which asset attracts which particle: ``best_first`` gives particle i asset
             i mod N (Figs. 3 and 10), ``nearest`` the one that Eq. 3 finds nearest to the
             particle's start (App. C).
@@ -33,7 +35,7 @@ class Warmup:
     """
 
     steps: int = 300
-    sigma: float = 0.05
+    sigma: float = 0.45
     assignment: Assignment = "best_first"
     shape_weight: Ramp = Ramp(0.0, 0.0)
 
@@ -77,10 +79,18 @@ class Attraction:
         warmup: How strongly, and how long.
         assets: The retrieved assets, or the user's own.
         asset_of: The asset of each particle.
+        pulls: Learns how strongly each picture is pulled; None where nobody asks.
     """
 
-    def __init__(self, warmup: Warmup, assets: RetrievedAssets, asset_of: Sequence[int]) -> None:
+    def __init__(
+        self,
+        warmup: Warmup,
+        assets: RetrievedAssets,
+        asset_of: Sequence[int],
+        pulls: Pulls | None = None,
+    ) -> None:
         self.warmup, self.assets, self.asset_of = warmup, assets, asset_of
+        self.pulls = Pulls() if pulls is None else pulls
         self._seen: dict[int, tuple[Cameras, Views]] = {}  # of each particle's last step
 
     def image(self, drawn: Drawn) -> Float[Tensor, "B 3 H W"]:
@@ -95,14 +105,22 @@ class Attraction:
             return {}
         losses, seen = {}, [(d, self._views(d)) for d in drawn]
         if warms:
-            pulls = (
-                asset_loss(_over_same(d, d.views), _over_same(d, views), sigma) for d, views in seen
-            )
-            losses["warmup"] = sum_of(pulls)
+            losses["warmup"] = sum_of(self._pull(d, views) for d, views in seen)
         if weight != 0.0:
-            kept = (asset_loss(d.views.opacity, views.opacity, sigma) for d, views in seen)
+            kept = (
+                asset_loss(d.views.opacity, views.opacity, sigma, d.num_latents)
+                for d, views in seen
+            )
             losses["shape"] = weight * sum_of(kept)
         return losses
+
+    def _pull(self, drawn: Drawn, views: Views) -> Float[Tensor, ""]:
+        """Eq. 3 of one particle; its background is not to learn what the particle lacks."""
+        image = _over_same(drawn, drawn.views)
+        self.pulls.watch("asset", image)
+        self.pulls.watch("prior", drawn.image)
+        target = _over_same(drawn, views)
+        return asset_loss(image, target, self.warmup.sigma, drawn.num_latents)
 
     def _views(self, drawn: Drawn) -> Views:
         """The particle's asset from the particle's cameras, drawn once for all that ask."""

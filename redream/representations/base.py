@@ -93,7 +93,10 @@ class Representation(nn.Module, ABC):
 
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, object]]:
-        """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint."""
+        """Optimiser groups: ``{"name": str, "params": [...], "lr": float}``, disjoint.
+
+        What is a place, a size or a colour and not a network's weight says ``"weight_decay": 0.0``.
+        """
 
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white unless a representation learns one."""

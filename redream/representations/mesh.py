@@ -120,7 +120,8 @@ class Mesh(SurfaceRepresentation):
         """Those of the colours and the background and, where they move, ``vertices``."""
         groups = super().parameter_groups()
         if self.vertex_lr > 0.0:
-            groups.append({"name": "vertices", "params": [self.vertices], "lr": self.vertex_lr})
+            vertices = {"name": "vertices", "params": [self.vertices], "lr": self.vertex_lr}
+            groups.append(vertices | {"weight_decay": 0.0})  # places, which would shrink
         return groups
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401

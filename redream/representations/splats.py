@@ -220,12 +220,15 @@ class Splats(Representation):
         }
         if self.splats.rest.requires_grad:
             parts["harmonics"] = [self.splats.rest]
-        if self.backdrop is not None:
-            parts["background"] = list(self.backdrop.parameters())
-        return [
-            {"name": name, "params": params, "lr": self.learning_rates[name]}
+        groups: list[dict[str, object]] = [
+            {"name": name, "params": params, "lr": self.learning_rates[name], "weight_decay": 0.0}
             for name, params in parts.items()
-        ]
+        ]  # splats are places, sizes and colours, which would shrink
+        if self.backdrop is not None:
+            backdrop = list(self.backdrop.parameters())
+            rate = self.learning_rates["background"]
+            groups.append({"name": "background", "params": backdrop, "lr": rate})
+        return groups
 
     @torch.no_grad()
     def gaussians(self) -> Gaussians:

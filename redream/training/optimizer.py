@@ -15,6 +15,7 @@ def make_optimizer(
     particles: Sequence[Representation],
     adapters: Sequence[Adapter | None],
     learning_rate_scale: Callable[[int], float],
+    weight_decay: float = 0.0,
 ) -> tuple[AdamW, LambdaLR]:
     """Makes the optimiser of all particles and adapters, and its schedule by step.
 
@@ -23,6 +24,7 @@ def make_optimizer(
         adapters: Those that are trained; None are left out.
         learning_rate_scale: Factor on all learning rates at a step; adapters have a factor of
             their own besides.
+        weight_decay: Of the groups that do not name one of their own.
 
     Returns:
         The optimiser, and the scheduler that is to be stepped with it.
@@ -39,7 +41,7 @@ def make_optimizer(
         for group in adapter.parameter_groups():
             groups.append(group)
             scales.append(partial(_product, learning_rate_scale, adapter.learning_rate_scale))
-    optimizer = AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=0.0)
+    optimizer = AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=weight_decay)
     return optimizer, LambdaLR(optimizer, scales)
 
 

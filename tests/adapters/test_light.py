@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from redream.adapters import LightAdapter, VariationalAdapter
+from redream.representations import Mesh
 from redream.training.optimizer import make_optimizer
 from redream.types import NoisyRows
 
@@ -192,6 +193,26 @@ def test_the_optimizer_multiplies_both_schedules(prior):
     omega.attach(prior)
     optimizer, _ = make_optimizer([], [omega], lambda step: 0.5)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-2 * 0.5 * 0.05)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_weights_decay_and_places_do_not(decay):
+    """After 20,000 steps without gradients at 1e-2 a weight is exp(-2) of itself under 0.01."""
+    scene = Mesh(num_levels=1, log2_table_size=4, hidden=4, vertex_lr=1e-2)
+    optimizer, _ = make_optimizer([scene], [], lambda step: 1.0, decay)
+    assert {group["name"]: group["weight_decay"] for group in optimizer.param_groups} == {
+        "theta_0.grid": decay, "theta_0.mlp": decay, "theta_0.background": decay,
+        "theta_0.vertices": 0.0,
+    }  # fmt: skip
+    before = {name: value.clone() for name, value in scene.named_parameters()}
+    for parameter in scene.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(100):
+        optimizer.step()
+    now = dict(scene.named_parameters())
+    assert torch.equal(now["vertices"], before["vertices"])
+    table = next(name for name in before if name.endswith("grid.table"))
+    torch.testing.assert_close(now[table], before[table] * (1.0 - 1e-2 * decay) ** 100)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from redream.adapters import LightAdapter
 from redream.cameras import VIEW_NAMES, turntable
 from redream.losses import view_contrast_loss
-from redream.method.adaptation import Adaptation, adapt
+from redream.method.adaptation import Adaptation, AdaptationSchedule, adapt
 from redream.method.noise import draw_noise, random_backgrounds
 from redream.priors import GaussianPrior
 from redream.types import References
@@ -78,7 +78,7 @@ def contrasting(prior):
     references = References(
         torch.rand(24, 4, side, side), turntable(24), ("a dog",), torch.zeros(24, dtype=torch.long)
     )
-    return Adaptation(prior, omega, assets_of(references), batch_size=6)
+    return Adaptation(prior, omega, assets_of(references), AdaptationSchedule(6))
 
 
 def test_views_are_drawn_of_each_prefix_in_turn():
@@ -86,6 +86,31 @@ def test_views_are_drawn_of_each_prefix_in_turn():
     picks = made._pick(torch.Generator().manual_seed(0))
     seen = [VIEW_NAMES[view] for view in made._views[picks].tolist()]
     assert set(seen) == {"front", "side", "back"} and not set(picks.tolist()) & {9}
+
+
+def test_views_can_be_drawn_of_all_cameras_alike_as_eq_5_has_them():
+    """Of twelve views all round, 11 of which are trained on, fronts are as many as there are."""
+    views = turntable(12)
+    references = References(torch.rand(12, 4, 8, 8), views, ("a box",), torch.zeros(12).long())
+    seen = {}
+    for balanced in (True, False):
+        schedule = AdaptationSchedule(5, balanced_views=balanced)
+        made = Adaptation(GaussianPrior(), LightAdapter(), assets_of(references), schedule)
+        generator = torch.Generator().manual_seed(0)
+        picks = torch.cat([made._pick(generator) for _ in range(600)])
+        assert picks.unique().numel() == len(references.rgba) - len(made._held_out)
+        counts = torch.bincount(made._views[picks], minlength=3) / len(picks)
+        seen[balanced] = dict(zip(VIEW_NAMES, counts.tolist(), strict=True))
+        trained = made._views[adapted_on(made)]
+    shares = torch.bincount(trained, minlength=3) / len(trained)
+    for name, share in zip(VIEW_NAMES, shares.tolist(), strict=True):
+        assert seen[True][name] == pytest.approx(1 / 3, abs=0.02)
+        assert seen[False][name] == pytest.approx(share, abs=0.03)
+    assert shares[VIEW_NAMES.index("side")] > 0.4
+
+
+def adapted_on(made):
+    return torch.tensor([i for i in range(len(made._views)) if i not in made._held_out.tolist()])
 
 
 def test_contrasted_rows_differ_in_their_words_alone(contrasting):

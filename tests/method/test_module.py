@@ -19,6 +19,7 @@ from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import SDS, VSD
 from redream.method.module import ReDream
+from redream.method.pictures import Pictures
 from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
@@ -179,6 +180,69 @@ def test_warmup_compares_over_the_same_background(folder):
     torch.testing.assert_close(asset[..., 0, 0], corner)
 
 
+class OnGrey(Painting):
+    """A painting before a background that it learns."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        self.grey = nn.Parameter(torch.tensor(0.5))
+
+    def background(self, cameras, height, width):
+        return self.grey.expand(cameras.num, 3, height, width)
+
+
+def test_a_background_does_not_learn_what_the_particle_lacks_of_its_asset(folder):
+    module = make(folder, num_particles=1, representation=OnGrey, pictures=Pictures(0.0))
+    found = terms(module)
+    particle = module.particles[0]
+    warmup = torch.autograd.grad(
+        found["warmup"], [particle.grey, particle.picture], allow_unused=True, retain_graph=True
+    )
+    assert warmup[0] is None and warmup[1].abs().sum() > 0
+    (guidance,) = torch.autograd.grad(found["guidance"], [particle.grey])
+    assert guidance != 0.0  # the prior sees it
+
+
+def test_the_pulls_are_the_gradients_of_their_equations_at_the_pictures(folder):
+    """One step's ratio, against both gradients taken apart."""
+    module = make(folder, num_particles=2)
+    drawn = [module._draw(index, 0) for index in range(2)]
+    gradients = module._gradients(drawn, 0)
+    guidance = sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))
+    prior = torch.autograd.grad(guidance, [d.image for d in drawn], retain_graph=True)
+    asset = []
+    for each in drawn:
+        behind = each.background.detach()
+        image = each.views.over(behind).detach()
+        target = module._attraction.image(each)
+        scale = 2.0 * each.latents[0].numel() / image.numel() / module.warmup.sigma**2
+        asset.append(scale * (image - target))
+    lengths = [torch.cat([g.flatten() for g in group]).norm() for group in (asset, prior)]
+    warmup = module._attraction.losses(drawn, 0)["warmup"]
+    (warmup + guidance).backward()
+    torch.testing.assert_close(module.pulls.take_ratio(), lengths[0] / lengths[1])
+    assert module.pulls.take_ratio() is None
+
+
+def test_white_backgrounds_and_drawn_latents_are_parameters(folder):
+    def backgrounds(**arguments):
+        module = make(folder, num_particles=1, adapter=None, pictures=Pictures(1.0, **arguments))
+        return torch.cat([module._draw(0, step).background[0, :, 0, 0] for step in range(12)])
+
+    assert (backgrounds(white_share=1.0) == 1.0).all()
+    assert (backgrounds(white_share=0.0) < 1.0).all()
+    drawn = [
+        make(folder, num_particles=1, pictures=Pictures(sample_latents=drawn_from))
+        for drawn_from in (False, True, True)
+    ]
+    means, one, same = (each._draw(0, 3).latents for each in drawn)
+    assert torch.equal(one, same) and not torch.equal(one, means)  # keyed by seed and step
+    assert not torch.equal(drawn[1]._adaptation.latents, drawn[0]._adaptation.latents)
+    assert torch.equal(drawn[1]._adaptation.latents, drawn[2]._adaptation.latents)
+    own, asset = (drawn[1]._encode(0, 3, torch.full((1, 3, 16, 16), grey)) for grey in (0.2, 0.2))
+    assert torch.equal(own, asset)  # what App. B compares has the same random numbers
+
+
 ONE_STEP = Warmup(steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
 NEVER = Correction(period=0)
 
@@ -190,7 +254,8 @@ def test_only_an_own_asset_keeps_its_silhouettes_and_to_the_end(folder):
     module._assets.starts = ["a mesh of the user's own"]
     disc = module._assets.render_asset(0, drawn.cameras, 16, 16).opacity
     (found,) = module._attraction.losses([drawn], 9).values()
-    torch.testing.assert_close(found, 50.0 * (drawn.views.opacity - disc).square().mean())
+    weight = 50.0 * drawn.latents[0].numel()
+    torch.testing.assert_close(found, weight * (drawn.views.opacity - disc).square().mean())
     kept = drawn._replace(views=drawn.views._replace(opacity=disc))
     assert module._attraction.losses([kept], 9) == {"shape": 0.0}
 
@@ -451,7 +516,7 @@ def test_an_asset_is_drawn_once_a_step_for_all_who_ask(folder):
 
 def test_the_warm_up_teaches_the_background_nothing(folder):
     """It would paint there what the particle lacks of its asset."""
-    module = make(folder, num_particles=1, random_background=0.0)
+    module = make(folder, num_particles=1, pictures=Pictures(0.0))
     backdrop = nn.Parameter(torch.full((1, 3, 1, 1), 0.3))
     module.particles[0].background = lambda *_: backdrop.expand(-1, -1, 16, 16)
     drawn = module._draw(0, 0)

@@ -213,10 +213,10 @@ class DMTet(SurfaceRepresentation):
         """Those of the colours and the background, ``sdf`` and, where they train, ``offsets``."""
         sdf_lr, offset_lr = self.shape_lrs
         groups = super().parameter_groups()
-        groups.append({"name": "sdf", "params": [self.sdf], "lr": sdf_lr})
+        shape = [{"name": "sdf", "params": [self.sdf], "lr": sdf_lr}]
         if offset_lr > 0.0:
-            groups.append({"name": "offsets", "params": [self.offsets], "lr": offset_lr})
-        return groups
+            shape.append({"name": "offsets", "params": [self.offsets], "lr": offset_lr})
+        return groups + [group | {"weight_decay": 0.0} for group in shape]
 
     def _closed(self) -> Float[Tensor, " N"]:
         """The signed distance, outside at the box's faces and inside somewhere."""
