@@ -33,10 +33,10 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "fit": Verb("redream.tools.lightning", "generate the particles of a prompt"),
-    "validate": Verb("redream.tools.lightning", "render previews of a checkpoint"),
-    "test": Verb("redream.tools.lightning", "measure a checkpoint"),
-    "predict": Verb("redream.tools.lightning", "export a checkpoint: GLB, turntable, report"),
+    "fit": Verb("redream.tools.run", "generate the particles of a prompt"),
+    "validate": Verb("redream.tools.run", "render previews of a checkpoint"),
+    "test": Verb("redream.tools.run", "measure a checkpoint"),
+    "predict": Verb("redream.tools.run", "export a checkpoint: GLB, turntable, report"),
     "sweep": Verb("redream.tools.sweep", "make many prompts, on one computer or many"),
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),

@@ -7,15 +7,23 @@ A plugin's entry point is named like its class, and that name is the one to writ
 
 ReDream's own classes come in by the same door. A plugin that cannot be used is never fatal: it is
 kept with the reason, which is repeated when someone asks for it by name.
+
+A class can be tried without a package: ``REDREAM_PLUGINS="representations=my.py:MyRepresentation"``
+names files or modules, several apart by spaces. It is the user's environment that says so, never a
+configuration, which may still name registered classes only.
 """
 
 import importlib
+import importlib.util
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 INTERFACES = {
     "redream.retrievers": "redream.retrieval:Retriever",
@@ -25,6 +33,11 @@ INTERFACES = {
     "redream.adapters": "redream.adapters:Adapter",
     "redream.stores": "redream.assets:Store",
     "redream.metrics": "redream.metrics:Metric",
+    "redream.promptings": "redream.priors.prompting:Prompting",
+    "redream.pictures": "redream.indexing:PictureSource",
+    "redream.judges": "redream.metrics:ViewJudge",
+    "redream.distances": "redream.metrics:PerceptualDistance",
+    "redream.callbacks": "lightning.pytorch:Callback",
 }
 """The entry-point groups and the base class that each group's plugins must extend."""
 
@@ -33,6 +46,9 @@ OFFERED = {
     "SentenceRetriever": "plugins/redream-sentence",
 }
 """Classes of the plugins in ReDream's own repository, and the folders to install them from."""
+
+VARIABLE = "REDREAM_PLUGINS"
+"""The environment variable that names classes to try."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +162,10 @@ def _load(group: str | None) -> Iterator[tuple[Component, type | None]]:
     """Yields the components with their classes, or with None where one cannot be used."""
     for each in INTERFACES if group is None else (group,):
         owners: dict[str, str] = {}
+        for component, loaded in _tried(each):
+            if loaded is not None:
+                owners[component.name] = component.distribution
+            yield component, loaded
         for entry_point in sorted(entry_points(group=each), key=_priority):
             distribution = _distribution(entry_point)[0]
             loaded = None
@@ -160,6 +180,48 @@ def _load(group: str | None) -> Iterator[tuple[Component, type | None]]:
                 each, entry_point.name, *_distribution(entry_point), entry_point.value, reason
             )
             yield component, loaded
+
+
+def _tried(group: str) -> Iterator[tuple[Component, type | None]]:
+    """The classes that ``REDREAM_PLUGINS`` names for a group."""
+    for word in os.environ.get(VARIABLE, "").split():
+        kind, _, value = word.partition("=")
+        if f"redream.{kind}" != group:
+            if f"redream.{kind}" not in INTERFACES:
+                kinds = [each.removeprefix("redream.") for each in INTERFACES]
+                raise ValueError(f"{VARIABLE}: there is no kind {kind!r}; {suggest(kind, kinds)}")
+            continue
+        place, _, name = value.rpartition(":")
+        if not place or not name.isidentifier():
+            raise ValueError(f"{VARIABLE}: {word!r} is not of the form KIND=FILE.py:CLASS")
+        loaded, reason = None, None
+        try:
+            module = Path(place).stem if place.endswith(".py") else place
+            if place.endswith(".py"):
+                _import_file(module, Path(place))
+            loaded, reason = _import(EntryPoint(name, f"{module}:{name}", group))
+        except (Exception, SystemExit) as error:  # the file may fail in any way
+            reason = f"import failed: {type(error).__name__}: {one_line(error)}"
+        yield Component(group, name, VARIABLE, place, f"{module}:{name}", reason), loaded
+
+
+def _import_file(name: str, path: Path) -> None:
+    """Imports a file under a name, once."""
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) != str(path.resolve()):
+            raise ImportError(f"there is a module {name} already: call the file something else")
+        return
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def _import(entry_point: EntryPoint) -> tuple[type | None, str | None]:

@@ -18,7 +18,8 @@ CORE = {
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
-UPPER = {"data", "method", "training", "indexing", "export", "callbacks", "metrics"}
+ORDER = [{"indexing", "training", "export", "metrics"}, {"data", "method"}, {"callbacks"}]
+UPPER = set.union(*ORDER)
 TOP = {"cli", "tools", "__main__"}
 ALONE = {"plugins"}
 ABOVE = {"mini", "testing"}
@@ -27,7 +28,11 @@ MAY_IMPORT = {
     **{room: CORE for room in CORE},
     **{room: CORE | BELOW for room in BELOW},
     **{room: CORE | BELOW | {room} for room in SIBLINGS},
-    **{room: CORE | BELOW | SIBLINGS | UPPER for room in UPPER},
+    **{
+        room: CORE | BELOW | SIBLINGS | {room} | set().union(*ORDER[:level])
+        for level, rooms in enumerate(ORDER)
+        for room in rooms
+    },
     **{room: CORE | BELOW | SIBLINGS | UPPER | TOP | ALONE for room in TOP},
     **{room: CORE | BELOW | SIBLINGS | UPPER | TOP | ALONE | ABOVE for room in ABOVE},
     "plugins": set(),
@@ -38,6 +43,7 @@ MAY_IMPORT = {
 DOORS = {
     ("tools/embedded.py", "mini"),  # for the names ``embedded:...`` of a config
     ("representations/start.py", "assets"),  # a particle may start from a 3D file
+    ("__init__.py", "tools"),  # the public face, when it is first asked for
 }
 """The single files that may import a room which the rest of their room must not know."""
 
@@ -116,6 +122,8 @@ def test_no_room_imports_what_it_must_not_know():
         ("priors/base.py", "def load():\n    import lightning"),
         ("method/module.py", "from redream import cli"),
         ("method/module.py", "from redream.mini.world import all_pairs"),
+        ("export/atlas.py", "from redream.callbacks import Export"),
+        ("training/optimizer.py", "from redream.method.module import ReDream"),
         ("plugins.py", "import torch"),
         ("plugins.py", "from redream.types import Asset"),
         ("cli.py", "import torch"),
@@ -124,6 +132,48 @@ def test_no_room_imports_what_it_must_not_know():
 )
 def test_the_rules_see_a_breach(name, source):
     assert list(forbidden(PACKAGE / name, source)) != []
+
+
+def file_of(module):
+    """The file of a module of the package; None where the name is no module."""
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    files = (place.with_suffix(".py"), place / "__init__.py")
+    return next((each for each in files if each.is_file()), None)
+
+
+def files_imported(path):
+    """The files of the package that a file imports, at the top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):  # a module of a package, or what is in a module
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [each if file_of(each) else node.module for each in inside]
+        for name in names:
+            found = file_of(name) if name.partition(".")[0] == "redream" else None
+            if found not in (None, path, PACKAGE / "__init__.py"):
+                yield found
+
+
+def circles(graph):
+    """Files that import each other, by whatever way round."""
+    reached = {each: set(graph.get(each, ())) for each in graph}
+    for middle in graph:  # Warshall
+        for each in graph:
+            if middle in reached[each]:
+                reached[each] |= reached[middle]
+    return sorted(each for each in graph if each in reached[each])
+
+
+def test_no_imports_run_in_a_circle():
+    """Not even one that is hidden inside a function: the public face alone looks back."""
+    files = [path for path in FILES if path != PACKAGE / "__init__.py"]
+    assert circles({path: {*files_imported(path)} for path in files}) == []
+
+
+def test_a_circle_is_seen():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c"]
 
 
 def test_importing_redream_is_light():

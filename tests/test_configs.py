@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from experiments.paper.world import WORLDS
-from redream.tools import lightning as tool
+from redream.tools import run as tool
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "configs" / "default.yaml"

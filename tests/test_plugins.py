@@ -150,3 +150,35 @@ def test_the_listing_names_every_component(install, capsys):
     text = capsys.readouterr().out
     assert all(name in text for name in by_name)
     assert "BROKEN: import failed: ModuleNotFoundError" in text
+
+
+def test_a_class_is_tried_without_a_package(tmp_path, monkeypatch):
+    """The environment names a file; its class is listed, found, and ahead of one that is installed."""
+    name = f"tried_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(GOOD.format(name="TriedRetriever"))
+    monkeypatch.setenv("REDREAM_PLUGINS", f"retrievers={tmp_path / name}.py:TriedRetriever")
+    (component,) = of("REDREAM_PLUGINS")
+    assert component.reason is None and component.value == f"{name}:TriedRetriever"
+    assert find_class(GROUP, "TriedRetriever") is sys.modules[name].TriedRetriever
+    del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("retrievers=/nowhere/my.py:Mine", "no file /nowhere/my.py"),
+        ("retrievers=json:Nothing", "json' has no attribute 'Nothing'"),
+        ("retrievers=json:JSONDecoder", "json:JSONDecoder is not a subclass of Retriever"),
+    ],
+)
+def test_a_class_that_cannot_be_tried_says_why(words, said, monkeypatch):
+    monkeypatch.setenv("REDREAM_PLUGINS", words)
+    (component,) = of("REDREAM_PLUGINS")
+    assert said in component.reason
+
+
+@pytest.mark.parametrize("words", ["retriever=my.py:Mine", "retrievers=my.py"])
+def test_what_the_variable_cannot_mean_is_one_line(words, monkeypatch, capsys):
+    monkeypatch.setenv("REDREAM_PLUGINS", words)
+    assert cli.main(["plugins"]) == 2
+    assert "REDREAM_PLUGINS" in capsys.readouterr().err

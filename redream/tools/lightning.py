@@ -1,4 +1,4 @@
-"""``redream fit | validate | test | predict``: LightningCLI on ReDream's module and data."""
+"""LightningCLI on ReDream's module and data: its parser, its command, and both from Python."""
 
 import logging
 import sys
@@ -16,14 +16,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.plugins import Component, describe_broken, list_components
-from redream.representations.checkpoint import config_of, read_checkpoint_or_previous
+from redream.representations.checkpoint import read_checkpoint_or_previous
 from redream.tools.classes_only import expected_bases, require_classes
 from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
-from redream.tools.stages import read_stages
 from redream.tools.vocabulary import gather
 from redream.training.checkpoints import WholeCheckpoints
 from redream.training.limits import require_workable
@@ -191,38 +190,6 @@ class ReDreamCLI(LightningCLI):
 def has_apple_gpu() -> bool:
     """Whether Lightning's ``auto`` would take Apple's GPU."""
     return MPSAccelerator.is_available() and not torch.cuda.is_available()
-
-
-def main(verb: str, arguments: Sequence[str]) -> None:
-    """Runs one of Lightning's four verbs.
-
-    Args:
-        verb: ``fit``, ``validate``, ``test`` or ``predict``.
-        arguments: The command line after the verb.
-
-    Raises:
-        ValueError: If the command line or config is wrong; one line.
-    """
-    from redream.data import RetrievalDataModule
-    from redream.method.module import ReDream
-
-    command = read_stages(arguments) if verb == "fit" else None
-    if command is None:
-        run(ReDream, RetrievalDataModule, [verb, *_with_own_config(verb, arguments)])
-        return
-    from redream.tools.staged_run import run_stages
-
-    run_stages(command, ReDream, RetrievalDataModule)
-
-
-def _with_own_config(verb: str, arguments: Sequence[str]) -> list[str]:
-    """A checkpoint brings the config of its run, unless another is given."""
-    given = dict(zip(arguments, arguments[1:], strict=False))  # options written apart
-    given |= dict(each.split("=", 1) for each in arguments if "=" in each)
-    if verb == "fit" or {"--config", "-c"} & given.keys() or "--ckpt_path" not in given:
-        return list(arguments)
-    config = config_of(Path(given["--ckpt_path"]))
-    return list(arguments) if config is None else [f"--config={config}", *arguments]
 
 
 def configured(config: str | Path, *arguments: str) -> ReDreamCLI:

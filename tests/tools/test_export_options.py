@@ -6,7 +6,7 @@ import pytest
 import yaml
 from jsonargparse import Namespace
 
-from redream.tools import lightning as tool
+from redream.tools import run as tool
 from redream.tools.export_options import hand_to_export
 
 DEFAULT = Path(__file__).parents[2] / "configs" / "default.yaml"

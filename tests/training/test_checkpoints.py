@@ -11,7 +11,8 @@ from toy_runs import DiscData, make_module, make_trainer
 
 from redream.method.guidance import SDS
 from redream.method.warmup import Warmup
-from redream.tools import lightning as tool
+from redream.tools import run as tool
+from redream.tools.lightning import ReDreamCLI
 from redream.training.checkpoints import WholeCheckpoints
 
 ROOT = Path(__file__).parents[2]
@@ -161,7 +162,7 @@ def test_a_named_checkpoint_that_is_torn_gives_way_to_the_one_before(io, tmp_pat
     parser.add_argument("--ckpt_path")
     command = ArgumentParser(exit_on_error=False)
     command.add_subcommands().add_subcommand("predict", parser)
-    cli = tool.ReDreamCLI.__new__(tool.ReDreamCLI)
+    cli = ReDreamCLI.__new__(ReDreamCLI)
     with pytest.warns(RuntimeWarning, match=r"last\.ckpt is damaged: going on from .*previous"):
         cli.parse_arguments(command, ["predict", f"--ckpt_path={path}"])
     assert cli.config.predict.ckpt_path == str(tmp_path / "previous-last.ckpt")

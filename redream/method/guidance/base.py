@@ -11,7 +11,7 @@ from torch import Tensor
 from redream.adapters import Adapter
 from redream.cameras import concatenate
 from redream.losses import delta_correction
-from redream.method.guidance import ddim
+from redream.method.guidance.ddim import downward, follow
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
 from redream.priors import BASE, Guided, Prior, Repelled
@@ -270,8 +270,8 @@ class Guidance(ABC):
             return self.predict(self.guided(some, self.rows(some, noisy, timesteps)))[0]
 
         first = int(self.prior.alphas.nonzero()[-1])  # above it nothing of a picture is left
-        times = ddim.downward(first, at.timesteps.clamp_max(first), self.path_steps)
-        noisy = ddim.follow(self.prior, at.noise, times, guided)
+        times = downward(first, at.timesteps.clamp_max(first), self.path_steps)
+        noisy = follow(self.prior, at.noise, times, guided)
         return self.predict(self.guided(at, self.rows(at, noisy)))[0]
 
     def state(self) -> dict[str, Tensor]:

@@ -5,8 +5,8 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.method.guidance import ddim
 from redream.method.guidance.base import Guidance, Scored
+from redream.method.guidance.ddim import follow, step, upward
 from redream.schedules import Ramp, Weighting, value_at
 
 
@@ -48,10 +48,10 @@ class ISM(Guidance):
             (eps,) = self.predict(self.rows(some, noisy, timesteps, self.prompts.negative))
             return eps
 
-        times = ddim.upward(earlier, self.stride)
+        times = upward(earlier, self.stride)
         start = self.prior.add_noise(at.latents, at.noise, times[:, 0])
-        x_s = ddim.follow(self.prior, start, times, unconditional)
+        x_s = follow(self.prior, start, times, unconditional)
         (eps_s,) = self.predict(self.rows(at, x_s, earlier, self.prompts.negative))
-        x_t = ddim.step(self.prior, x_s, eps_s, earlier, at.timesteps)
+        x_t = step(self.prior, x_s, eps_s, earlier, at.timesteps)
         (eps_t,) = self.predict(self.guided(at, self.rows(at, x_t)))
         return self.w(at) * (eps_t - eps_s)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.method.guidance import ddim
 from redream.method.guidance.base import Guidance, Scored
+from redream.method.guidance.ddim import follow, upward
 from redream.method.terms import Drawn
 from redream.schedules import Weighting
 
@@ -74,7 +74,7 @@ class SDI(Guidance):
             return self.predict(wanted)[0]
 
         jolts = self.inversion_chance * at.random[:, 1:] if self.inversion_chance else None
-        times = ddim.upward(ends, stride)
-        inverted = ddim.follow(self.prior, at.latents, times, guided, jolts)
+        times = upward(ends, stride)
+        inverted = follow(self.prior, at.latents, times, guided, jolts)
         alpha, sigma = self.prior.signal_and_noise(ends)
         return (inverted - alpha * at.latents) / sigma

@@ -165,7 +165,7 @@ def test_particles_are_compared_by_their_number(tmp_path):
 
 def test_the_budget_of_several_particles_is_not_that_of_one(tmp_path, monkeypatch, capsys):
     from experiments.paper.world import ROOT
-    from redream.tools import lightning as tool
+    from redream.tools import run as tool
 
     monkeypatch.chdir(ROOT)
     run = fig18.plan(EMBEDDED, PROMPTS[:1], tmp_path)[PROMPTS[0], 4]

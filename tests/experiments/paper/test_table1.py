@@ -261,7 +261,7 @@ def test_the_embedded_prompts_are_24_and_12_others():
 
 @pytest.mark.parametrize(("world", "method"), [("embedded", "prolificdreamer"), ("real", OURS)])
 def test_the_layers_make_a_configuration(world, method, monkeypatch, capsys):
-    from redream.tools import lightning as tool
+    from redream.tools import run as tool
 
     monkeypatch.chdir(ROOT)
     run = Run(method, "a dog", 0, tuple(WORLDS[world].layers(method)), (), ROOT / "outputs")
