@@ -153,7 +153,7 @@ def test_the_listing_names_every_component(install, capsys):
 
 
 def test_a_class_is_tried_without_a_package(tmp_path, monkeypatch):
-    """The environment names a file; its class is listed, found, and ahead of one that is installed."""
+    """The environment names a file; its class is listed and found, ahead of installed ones."""
     name = f"tried_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(GOOD.format(name="TriedRetriever"))
     monkeypatch.setenv("REDREAM_PLUGINS", f"retrievers={tmp_path / name}.py:TriedRetriever")
