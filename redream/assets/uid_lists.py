@@ -33,7 +33,7 @@ def read_uid_list(path: str | Path) -> dict[str, None]:
         raise FileNotFoundError(f"there is no list of uids at {path}")
     try:
         if path.suffix.lower() == ".json":
-            named = _json_names(json.loads(path.read_text(encoding="utf-8-sig")))
+            named: Iterable[str] = _json_names(json.loads(path.read_text(encoding="utf-8-sig")))
         else:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 named = _column(list(csv.reader(file)))
