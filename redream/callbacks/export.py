@@ -61,6 +61,9 @@ class Export(Callback):
         distance: Distance of the turntable's cameras.
         fovy_deg: Vertical field of view of the turntable's cameras.
         record_every_n_steps: Steps between points of the loss curves.
+        unwrap: Whether to make new texture coordinates for a surface that still is your asset's,
+            as that of ``Mesh`` is: ``true`` always, ``false`` never; null keeps the asset's own,
+            with its materials' and nodes' names, where they can hold a texture.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Export(Callback):
         distance: float = 3.0,
         fovy_deg: float = 40.0,
         record_every_n_steps: int = 5,
+        unwrap: bool | None = None,
     ) -> None:
         if num_frames < 1 or num_frames % _NUM_REPORT_VIEWS:
             raise ValueError(f"num_frames must be a multiple of 8, got {num_frames}.")
@@ -87,7 +91,7 @@ class Export(Callback):
             raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
         self.metrics = metrics or []
         self.models = ModelExport(
-            formats, surface_resolution, num_faces, texture_size, size_m, frame_size
+            formats, surface_resolution, num_faces, texture_size, size_m, frame_size, unwrap
         )
         self.frames_per_second = frames_per_second
         self.frame_size = frame_size

@@ -48,6 +48,8 @@ class ModelExport:
         texture_size: Texels along a side of the texture.
         size_m: Longest side of a model's bounding box in metres.
         picture_size: Height and width of the pictures that the GLB is measured on, in pixels.
+        unwrap: Whether to make a new atlas for a surface that still is an asset's; None does so
+            only where the asset's own texture coordinates cannot hold a texture.
 
     Raises:
         ValueError: If an option is out of range.
@@ -62,6 +64,7 @@ class ModelExport:
         texture_size: int = 1024,
         size_m: float = 1.0,
         picture_size: int = 160,
+        unwrap: bool | None = None,
     ) -> None:
         known: dict[str, Format | SplatFormat] = {
             **{str(name): each for name, each in FORMATS.items()},
@@ -89,6 +92,7 @@ class ModelExport:
         self.texture_size = texture_size
         self.size_m = size_m
         self.picture_size = picture_size
+        self.unwrap = unwrap
         self.cameras = comparison_cameras()
 
     def write(self, particle: Representation, stem: Path, extras: Mapping[str, Any]) -> Model:
@@ -112,7 +116,11 @@ class ModelExport:
         try:
             self.require(particle)
             mesh = textured_mesh(
-                particle, self.surface_resolution, self.texture_size, num_faces=self.num_faces
+                particle,
+                self.surface_resolution,
+                self.texture_size,
+                num_faces=self.num_faces,
+                anew=self.unwrap,
             )
         except ValueError:
             for path in [*paths.values(), *clouds.values()]:

@@ -42,12 +42,19 @@ def weld(
     Returns:
         Vertices that faces use, in ascending order of their coordinates, and the faces.
     """
+    return weld_kept(vertices, faces)[:2]
+
+
+def weld_kept(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
+) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"], Int[Tensor, " G"]]:
+    """As :func:`weld`, and which of the faces are left."""
     unique, index = torch.unique(vertices, dim=0, return_inverse=True)
     joined = index[faces.long()]
     a, b, c = joined.unbind(1)
-    joined = joined[(a != b) & (b != c) & (c != a)]
-    used, compact = torch.unique(joined, return_inverse=True)
-    return unique[used], compact.view(-1, 3)
+    kept = ((a != b) & (b != c) & (c != a)).nonzero()[:, 0]
+    used, compact = torch.unique(joined[kept], return_inverse=True)
+    return unique[used], compact.view(-1, 3), kept
 
 
 def is_closed(

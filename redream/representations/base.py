@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from redream.kernels.splats_projection import Gaussians
+from redream.meshes.layout import Layout
 from redream.schedules import Ramp
 from redream.types import Cameras, Views
 
@@ -25,12 +26,14 @@ class Start(NamedTuple):
         faces: Corner indices, counter-clockwise seen from outside.
         points: Points on the surface, uniform by area.
         colors: Their colours in [0, 1].
+        layout: Texture coordinates and names of the asset that it is, face by face; or None.
     """
 
     vertices: Float[Tensor, "V 3"]
     faces: Int[Tensor, "F 3"]
     points: Float[Tensor, "N 3"]
     colors: Float[Tensor, "N 3"]
+    layout: Layout | None = None
 
 
 class Representation(nn.Module, ABC):
@@ -116,6 +119,14 @@ class Representation(nn.Module, ABC):
 
     def gaussians(self) -> Gaussians | None:
         """The splats that it is made of, for files of splats; None where it is made otherwise."""
+        return None
+
+    def layout(self) -> Layout | None:
+        """How the asset that its surface still is had its textures, for the export to keep them.
+
+        Returns:
+            The layout of the faces that ``extract_surface`` returns; None where there is none.
+        """
         return None
 
     def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:

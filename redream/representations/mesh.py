@@ -1,5 +1,6 @@
 """A mesh of fixed topology with a learned texture."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
@@ -7,12 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from redream.meshes.triangles import sphere, weld
+from redream.meshes.layout import Layout
+from redream.meshes.triangles import sphere, weld_kept
 from redream.representations.base import Shading, Start, weights_of
 from redream.representations.start import read_start
 from redream.representations.surface import SurfaceRepresentation
 from redream.schedules import Ramp
 from redream.types import key_generator
+
+_LAYOUT = ("corner_uvs", "face_materials", "face_nodes", "layout_names")
+"""Buffers that older checkpoints lack."""
 
 
 class MeshPenalties(TypedDict, total=False):
@@ -56,6 +61,10 @@ class Mesh(SurfaceRepresentation):
     """
 
     faces: Tensor
+    corner_uvs: Tensor
+    face_materials: Tensor
+    face_nodes: Tensor
+    layout_names: Tensor
 
     def __init__(
         self,
@@ -94,6 +103,7 @@ class Mesh(SurfaceRepresentation):
         vertices, faces = sphere(0.5)
         self.vertices = nn.Parameter(vertices, requires_grad=vertex_lr > 0.0)
         self.register_buffer("faces", faces)
+        self._keep_layout(None)
         self.vertex_lr, self.init_steps = vertex_lr, init_steps
         self.is_started = init_from is not None
         if init_from is not None:
@@ -102,9 +112,10 @@ class Mesh(SurfaceRepresentation):
 
     def start_from(self, start: Start, seed: int) -> None:
         """Takes over the triangles, and learns the colours."""
-        vertices, faces = weld(start.vertices, start.faces)
+        vertices, faces, kept = weld_kept(start.vertices, start.faces)
         self.vertices.data = vertices.to(self.vertices)
         self.faces = faces.to(self.faces)
+        self._keep_layout(None if start.layout is None else start.layout.select(kept))
         generator = key_generator("fit", seed)
         self.color_field.fit(start.points, start.colors, self.init_steps, generator)
 
@@ -116,6 +127,26 @@ class Mesh(SurfaceRepresentation):
         """The triangles; they need no grid, so ``resolution`` does not matter."""
         return self.vertices.detach().clone(), self.faces.clone()
 
+    def layout(self) -> Layout | None:
+        """That of the asset that it started from; the triangles are still the asset's."""
+        if len(self.corner_uvs) != len(self.faces):
+            return None
+        names = json.loads(bytes(self.layout_names.tolist()))
+        materials, nodes = (tuple(each) for each in names)
+        uvs, owners = self.corner_uvs.cpu(), self.face_materials.cpu()
+        return Layout(uvs, owners, self.face_nodes.cpu(), materials, nodes)
+
+    def _keep_layout(self, layout: Layout | None) -> None:
+        """Keeps it in buffers, so that checkpoints have it; the names as JSON in bytes."""
+        device, none = self.faces.device, torch.zeros(0, dtype=torch.long)
+        if layout is None:
+            layout = Layout(torch.zeros(0, 3, 2), none, none, (), ())
+        names = json.dumps([layout.materials, layout.nodes]).encode()
+        self.register_buffer("corner_uvs", layout.corner_uvs.float().to(device))
+        self.register_buffer("face_materials", layout.face_materials.to(device))
+        self.register_buffer("face_nodes", layout.face_nodes.to(device))
+        self.register_buffer("layout_names", torch.tensor([*names], dtype=torch.uint8).to(device))
+
     def parameter_groups(self) -> list[dict[str, object]]:
         """Those of the colours and the background and, where they move, ``vertices``."""
         groups = super().parameter_groups()
@@ -126,12 +157,13 @@ class Mesh(SurfaceRepresentation):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
         """Takes over the number of vertices and faces: a checkpoint holds its own geometry."""
-        for name, own in (("vertices", self.vertices.data), ("faces", self.faces)):
-            loaded = state_dict.get(prefix + name)
+        known = {prefix + name: getattr(self, name) for name in _LAYOUT} | dict(state_dict)
+        for name in ("vertices", "faces", *_LAYOUT):
+            own, loaded = getattr(self, name), known.get(prefix + name)
             if isinstance(loaded, Tensor) and loaded.shape != own.shape:
                 empty = torch.empty_like(loaded, dtype=own.dtype, device=own.device)
                 if name == "vertices":
                     self.vertices.data = empty
                 else:
-                    self.faces = empty
-        super()._load_from_state_dict(state_dict, prefix, *args)
+                    setattr(self, name, empty)
+        super()._load_from_state_dict(known, prefix, *args)

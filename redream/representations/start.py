@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.assets import AssetRenderer, load_mesh
+from redream.meshes.layout import layout_of
 from redream.meshes.triangles import at_barycentric, sample_surface
 from redream.representations.base import Representation, Start
 from redream.representations.checkpoint import load_particle
@@ -44,7 +45,7 @@ def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> St
         vertices, faces = _surface(scene, path, resolution)
         face, barycentric = sample_surface(vertices, faces, _NUM_SAMPLES, generator)
         points = at_barycentric(vertices, faces, face, barycentric)
-        return Start(vertices, faces, points, scene.colors(points))
+        return Start(vertices, faces, points, scene.colors(points), scene.layout())
     return mesh_start(load_mesh(path, _RADIUS), seed)
 
 
@@ -63,7 +64,7 @@ def mesh_start(mesh: TriangleMesh, seed: int = 0) -> Start:
     face, barycentric = sample_surface(mesh.vertices, faces, _NUM_SAMPLES, generator)
     points = at_barycentric(mesh.vertices, faces, face, barycentric)
     colors = AssetRenderer(mesh).albedo(face, barycentric)[:, :3]
-    return Start(mesh.vertices, faces, points, colors)
+    return Start(mesh.vertices, faces, points, colors, layout_of(mesh))
 
 
 def _surface(
