@@ -185,7 +185,8 @@ class ReDream(LightningModule):
         self, index: int, step: int, image: Float[Tensor, "B 3 H W"]
     ) -> Float[Tensor, "B C h w"]:
         """The latents of a particle's views, or of its asset's with the same random numbers."""
-        generator = key_generator("latents", self.seed, step, index)
+        scored = step - step % self.guidance.num_fits
+        generator = key_generator("latents", self.seed, scored, index)
         return self.pictures.encode(self.prior, image, generator)
 
     def _denoising_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:

@@ -241,6 +241,9 @@ def test_white_backgrounds_and_drawn_latents_are_parameters(folder):
     assert torch.equal(drawn[1]._adaptation.latents, drawn[2]._adaptation.latents)
     own, asset = (drawn[1]._encode(0, 3, torch.full((1, 3, 16, 16), grey)) for grey in (0.2, 0.2))
     assert torch.equal(own, asset)  # what App. B compares has the same random numbers
+    drawn[1].guidance.num_fits = 2  # a score serves two steps
+    kept = [drawn[1]._encode(0, step, torch.full((1, 3, 16, 16), 0.2)) for step in (2, 3, 4)]
+    assert torch.equal(kept[0], kept[1]) and not torch.equal(kept[0], kept[2])
 
 
 ONE_STEP = Warmup(steps=1, shape_weight=Ramp(0.5, 0.5), sigma=0.1)
