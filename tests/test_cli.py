@@ -348,6 +348,19 @@ def test_the_arguments_of_nested_classes_are_known():
     assert "did you mean dirpath" in explain("Option 'dirpth' is not accepted", known)
 
 
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        ("sigma", "is now model.warmup.sigma, the square root of C h w"),
+        ("random_background", "is now model.pictures.random_background"),
+        ("timesteps.high.end", "is now model.guidance.init_args.timesteps"),
+    ],
+)
+def test_a_key_of_an_earlier_configuration_says_where_it_went(old, said):
+    line = explain(f"Option 'model.{old}' is not accepted", Vocabulary([], [], []))
+    assert said in line and "\n" not in line
+
+
 def test_an_error_of_an_unknown_kind_is_only_put_into_one_line():
     assert explain("some\n  thing\nnew", Vocabulary([], [], [])) == "some thing new"
 

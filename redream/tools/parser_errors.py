@@ -21,7 +21,7 @@ MOVED = {
     "model.share_noise": f"{_GUIDANCE}.share_noise",
     "model.guidance_weight": f"{_GUIDANCE}.weight",
     "model.warmup_steps": "model.warmup.steps",
-    "model.sigma": "model.warmup.sigma",
+    "model.sigma": "model.warmup.sigma, the square root of C h w of the latents times as large",
     "model.shape_weight": "model.warmup.shape_weight",
     "model.assignment": "model.warmup.assignment",
     "model.correction_period": "model.correction.period",
@@ -33,6 +33,7 @@ MOVED = {
     "model.elevation_deg": "model.cameras.elevation_deg",
     "model.distance": "model.cameras.distance",
     "model.fovy_deg": "model.cameras.fovy_deg",
+    "model.random_background": "model.pictures.random_background",
     "model.penalties": "model.representation.init_args.penalties",
 }
 """Keys of earlier configurations, and what they are called now."""
