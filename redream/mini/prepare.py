@@ -18,6 +18,7 @@ LIBRARY_SEED = 0
 PARTS = ("prior", "retrieval_clip", "evaluation_clip", "index", "library", "captions")
 """The names by which a config may ask for a part: ``embedded:NAME``."""
 
+_NAMES = Path(__file__).parents[1] / "retrieval" / "encoder_names.py"  # an index keeps a name
 _SOURCES = ("library.py", "parts.py", "scene.py", "captions.py", "categories/*.py")
 
 

@@ -106,14 +106,19 @@ def _read_layers(path: Path) -> list[str]:
 
 def _load(path: Path, layers: Sequence[str], family: Family, pipeline: Any) -> None:  # noqa: ANN401
     """Lets diffusers put a LoRA beside the weights."""
-    options = {"adapter_name": _NAME, "use_safetensors": True}
+    options = {"adapter_name": _NAME, **_named(path)}
     with quiet_libraries(), warnings.catch_warnings():
         # of kohya's files whose alphas differ; _set_scales sees to them
         warnings.filterwarnings("ignore", "The following alpha_pattern keys did not match")
         if _of_denoiser_alone(layers, family):
-            family.denoiser.load_lora_adapter(str(path), prefix=None, **options)
+            family.denoiser.load_lora_adapter(str(path.parent), prefix=None, **options)
         else:
-            pipeline.load_lora_weights(str(path), **options, **family.lora_options)
+            pipeline.load_lora_weights(str(path.parent), **options, **family.lora_options)
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """The file of a folder as diffusers wants it named; a path alone it refuses offline."""
+    return {"weight_name": path.name, "use_safetensors": True}
 
 
 def _of_denoiser_alone(layers: Sequence[str], family: Family) -> bool:
@@ -169,9 +174,9 @@ def _converted(
     pipeline: Any,  # noqa: ANN401
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """A file's tensors under diffusers' names, and kohya's alphas, as its loader renames them."""
-    options = {"unet_config": family.denoiser.config, "use_safetensors": True}
+    options = {"unet_config": family.denoiser.config, **_named(path)}
     with quiet_libraries():
-        answer = pipeline.lora_state_dict(str(path), **options)
+        answer = pipeline.lora_state_dict(str(path.parent), **options)
     state, alphas = answer if isinstance(answer, tuple) else (answer, None)
     if _of_denoiser_alone(adapted_layers(state), family):
         state = {f"{family.component}.{key}": tensor for key, tensor in state.items()}

@@ -1,6 +1,5 @@
 """CLIP (Radford et al., 2021) through open_clip: texts and pictures to unit vectors."""
 
-import hashlib
 import json
 import logging
 import math
@@ -16,9 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from redream.errors import first_line
+from redream.retrieval.encoder_names import (
+    CONFIG,
+    name_of_file,
+    name_of_folder,
+    name_of_repository,
+)
 
 _LOG = logging.getLogger(__name__)
-_LOCAL = "local-dir:"
+_LOCAL, _HUB = "local-dir:", "hf-hub:"
 _LOADED: WeakValueDictionary[tuple[str | None, ...], Any] = WeakValueDictionary()
 """The models of this process, by their names and weights."""
 
@@ -50,20 +55,26 @@ class Encoder:
         device: str = "auto",
         batch_size: int = 64,
     ) -> None:
-        if Path(model).expanduser().is_dir():
-            model = f"{_LOCAL}{model}"
+        # open_clip knows no ~, and a relative path would mean another place from another folder.
+        folder = Path(model.removeprefix(_LOCAL)).expanduser()
+        if model.startswith(_LOCAL) or folder.is_dir():
+            model = f"{_LOCAL}{folder.resolve()}"
+        if pretrained is not None and Path(pretrained).expanduser().is_file():
+            pretrained = str(Path(pretrained).expanduser().resolve())
         self.model, self.pretrained, self.batch_size = model, pretrained, batch_size
         automatic = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(automatic if device == "auto" else device)
         if self.folder is not None:
-            if not (self.folder / "open_clip_config.json").is_file():
+            if not (self.folder / CONFIG).is_file():
                 raise FileNotFoundError(
-                    f"{self.folder} has no open_clip_config.json: name an open_clip model's folder"
+                    f"{self.folder} has no {CONFIG}: name an open_clip model's folder"
                 )
         elif ":" not in model and pretrained is None:
             raise ValueError(
                 f"encoder {model} is no folder and needs weights: set `pretrained` to a tag"
             )
+        if ":" in self.model and pretrained is not None:
+            raise ValueError(f"encoder {model} brings its own weights: leave out `pretrained`")
 
     def to(self, device: torch.device | str) -> None:
         """Says on which device the model is to be used from now on."""
@@ -74,23 +85,32 @@ class Encoder:
         """The model's local folder, or None where open_clip or the hub supplies it."""
         if not self.model.startswith(_LOCAL):
             return None
-        return Path(self.model[len(_LOCAL) :]).expanduser()
+        return Path(self.model[len(_LOCAL) :])
 
     @property
     def init_args(self) -> dict[str, str | None]:
         """Constructor arguments that make an encoder of the same vectors; paths are absolute."""
-        model = self.model if self.folder is None else f"{_LOCAL}{self.folder.resolve()}"
-        return {"model": model, "pretrained": self.pretrained}
+        return {"model": self.model, "pretrained": self.pretrained}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its weights are a folder or a file of the user's own."""
+        return self.folder is not None or Path(self.pretrained or "").is_absolute()
 
     @cached_property
     def name(self) -> str:
-        """What tells this encoder's vectors from another's; follows a local folder's content."""
-        if self.folder is None:
-            return f"{self.model}/{self.pretrained}" if self.pretrained else self.model
-        digest = hashlib.sha256((self.folder / "open_clip_config.json").read_bytes())
-        for path in sorted(self.folder.glob("*.safetensors")):
-            digest.update(path.read_bytes())
-        return f"{self.folder.resolve().name}@{digest.hexdigest()[:12]}"
+        """What tells this encoder's vectors from another's.
+
+        It follows the content of a folder, of a file of weights and of a hub's repository; the
+        weights that open_clip itself publishes are known by their tag.
+        """
+        if self.folder is not None:
+            return name_of_folder(self.folder)
+        if self.is_local:
+            return name_of_file(self.model, Path(str(self.pretrained)))
+        if self.model.startswith(_HUB):
+            return name_of_repository(self.model, self.model[len(_HUB) :])
+        return f"{self.model}/{self.pretrained}"
 
     @property
     def dimension(self) -> int:
@@ -241,13 +261,12 @@ class Encoder:
         from open_clip import get_model_config
         from open_clip.pretrained import download_pretrained_from_hf
 
-        name, hub = "open_clip_config.json", "hf-hub:"
         config = None
         try:
             if self.folder is not None:
-                config = json.loads((self.folder / name).read_text("utf-8"))["model_cfg"]
-            elif self.model.startswith(hub):
-                path = download_pretrained_from_hf(self.model[len(hub) :], name)
+                config = json.loads((self.folder / CONFIG).read_text("utf-8"))["model_cfg"]
+            elif self.model.startswith(_HUB):
+                path = download_pretrained_from_hf(self.model[len(_HUB) :], CONFIG)
                 config = json.loads(Path(path).read_text("utf-8"))["model_cfg"]
             else:
                 config = get_model_config(self.model)

@@ -54,9 +54,9 @@ def _verify_vectors(
 
 
 def _verify_encoder(index: EmbeddingIndex, encoder: Encoder | None, sample: int) -> None:
-    if encoder is None and sample == 0 and not _is_local(index):
-        return  # a published model is known by its name
-    encoder = encoder or Encoder(**index.encoder)
+    given, encoder = encoder is not None, encoder or Encoder(**index.encoder)
+    if not given and sample == 0 and not encoder.is_local:
+        return  # a published model is not downloaded for that
     if encoder.name != index.encoder_name:
         raise ValueError(
             f"the index at {index.path} was built with encoder {index.encoder_name}, not "
@@ -80,8 +80,3 @@ def _verify_encoder(index: EmbeddingIndex, encoder: Encoder | None, sample: int)
             f"{encoder.name} gives the caption of {uid} another vector (cosine "
             f"{cosines.min():.2f}), so its texts were embedded by another model",
         )
-
-
-def _is_local(index: EmbeddingIndex) -> bool:
-    arguments = index.manifest["encoder"]["init_args"]
-    return str(arguments.get("model", "")).startswith("local-dir:")

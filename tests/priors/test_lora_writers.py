@@ -221,7 +221,7 @@ def test_diffusers_own_loader_changes_as_many(writer, families, tmp_path):
     write(tmp_path / "lora.safetensors", make(parts_of(families[model]))[0])
     theirs = copy.deepcopy(families[model])
     pipeline = theirs.pipeline()
-    pipeline.load_lora_weights(tmp_path / "lora.safetensors")
+    pipeline.load_lora_weights(tmp_path, weight_name="lora.safetensors")
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
     assert len(changed(weights(families[model]), weights(theirs))) == num_changed

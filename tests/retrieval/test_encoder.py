@@ -1,4 +1,5 @@
 import gc
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -6,6 +7,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torchvision.transforms.functional import to_pil_image
 from toy_encoders import save_random_clip
 
@@ -72,6 +74,102 @@ def test_name_follows_content_not_place(clip_folder, tmp_path):
     assert Encoder(f"local-dir:{moved}").name == name
     other = save_random_clip(tmp_path / "other" / clip_folder.name, own_tokenizer=True, seed=1)
     assert Encoder(f"local-dir:{other}").name != name
+
+
+def as_pickle(folder):
+    weights = folder / "open_clip_model.safetensors"
+    torch.save(load_file(weights), folder / "open_clip_pytorch_model.bin")
+    weights.unlink()
+    return folder / "open_clip_pytorch_model.bin"
+
+
+def other_weights(folder, path):
+    tensors = load_file(path) if path.suffix == ".safetensors" else torch.load(path)
+    tensors["visual.proj"] += 1.0
+    save = save_file if path.suffix == ".safetensors" else torch.save
+    save(tensors, path)
+
+
+def other_text(folder, path):
+    path.write_text(path.read_text().replace('"a</w>"', '"A</w>"'))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("open_clip_model.safetensors", other_weights),
+        ("open_clip_pytorch_model.bin", other_weights),
+        ("tokenizer.json", other_text),
+    ],
+)
+def test_a_name_follows_every_file_that_makes_the_vectors(clip_folder, tmp_path, name, change):
+    folder = shutil.copytree(clip_folder, tmp_path / "clip")
+    if name.endswith(".bin"):
+        as_pickle(folder)
+    before = Encoder(str(folder), device="cpu")
+    vectors = before.encode_images(torch.full((1, 3, 32, 32), 0.3)), before.encode_texts(["a"])
+    (folder / "README.md").write_text("of no account")
+    assert Encoder(str(folder)).name == before.name
+    change(folder, folder / name)
+    after = Encoder(str(folder), device="cpu")
+    assert after.name != before.name
+    again = after.encode_images(torch.full((1, 3, 32, 32), 0.3)), after.encode_texts(["a"])
+    assert not all(map(torch.equal, vectors, again))
+
+
+@pytest.mark.parametrize("way", ["relative", "local-dir:relative", "~", "local-dir:~"])
+def test_a_folders_place_is_settled_when_it_is_named(clip_folder, tmp_path, monkeypatch, way):
+    shutil.copytree(clip_folder, tmp_path / "clip")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    encoder = Encoder(way.replace("relative", "clip").replace("~", "~/clip"), device="cpu")
+    (tmp_path / "elsewhere" / "clip").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert encoder.init_args == {"model": f"local-dir:{tmp_path / 'clip'}", "pretrained": None}
+    assert encoder.name == Encoder(str(tmp_path / "clip")).name
+    assert encoder.encode_texts(["a dog"]).shape == (1, 24)
+
+
+def test_a_file_of_weights_is_known_by_its_content(clip_folder, tmp_path, monkeypatch):
+    config = json.loads((clip_folder / "open_clip_config.json").read_text())["model_cfg"]
+    (tmp_path / "tiny-for-a-test.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "tiny-for-a-test.json")
+    weights = tmp_path / "mine.safetensors"
+    shutil.copy(clip_folder / "open_clip_model.safetensors", weights)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    names = set()
+    for way in ("mine.safetensors", "~/mine.safetensors", str(weights)):
+        encoder = Encoder("tiny-for-a-test", way, device="cpu")
+        assert encoder.init_args["pretrained"] == str(weights)
+        names.add(encoder.name)
+    assert encoder.image_tower.proj.shape == (16, 24)
+    other_weights(tmp_path, weights)
+    names.add(Encoder("tiny-for-a-test", str(weights)).name)
+    assert len(names) == 2 and all("mine.safetensors@" in name for name in names)
+
+
+def test_a_repository_is_known_by_its_content(clip_folder, tmp_path, monkeypatch):
+    """As the hub's client lays them: two revisions of one id, the first again elsewhere."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    names = []
+    for number, changed in enumerate((False, True, False)):
+        cache = tmp_path / str(number)
+        for where in ("constants", "file_download.constants"):
+            monkeypatch.setattr(f"huggingface_hub.{where}.HF_HUB_CACHE", str(cache))
+        repository = cache / "models--someone--clip"
+        (repository / "refs").mkdir(parents=True)
+        (repository / "refs" / "main").write_text("0" * 40)
+        snapshot = shutil.copytree(clip_folder, repository / "snapshots" / ("0" * 40))
+        if changed:
+            other_weights(snapshot, snapshot / "open_clip_model.safetensors")
+        names.append(Encoder("hf-hub:someone/clip").name)
+    assert names[0] == names[2] != names[1]
+    with pytest.raises(ValueError, match="cannot load encoder hf-hub:nobody/nothing") as error:
+        _ = Encoder("hf-hub:nobody/nothing").name
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="brings its own weights"):
+        Encoder("hf-hub:someone/clip", "openai")
 
 
 def test_faults_are_one_line(clip_folder, tmp_path):
