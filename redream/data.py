@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from lightning import LightningDataModule
@@ -63,7 +63,7 @@ class RetrievalDataModule(LightningDataModule):
         references: ReferenceRenderer | None = None,
         front_axis: FrontAxis = "side",
         assets: list[str] | str | None = None,
-        captions: list[str] | str | None = None,
+        captions: list[str | int | float | bool] | str | None = None,
         orient: bool = True,
         up: Literal["y", "z"] = "y",
     ) -> None:
@@ -171,7 +171,7 @@ class _Ticks(IterableDataset[int]):
 
 def own_files(
     assets: list[str] | str | None,
-    captions: list[str] | str | None,
+    captions: Sequence[str | float] | str | None,
     prompt: str,
     up: Literal["y", "z"] = "y",
 ) -> OwnFiles | None:
@@ -190,7 +190,23 @@ def own_files(
         found = OwnFiles(files, [prompt] * len(files), up)
         tell(f"data.assets without data.captions: taken to show the prompt, {prompt!r}")
         return found
-    return OwnFiles(files, [captions] if isinstance(captions, str) else captions, up)
+    return OwnFiles(files, _listed(captions), up)
+
+
+def _listed(captions: Sequence[str | float] | str) -> list[str]:
+    """Captions as texts; YAML takes some of them for numbers.
+
+    Raises:
+        ValueError: If it takes one for true or false, as ``yes`` and ``off``.
+    """
+    listed = [captions] if isinstance(captions, str) else list(captions)
+    for caption in listed:
+        if isinstance(caption, bool):
+            raise ValueError(
+                f"data.captions has a word that YAML reads as {str(caption).lower()}: "
+                "put it between quotes"
+            )
+    return [str(caption) for caption in listed]
 
 
 @rank_zero_only

@@ -2,7 +2,7 @@
 
 import csv
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 _NUM_NAMED = 5  # faults and uids named one by one; the others are counted
@@ -28,7 +28,8 @@ def read_captions(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not text or not a CSV, or if all are wanted and there is none.
+        ValueError: If it is not text or not a CSV, if a quote that is not closed swallows the rows
+            behind it, or if all are wanted and there is none.
 
     Warns:
         UserWarning: For rows without uid or caption, for uids that come again (the first row
@@ -41,7 +42,12 @@ def read_captions(
     num_faults = 0
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(file), start=1):
+            for number, row, raw in _rows(file):
+                if _swallows(row, raw, known):
+                    raise ValueError(
+                        f"{path}:{number}: a quote opens here that swallows the rows behind it: "
+                        'close it, or double each quote inside of quotes, as in ""'
+                    )
                 fault = _take(row, captions, known, may_be_unknown)
                 num_faults += fault is not None
                 if fault is not None and num_faults <= _NUM_NAMED:
@@ -53,6 +59,39 @@ def read_captions(
     if known is None and not captions:
         raise ValueError(f"{path} has no captions: write lines of uid,caption")
     return captions
+
+
+def _rows(file: Iterable[str]) -> Iterator[tuple[int, list[str], list[str]]]:
+    """The rows of a CSV, each with the number of its first line and its lines as they are."""
+    raw: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in file:
+            raw.append(line)
+            yield line
+
+    number = 1
+    for row in csv.reader(lines()):
+        yield number, row, raw
+        number += len(raw)
+        raw.clear()
+
+
+def _swallows(row: list[str], raw: list[str], known: Collection[str] | None) -> bool:
+    """Whether a row of several lines holds other rows: a quote opens that nobody meant to.
+
+    A caption of several lines between quotes is one; then they close, and no further line of it
+    begins as rows do.
+    """
+    if len(raw) == 1:
+        return False
+    if "".join(raw).count('"') % 2:
+        return True
+    firsts = [line.partition(",") for line in raw[1:]]
+    if known is None:
+        size = len(row[0].strip())
+        return any(comma and len(uid) == size and " " not in uid for uid, comma, _ in firsts)
+    return any(comma and uid.strip() in known for uid, comma, _ in firsts)
 
 
 def _take(

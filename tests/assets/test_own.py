@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from jsonargparse import ArgumentParser
 
 from redream import cli
 from redream.assets import OwnFiles, face_counts, own
 from redream.assets.face_counts import stated_faces
 from redream.cameras import turntable
-from redream.data import RetrievalDataModule
+from redream.data import RetrievalDataModule, own_files
 from redream.kernels.distance import signed_distance
 from redream.method.start import start_particles
 from redream.representations import Mesh, NeRF
@@ -186,3 +187,26 @@ def test_the_overlay_leaves_the_looks_to_the_prompt_and_holds_the_shape(
     ).model  # fmt: skip
     assert model.warmup.steps == model.correction.period == 0
     assert model.warmup.shape_weight.at(349) > 0.0 and model.guidance.timesteps.high.at(0) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("given", "captions"),
+    [
+        ("[a dog, 1984]", ["a dog", "1984"]),
+        ("['007', 'yes', 2.5]", ["007", "yes", "2.5"]),
+        ("[a dog, [1984]", ["[a dog, [1984]"]),
+        ("a dog, 1984", ["a dog, 1984"]),
+        ("1984", ["1984"]),
+    ],
+)
+def test_captions_on_the_command_line_are_texts(ball, given, captions):
+    parser = ArgumentParser()
+    parser.add_class_arguments(RetrievalDataModule, "data")
+    read = parser.parse_args(["--data.prompt=a dog", f"--data.captions={given}"]).data.captions
+    found = own_files([str(ball)] * len(captions), read, "a dog")
+    assert found.captions == captions
+
+
+def test_a_caption_that_yaml_takes_for_a_truth_is_refused(ball):
+    with pytest.raises(ValueError, match="reads as true: put it between quotes"):
+        own_files([str(ball)] * 2, ["a dog", True], "a dog")

@@ -40,6 +40,30 @@ def test_what_is_no_caption_file(tmp_path, content, what):
         read_captions(tmp_path / "absent.csv")
 
 
+SWALLOWING = {
+    "never closed": 'uid0,a cat\nuid1,"a dog\nuid2,a cow\nuid3,a pig\n',
+    "closed by a later row's": 'uid0,a cat\nuid1,"a dog\nuid2,a cow\nuid3,"a pig, pink"\n',
+    "closed by an inch": 'uid0,a cat\nuid1,"a dog\nuid2,a 5" disk\nuid3,a pig\n',
+    "closed by two inches": 'uid0,a cat\nuid1,"a dog\nuid2,a "cow\nuid3,a 5"" "disk\n',
+}
+
+
+@pytest.mark.parametrize("known", [None, {"uid1", "uid2", "uid3"}])
+@pytest.mark.parametrize("kind", SWALLOWING)
+def test_a_quote_that_swallows_rows_is_named_by_its_line(tmp_path, kind, known):
+    path = write(tmp_path, SWALLOWING[kind])
+    with pytest.raises(ValueError, match=":2: a quote opens here .* close it") as error:
+        read_captions(path, known)
+    assert "\n" not in str(error.value)
+
+
+def test_a_caption_of_several_lines_between_quotes_is_one(tmp_path):
+    text = 'uid1,"a dog,\nstriped, and ""old"",\nin all"\nuid2,a 5" disk\n'
+    expected = {"uid1": 'a dog,\nstriped, and "old",\nin all', "uid2": 'a 5" disk'}
+    assert read_captions(write(tmp_path, text)) == expected
+    assert read_captions(write(tmp_path, text), {"uid1", "uid2"}) == expected
+
+
 def test_an_asset_without_a_caption_keeps_the_stores(tmp_path):
     assets = [Asset(uid, "old") for uid in "abcdef"]
     with pytest.warns(UserWarning, match="no caption for b, c, d and 2 more; the store's is used"):
