@@ -26,6 +26,7 @@ from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
 from redream.representations import Representation
 from redream.schedules import Ramp, TimestepRange
+from redream.tools import run
 from redream.training.processes import Processes
 from redream.types import NoisyRows, Views, key_generator
 
@@ -566,3 +567,53 @@ def test_each_way_runs_beside_the_rest_of_the_method(folder, name):
     assert torch.tensor(train(module, 20)).isfinite().all()
     assert (module.particles[0].picture - before).abs().max() > 0.05
     assert set(module.losses) == {"guidance"}  # the 20th step scores nothing new, warms nothing up
+
+
+class OnlyAnAdapter(adapters.Adapter):
+    """What a plugin has to give, and nothing more."""
+
+    name = "only"
+
+    def attach(self, prior):
+        self.layers = prior.add_lora(self.name, 2, 2.0, ("to_q",))
+
+    def parameter_groups(self):
+        return [{"name": "only", "params": list(self.parameters()), "lr": 1e-3}]
+
+
+@pytest.mark.parametrize("role", ["omega", "zeta"])
+def test_a_class_that_extends_the_adapter_alone_is_an_adapter(folder, role, tmp_path):
+    """In omega's place Eq. 5 trains it and views are said in words; in zeta's place Eq. 4 does."""
+    mine = OnlyAnAdapter()
+    module = make(
+        folder, num_particles=1, adapter=mine if role == "omega" else None,
+        guidance=VSD(mine) if role == "zeta" else SDS(),
+    )  # fmt: skip
+    before = [each.detach().clone() for each in mine.parameters()]
+    assert torch.tensor(train(module, 2)).isfinite().all()
+    assert any(not torch.equal(a, b) for a, b in zip(before, mine.parameters(), strict=True))
+    if role == "omega":
+        assert module.guidance.prompts.spoken[0] == "a dog, front view"
+        assert {"adapter", "guidance"} <= set(module.losses)
+        mine.save(tmp_path / "adapter")
+        assert (tmp_path / "adapter" / "adapter.safetensors").stat().st_size > 0
+
+
+def test_the_command_line_takes_it_too(tmp_path, monkeypatch, capsys):
+    (tmp_path / "only_mine.py").write_text(
+        "from redream.adapters import Adapter\n"
+        "class Only(Adapter):\n"
+        "    name = 'only'\n"
+        "    def __init__(self, width: int = 3):\n        super().__init__()\n"
+        "    def attach(self, prior): pass\n"
+        "    def parameter_groups(self): return []\n"
+    )
+    monkeypatch.setenv("REDREAM_PLUGINS", f"adapters={tmp_path / 'only_mine.py'}:Only")
+    options = ["--model.adapter=Only", "--model.adapter.width=5", "--prompt=a dog"]
+    with pytest.raises(SystemExit) as leaving:
+        run.main(
+            "fit", [f"--config={OVERLAYS.parent / 'default.yaml'}", *options, "--print_config"]
+        )
+    assert leaving.value.code == 0
+    found = yaml.safe_load(capsys.readouterr().out)["model"]["adapter"]
+    assert found == {"class_path": "only_mine.Only", "init_args": {"width": 5}}
