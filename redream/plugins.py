@@ -44,6 +44,7 @@ INTERFACES = {
 OFFERED = {
     "DMTet": "plugins/redream-kaolin",
     "SentenceRetriever": "plugins/redream-sentence",
+    "VoxelGrid": "plugins/redream-voxel-grid",
 }
 """Classes of the plugins in ReDream's own repository, and the folders to install them from."""
 

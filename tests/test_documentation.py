@@ -9,6 +9,7 @@ from pathlib import Path
 import generate_pages
 import pytest
 
+import redream
 from redream import cli
 from redream.plugins import INTERFACES, list_components
 from redream.tools import index, index_build, index_import, retrieve, study, sweep
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 WITH_COMMANDS = [*PAGES, *sorted((ROOT / "plugins").glob("*/README.md"))]
-TUTORIAL = {"ByAuthor", "DMTet", "KeyValueAdapter", "SentenceRetriever"}
+TUTORIAL = {"ByAuthor", "DMTet", "KeyValueAdapter", "SentenceRetriever", "VoxelGrid"}
 """Classes of the plugins in the repository, which need not be installed where it is tested."""
 
 
@@ -59,6 +60,33 @@ def test_what_a_page_refers_to_exists(page):
     """Sphinx leaves a name that it does not find as plain text, without a word."""
     roles = re.findall(r"\{py:\w+\}`(?:[^`<]*<)?~?([\w.]+)>?`", page.read_text("utf-8"))
     assert all(pkgutil.resolve_name(name).__doc__ for name in roles)
+
+
+def named_in_backticks(page):
+    """The names `room.name`, `redream.room.name` and `Class.name` of a page, as full names."""
+    rooms = {module.name for module in pkgutil.iter_modules(redream.__path__)} - {"data"}  # a key
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for name in re.findall(r"(?<![}`])`([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`", text):
+        first, *_, last = name.split(".")
+        if last in ("py", "md", "json", "yaml", "csv", "txt", "npy", "parquet", "html", "ckpt"):
+            continue
+        if first == "redream" and "redream.{}".format(name.split(".")[1]) not in INTERFACES:
+            yield name
+        elif first in rooms:
+            yield f"redream.{name}"
+        elif first == "ReDream":
+            yield f"redream.method.module.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_names_in_backticks_exists(page):
+    missing = []
+    for name in named_in_backticks(page):
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            missing.append(name)
+    assert missing == []
 
 
 @pytest.mark.parametrize("arguments", list(commands()))
