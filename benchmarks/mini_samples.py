@@ -121,8 +121,26 @@ def sample_lines(measured: Mapping[str, Any]) -> list[str]:
         f"{numbers} samples of seen and of held-out pairs, the same noise for every prior. Kernel "
         "distance in the judge's features, with a jackknife's 95% interval; that of renders and "
         f"other renders is {alike}.",
+        "",
+        _short_of_floors(judge, list(priors.values())[-1]),
     ]
     return lines
+
+
+def _short_of_floors(judge: Mapping[str, float], prior: Mapping[str, Any]) -> str:
+    """Names what the last of the priors, and the judge, do not reach."""
+    reached = [
+        (f"{what} {key} {100 * row[key]:.0f}% of {floor}%", row[key] >= floor / 100)
+        for what, row, floors in (
+            ("the judge's", judge, {"category": 97, "material": 92}),
+            ("seen pairs'", prior["seen"], {"category": 98, "material": 88}),
+            ("held-out pairs'", prior["held_out"], {"category": 97, "material": 80}),
+        )
+        for key, floor in floors.items()
+    ]
+    reached.append((f"the autoencoder {prior['psnr']:.1f} of 31 dB", prior["psnr"] >= 31.0))
+    short = [text for text, is_reached in reached if not is_reached]
+    return f"Short of its floor: {', '.join(short) or 'nothing'}."
 
 
 def contact_sheet(work: Path, folder: Path, split: str) -> Tensor:

@@ -79,10 +79,10 @@ STAGES = {
     "second": Stage(
         seed=40,
         num_pictures=40_000,
-        vae_steps=0,
-        unet_steps=1_300,
+        vae_steps=3_000,
+        unet_steps=13_600,
         learning_rate=5e-4,
-        fall_share=0.7,
+        fall_share=0.3,
         ema_decay=0.998,
         pattern_weight=2,
         normal_maps=0.05,
@@ -335,10 +335,9 @@ def main() -> None:
         vae = train_vae(web.pictures, work / "vae", vae_steps, seed=seed)
     else:
         vae = AutoencoderKL.from_pretrained(arguments.initial, subfolder="vae").float()
-        if stage.vae_steps:
-            vae = refine_decoder(
-                vae, web.pictures, work / "decoder", vae_steps, seed=seed, unseen=unseen.pictures
-            )
+        vae = refine_decoder(
+            vae, web.pictures, work / "decoder", vae_steps, seed=seed, unseen=unseen.pictures
+        )
 
     def encoded(name: str, data: Dataset) -> Latents:
         path = work / f"latents_{name}.npy"

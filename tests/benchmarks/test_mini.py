@@ -38,6 +38,18 @@ def test_priors_stand_side_by_side():
     assert lines[0].startswith("The judge on 400 unseen renders: category 91%")
 
 
+def test_what_is_short_of_its_floor_is_named():
+    assert sample_lines(MEASURED)[-1] == (
+        "Short of its floor: the judge's category 91% of 97%, the judge's material 82% of 92%, "
+        "seen pairs' category 91% of 98%, seen pairs' material 82% of 88%, "
+        "held-out pairs' category 91% of 97%, held-out pairs' material 50% of 80%."
+    )
+    perfect = {"category": 1.0, "material": 1.0, "num": 9}
+    whole = {**PRIOR, "seen": perfect, "held_out": perfect, "psnr": 31.0}
+    lines = sample_lines({**MEASURED, "judge": perfect, "priors": {"shipped": whole}})
+    assert lines[-1] == "Short of its floor: nothing."
+
+
 def test_a_measured_section_is_new_and_the_others_stay(tmp_path):
     page, work = tmp_path / "mini.md", tmp_path / "work"
     work.mkdir()

@@ -156,6 +156,15 @@ def test_every_stage_goes_on_from_what_an_earlier_command_makes(tmp_path):
     assert finished <= set(made)
 
 
+def test_finished_weights_go_on_with_the_second_stage_alone(tmp_path):
+    whole = recipes(tmp_path / "work", tmp_path / "out")
+    for name, command in recipes(tmp_path / "work", tmp_path / "out", initial=WEIGHTS).items():
+        place = command.index("--initial") + 1
+        assert command[place] == str(WEIGHTS / name)
+        assert command[:place] == whole[name][:place]
+        assert command[place + 1 :] == whole[name][place + 1 :]
+
+
 @pytest.mark.slow
 def test_one_command_makes_models_of_the_shipped_kind(tmp_path):
     command = [sys.executable, "-m", "redream.mini.train_all", "--scale", "0.001"]
