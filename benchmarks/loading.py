@@ -4,9 +4,9 @@
         [--blender PYTHON]
 
 prints seconds of one core per asset, taken alternately in one run, the most memory that loading
-and showing take in a process of their own, and names what fails. Without ``--num`` every asset is tried.
-``--blender`` names a Python that has ``bpy``, whose importer is timed, too. ``--out`` is a sheet
-of the assets to look at.
+and showing take in a process of their own, and names what fails. Without ``--num`` every asset
+is tried. ``--blender`` names a Python that has ``bpy``, whose importer is timed, too. ``--out``
+is a sheet of the assets to look at.
 """
 
 import argparse
