@@ -57,6 +57,13 @@ def test_each_method_lies_over_the_default(capsys, method):
     assert config["data"]["retriever"]["init_args"]["index"] == "embedded:index"
 
 
+@pytest.mark.parametrize("name", ["splats"])
+def test_each_representation_lies_over_the_default(capsys, name):
+    overlay = ROOT / "configs" / f"{name}.yaml"
+    config = printed(capsys, "--config", DEFAULT, "--config", overlay)
+    assert_holds(config, yaml.safe_load(overlay.read_text("utf-8")))
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("redream.assets.objaverse") is None, reason="no Objaverse store"
 )

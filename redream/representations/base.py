@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -49,8 +49,11 @@ class Representation(nn.Module, ABC):
             texture is better taken from views than from ``colors``.
         shading: What views show; an export sets it to ``color`` where it was of normals.
         penalties: Weight of each of the regularisers that its views carry, ramps by step.
+        training_arguments: Constructor arguments that only training needs; a particle that is read
+            from a checkpoint to be shown or started from is made without.
     """
 
+    training_arguments: ClassVar[frozenset[str]] = frozenset({"penalties"})
     is_started: bool = False
     is_soft: bool = False
     shading: Shading = "color"

@@ -163,7 +163,8 @@ def _make(path: Path) -> Representation:
     known = {each.__name__: each for each in _subclasses(Representation)}
     if name not in known:
         raise ValueError(f"{config} wants the representation {name}, which is not installed")
-    arguments = {key: value for key, value in arguments.items() if key not in ("seed", "init_from")}
+    needless = {"seed", "init_from", *known[name].training_arguments}
+    arguments = {key: value for key, value in arguments.items() if key not in needless}
     try:
         particle: Representation = known[name](**arguments)
     except Exception as error:  # arguments of any type, so it can fail in any way

@@ -13,7 +13,7 @@ from redream.types import Cameras, Views
 
 _ELEVATIONS_DEG = (-45.0, 0.0, 45.0)
 _NUM_AZIMUTHS = 12
-_BAND = 3.0  # cells behind a surface within which a view still knows it
+_BAND = 5.0  # cells behind a surface within which a view still knows it
 _COVERED = 0.5  # opacity from which on a pixel sees the surface
 
 

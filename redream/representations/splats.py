@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from redream.cameras import rays
+from redream.cameras import rays, turntable
+from redream.kernels.raycast import RayCaster
 from redream.kernels.splats import blend
 from redream.kernels.splats_projection import (
     MIN_ALPHA,
@@ -28,6 +29,9 @@ from redream.types import Cameras, Views, key_generator
 
 MIN_OPACITY = 1e-2  # a pixel that sees less than this has no depth
 _NUM_NEIGHBOURS = 8  # splats that give a point of the surface its colour
+_FAR = 3.5  # distance of the cameras that look for the surface
+_COVER_SIZE = 96  # pixels of the views whose silhouettes it has to have
+_LEVELS = (-0.9, -0.75, -0.6, -0.45, -0.3, -0.15, 0.0, 0.15)  # of depth inside, in bands
 
 
 class SplatPenalties(TypedDict, total=False):
@@ -70,6 +74,7 @@ class Splats(Representation):
     """
 
     is_soft = True
+    training_arguments = frozenset({"penalties", "strategy"})
 
     def __init__(
         self,
@@ -187,15 +192,38 @@ class Splats(Representation):
             ValueError: If no view sees a surface.
         """
         device = self.splats.means.device
-        field = fuse_depths(self.render, resolution, self.surface_views, 3.5, device)
+        field = fuse_depths(self.render, resolution, self.surface_views, _FAR, device)
         if not (field > 0.0).any():
             raise ValueError(
                 "no surface: the splats are too faint to be seen; train longer, or with less "
                 "sparsity"
             )
-        # Shifted so that outside is 0, as outside of the box is.
-        vertices, faces = extract_isosurface(field + 1.0, 1.0, self.component_share)
+        vertices, faces = self._isosurface(field, self._covering_level(field))
         return vertices.to(device), faces.to(device)
+
+    def _covering_level(self, field: Float[Tensor, "G G G"]) -> float:
+        """The level whose surface covers, from around, what views show as covered.
+
+        Splats are soft, and the mean depth of what a pixel sees lies behind where it is half
+        opaque. Of some levels that whose silhouettes overlap most (Jaccard index).
+        """
+        cameras = turntable(8, distance=_FAR).to(field.device)
+        covered = self.render(cameras, _COVER_SIZE, _COVER_SIZE).opacity.flatten() >= 0.5
+        origins, directions = (part.reshape(-1, 3) for part in rays(cameras, *[_COVER_SIZE] * 2))
+        best, most = 0.0, -1.0
+        for level in _LEVELS:
+            surface = RayCaster(*self._isosurface(field, level), device=field.device)
+            hit = surface.cast(origins, directions).face >= 0
+            overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
+            if overlap > most:
+                best, most = level, overlap
+        return best
+
+    def _isosurface(
+        self, field: Float[Tensor, "G G G"], level: float
+    ) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+        # Shifted so that what is surely outside is 0, as outside of the box is.
+        return extract_isosurface(field + 1.0, level + 1.0, self.component_share)
 
     @torch.no_grad()
     def colors(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
@@ -248,7 +276,13 @@ class Splats(Representation):
         footprints.centres.register_hook(tell)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
-        """Says in one line that a checkpoint has another budget or degree."""
+        """Says in one line that a checkpoint has another budget or degree.
+
+        What another strategy has observed is left aside.
+        """
+        if not list(self.strategy.buffers()):
+            for key in [key for key in state_dict if key.startswith(f"{prefix}strategy.")]:
+                del state_dict[key]
         for name, own in (("means", self.splats.means), ("rest", self.splats.rest)):
             loaded = state_dict.get(f"{prefix}splats.{name}")
             if isinstance(loaded, Tensor) and loaded.shape != own.shape:
