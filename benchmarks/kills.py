@@ -103,6 +103,8 @@ class Job:
                     "--trainer.accelerator=cpu", *more,
                 ]
             )  # fmt: skip
+        except SystemExit as leaving:  # told to stop
+            code = leaving.code if isinstance(leaving.code, int) else 1
         except BaseException:
             traceback.print_exc()
         os._exit(code)

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from redream import __version__
+from redream.escaping import on_one_line
 from redream.plugins import one_line, suggest
 
 USER_ERROR = 2
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if not os.environ.get("REDREAM_DEBUG"):
         warnings.formatwarning = _warning_line
+    _let_caches_follow()
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
@@ -87,13 +89,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("REDREAM_DEBUG") or not _is_of_the_users_making(error):
             raise
-        print(f"redream: error: {one_line(error)}", file=sys.stderr)
+        said = f"redream: error: {_what(error)}{_which_cache(error)}"
+        print(on_one_line(said), file=sys.stderr)
         return USER_ERROR
+
+
+def _what(error: Exception) -> str:
+    """What an error says, or what a lack of memory means."""
+    if isinstance(error, MemoryError | RuntimeError):
+        return (
+            "there is too little memory: end other programs, raise `ulimit -v`, or take "
+            "fewer --model.num_particles or a smaller --model.render_size"
+        )
+    return one_line(error)
+
+
+def _let_caches_follow() -> None:
+    """Puts the caches of Warp and Matplotlib below ours, where the user has named one."""
+    cache = os.environ.get("REDREAM_CACHE")
+    if cache:
+        cache = os.path.abspath(os.path.expanduser(cache))
+        os.environ.setdefault("WARP_CACHE_PATH", os.path.join(cache, "warp"))
+        os.environ.setdefault("MPLCONFIGDIR", os.path.join(cache, "matplotlib"))
+
+
+def _which_cache(error: Exception) -> str:
+    """What to do where a cache below the home folder cannot be written."""
+    home = os.path.expanduser("~")
+    where = str(getattr(error, "filename", None) or "")
+    is_below = where.startswith(os.path.join(home, ".cache")) or home.startswith(where or "\0")
+    if not isinstance(error, OSError) or os.environ.get("REDREAM_CACHE"):
+        return ""
+    if is_below or os.path.join(home, ".cache") in str(error):
+        return "; set REDREAM_CACHE to a folder that can be written"
+    return ""
 
 
 def _warning_line(message: Warning | str, *where: object, **line: object) -> str:
     """A warning as a line for users, without the place in the code that it came from."""
-    return f"redream: warning: {' '.join(str(message).split())}\n"
+    return on_one_line(f"redream: warning: {message}") + "\n"
 
 
 def usage() -> str:
@@ -150,6 +184,8 @@ def _is_of_the_users_making(error: Exception) -> bool:
 
     Lightning's own MisconfigurationException is known by its name, without importing Lightning.
     """
-    if isinstance(error, ValueError | OSError | ImportError):
+    if isinstance(error, ValueError | OSError | ImportError | MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # PyTorch's
         return True
     return any(base.__name__ == "MisconfigurationException" for base in type(error).__mro__)

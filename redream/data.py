@@ -18,6 +18,7 @@ from redream.assets import (
     align_front,
 )
 from redream.assets.orientation import FrontAxis
+from redream.escaping import on_one_line
 from redream.indexing.on_demand import supply_pictures
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
@@ -212,4 +213,4 @@ def _listed(captions: Sequence[str | float] | str) -> list[str]:
 @rank_zero_only
 def tell(message: str) -> None:
     """Says something on stderr, once however many processes there are."""
-    print(f"redream: {message}", file=sys.stderr)
+    print(on_one_line(f"redream: {message}"), file=sys.stderr)

@@ -2,17 +2,13 @@
 
 A picture's content decides which of Pillow's readers gets it, not its name or media type, and
 Pillow has readers that start a program (Ghostscript, for an EPS). So that no picture inside a
-stranger's model reaches one of these, nothing else in ReDream opens a picture with Pillow, and
-libraries that do so on our behalf are called within :func:`known_formats_only`.
+stranger's model reaches one of these, nothing else in ReDream opens a picture with Pillow.
 """
 
 import io
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -21,10 +17,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "GIF", "TIFF")
 
 MAX_PIXELS = 1 << 26
 """Of one picture, 8192 x 8192: a compressed megabyte may stand for gigabytes."""
-
-_lock = threading.Lock()
-_num_within = 0  # blocks that are being run
-_pillows_own: Any = Image.open
 
 
 def open_picture(source: bytes | Path | IO[bytes]) -> Image.Image:
@@ -55,34 +47,3 @@ def open_picture(source: bytes | Path | IO[bytes]) -> Image.Image:
         size = f"{picture.width} x {picture.height}"
         raise ValueError(f"a picture of {size} is too large to be read: make it smaller")
     return picture
-
-
-@contextmanager
-def known_formats_only() -> Iterator[None]:
-    """Within the block Pillow opens no other formats, whoever asks: for libraries that ask it.
-
-    Other threads are held to the formats as long; blocks may overlap.
-    """
-    global _num_within, _pillows_own
-    with _lock:
-        if not _num_within:
-            _pillows_own, Image.open = Image.open, _open_known  # type: ignore[assignment]
-        _num_within += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _num_within -= 1
-            if not _num_within:
-                Image.open = _pillows_own
-
-
-def _open_known(
-    fp: Any,  # noqa: ANN401
-    mode: Any = "r",  # noqa: ANN401
-    formats: Any = None,  # noqa: ANN401
-) -> Image.Image:
-    """Pillow's ``Image.open`` with formats that are known and, where some are asked for, asked."""
-    asked = FORMATS if formats is None else tuple(each for each in FORMATS if each in formats)
-    opened: Image.Image = _pillows_own(fp, mode, asked)
-    return opened

@@ -52,6 +52,12 @@ VARIABLE = "REDREAM_PLUGINS"
 """The environment variable that names classes to try."""
 
 
+try:
+    _STARTED_IN = os.getcwd()  # Python looks there for modules, whoever has put them there
+except OSError:  # the folder is gone
+    _STARTED_IN = ""
+
+
 @dataclass(frozen=True)
 class Component:
     """One registered class, whether or not it can be used.
@@ -167,7 +173,7 @@ def _load(group: str | None) -> Iterator[tuple[Component, type | None]]:
             if loaded is not None:
                 owners[component.name] = component.distribution
             yield component, loaded
-        for entry_point in sorted(entry_points(group=each), key=_priority):
+        for entry_point in sorted(filter(_is_installed, entry_points(group=each)), key=_priority):
             distribution = _distribution(entry_point)[0]
             loaded = None
             reason = None
@@ -259,6 +265,13 @@ def _distribution(entry_point: EntryPoint) -> tuple[str, str]:
     if entry_point.dist is None:
         return "unknown", "unknown"
     return entry_point.dist.metadata["Name"], entry_point.dist.version
+
+
+def _is_installed(entry_point: EntryPoint) -> bool:
+    """Whether its distribution is more than a folder that happens to be where we were started."""
+    if entry_point.dist is None:
+        return False
+    return os.path.realpath(str(entry_point.dist.locate_file(""))) != _STARTED_IN
 
 
 def _priority(entry_point: EntryPoint) -> tuple[str, bool, str, str]:

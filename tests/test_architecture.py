@@ -13,7 +13,8 @@ PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
-    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "pictures",
+    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "pictures", "escaping",
+    "plain_data", "signals",
     "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
@@ -47,7 +48,7 @@ DOORS = {
 }
 """The single files that may import a room which the rest of their room must not know."""
 
-CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL"}
+CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL", "yaml"}
 CONFINED = {
     "lightning": UPPER | TOP | ABOVE,
     "diffusers": {"priors", "adapters", "mini"},

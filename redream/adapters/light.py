@@ -141,8 +141,14 @@ class LightAdapter(Adapter):
         return self.view_prefixes[[VIEW_NAMES.index(name) for name in view_names]]
 
     def split(self, num: int) -> tuple[Int[Tensor, " T"], Int[Tensor, " H"]]:
-        """Splits ``num`` pictures into those to train on and those held out."""
-        held_out = torch.arange(num) % self.held_out_every == self.held_out_every - 1
+        """Splits ``num`` pictures into those to train on and those held out, at least one.
+
+        A single picture is both.
+        """
+        if num == 1:
+            return torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+        every = min(self.held_out_every, num)
+        held_out = torch.arange(num) % every == every - 1
         return torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
 
     def stopped(self, step: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from redream.escaping import in_markdown
 from redream.files import whole_file
 from redream.types import Asset
 
@@ -97,19 +98,19 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
         assets: The retrieved assets, best first.
         path: A ``.md`` file.
     """
-    lines = [f"# {prompt}", ""]
+    lines = [f"# {in_markdown(prompt)}", ""]
     if assets:
         lines += ["Made by ReDream from the prompt above and these 3D assets:", ""]
     else:
         lines += ["Made by ReDream from the prompt above alone; no asset was retrieved.", ""]
     for asset in assets:
         lines += [
-            f"## {asset.caption or asset.uid}",
+            f"## {in_markdown(asset.caption or asset.uid)}",
             "",
-            f"- uid: {asset.uid}",
-            f"- author: {asset.author}",
-            f"- license: {asset.license}",
-            f"- source: {asset.source or 'not stated'}",
+            f"- uid: {in_markdown(asset.uid)}",
+            f"- author: {in_markdown(asset.author)}",
+            f"- license: {in_markdown(asset.license)}",
+            f"- source: {in_markdown(asset.source or 'not stated')}",
         ]
         scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines += [f"- similarity: {scores}", ""] if scores else [""]

@@ -1,6 +1,5 @@
 """Any folder of 3D files as a store."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from redream.assets.base import Store
 from redream.assets.captions import name_some, read_captions
 from redream.assets.file_names import named_files, spoken_names
 from redream.assets.loading import SUFFIXES, UpAxis, load_mesh
+from redream.plain_data import read_json
 from redream.types import Asset, TriangleMesh
 
 
@@ -114,7 +114,7 @@ class FolderStore(Store):
         if not path.is_file():
             return {}
         try:
-            annotations = json.loads(path.read_text(encoding="utf-8"))
+            annotations = read_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not valid JSON ({error}): mend or remove it") from error
         if not isinstance(annotations, dict):

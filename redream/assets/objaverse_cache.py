@@ -11,7 +11,6 @@ A cache of the package's own is used as it is, and the package can use one of ou
 """
 
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from huggingface_hub import constants, hf_hub_url
 
 from redream.assets.download import Downloader
 from redream.assets.gltf import read_header
+from redream.plain_data import read_json
 
 _DATASET = "allenai/objaverse"
 _PATHS, _LVIS = "object-paths.json.gz", "lvis-annotations.json.gz"
@@ -152,7 +152,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     """
     try:
         with gzip.open(path, "rb") as file:
-            entries = json.load(file)
+            entries = read_json(file.read())
     except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise ValueError(f"it is no whole gzipped JSON ({error})") from error
     if not isinstance(entries, dict):

@@ -1,11 +1,12 @@
 """Curated lists of assets, as others publish them: TRELLIS-500K, Step1X-3D, G-Objaverse, LVIS."""
 
 import csv
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from redream.plain_data import read_json
 
 _COLUMNS = ("uid", "uids", "object_id", "file_identifier", "fileidentifier", "object_uid", "id")
 _OBJAVERSE = re.compile(r"([0-9a-f]{32})(?:\.glb)?/?$")
@@ -33,7 +34,7 @@ def read_uid_list(path: str | Path) -> dict[str, None]:
         raise FileNotFoundError(f"there is no list of uids at {path}")
     try:
         if path.suffix.lower() == ".json":
-            named: Iterable[str] = _json_names(json.loads(path.read_text(encoding="utf-8-sig")))
+            named: Iterable[str] = _json_names(read_json(path.read_text(encoding="utf-8-sig")))
         else:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 named = _column(list(csv.reader(file)))

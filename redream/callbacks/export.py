@@ -32,6 +32,7 @@ from redream.export.turntable import render_over_white, write_film, write_png
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
 from redream.retrieval.encoder import let_encoders_rest
+from redream.signals import Stopped
 from redream.training.parallel import gather_particles
 from redream.types import References
 
@@ -158,6 +159,8 @@ class Export(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Exports what there is when training was stopped; never hides why it stopped."""
+        if isinstance(exception, Stopped):  # saved; what stopped it does not wait for an export
+            return
         if self._has_run or self._began is None or trainer.global_step == 0:
             return
         try:

@@ -1,6 +1,5 @@
 """Pictures for GPTEval3D (Wu et al., 2024): 120 views in colour and as normals, in its layout."""
 
-import json
 from pathlib import Path
 
 import lightning as L
@@ -11,6 +10,7 @@ from torch import Tensor
 from redream import cameras
 from redream.export.report import write_json
 from redream.export.turntable import over_white, render_views, write_png
+from redream.plain_data import read_json
 from redream.representations.base import Representation
 from redream.training.parallel import gather_particles
 from redream.types import Views
@@ -76,7 +76,7 @@ class GPTEval3D(Callback):
     def _prompt_id(self, prompt: str) -> int:
         """The prompt's place in ``prompts.json``, where new ones are added at the end."""
         path = self.folder / "prompts.json"
-        prompts: list[str] = json.loads(path.read_text("utf-8")) if path.is_file() else []
+        prompts: list[str] = read_json(path.read_text("utf-8")) if path.is_file() else []
         if prompt not in prompts:
             prompts.append(prompt)
             write_json(prompts, path)

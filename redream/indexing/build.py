@@ -20,6 +20,7 @@ from redream.files import whole_file, why_not_written
 from redream.indexing.pictures import PictureSource, RenderedPictures
 from redream.indexing.progress import AssetProgress
 from redream.indexing.shards import Shard, read_shards
+from redream.plain_data import as_json, read_json
 from redream.retrieval import EmbeddingIndex, Encoder
 from redream.retrieval.portable import Reference
 from redream.retrieval.writing import check_replaceable, write_index
@@ -99,10 +100,10 @@ class IndexBuild:
             "pictures": None if self.pictures is None else self.pictures.settings(),
             "store": self.store,
         }
-        plan = json.loads(json.dumps(plan))
+        plan = as_json(plan)
         path = self.unfinished / "plan.json"
         if path.is_file() and any(self.unfinished.glob("[!.]*.safetensors")):
-            begun = json.loads(path.read_text(encoding="utf-8"))
+            begun = read_json(path.read_text(encoding="utf-8"))
             other = [name for name in plan if begun.get(name) != plan[name]]
             if other:
                 raise ValueError(

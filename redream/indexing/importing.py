@@ -1,6 +1,5 @@
 """An index of vectors that exist already."""
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import torch
 
 from redream.errors import first_line
 from redream.indexing.captions import some
+from redream.plain_data import read_json
 from redream.retrieval import EmbeddingIndex, Encoder
 from redream.retrieval.portable import Reference
 from redream.retrieval.writing import check_replaceable, write_index
@@ -62,7 +62,7 @@ def read_uids(path: str | Path) -> list[str]:
         raise FileNotFoundError(f"there is no file of uids at {path}")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        uids = json.loads(text)
+        uids = read_json(text)
         if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
             raise ValueError(f"{path} must be a list of texts")
         return uids

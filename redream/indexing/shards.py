@@ -12,6 +12,7 @@ from jaxtyping import Float16
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from redream.plain_data import read_json
 from redream.tensor_files import write_tensors
 
 _SUFFIX = ".safetensors"
@@ -64,7 +65,7 @@ def read_shards(folder: Path, vectors: bool = True) -> Iterator[Shard]:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata()
-                header = {name: json.loads(metadata[name]) for name in metadata}
+                header = {name: read_json(metadata[name]) for name in metadata}
                 tensors = {
                     name: file.get_tensor(name) if vectors else torch.empty(0, 0).half()
                     for name in file.keys()  # noqa: SIM118  (it is no dictionary)

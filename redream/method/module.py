@@ -303,6 +303,7 @@ class ReDream(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had, and the guidance what it had scored."""
         checkpoints.require_same_parts(checkpoint, self)
+        checkpoints.require_origin_of(checkpoint, self.trainer)
         if self.trainer.training:
             checkpoints.warn_of_other_random_keys(checkpoint)
         self.guidance.load_state(checkpoint.get("guidance", {}))
@@ -313,6 +314,7 @@ class ReDream(LightningModule):
         for key in [key for key in state if checkpoints.is_frozen(key)]:
             del state[key]
         checkpoints.mark_random_keys(checkpoint)
+        checkpoints.mark_origin(checkpoint, self.trainer)
         kept = self.guidance.state()
         if kept:
             checkpoint["guidance"] = kept

@@ -1,6 +1,5 @@
 """Datasets of the embedded world on disk: written once, then memory-mapped."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redream.mini.world import Pair, Recipe, make_dataset
+from redream.plain_data import read_json
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,4 @@ def load_dataset(
         os.replace(temporary, folder)
     pictures = np.load(folder / "pictures.npy", mmap_mode="r")
     lines = (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    return Dataset(pictures, [json.loads(line) for line in lines])
+    return Dataset(pictures, [read_json(line) for line in lines])

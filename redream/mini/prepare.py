@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from redream.files import cache_folder, whole_file
+from redream.files import alone_in, cache_folder, whole_file
 from redream.mini.world import all_pairs
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -99,14 +99,18 @@ def _make_once(folder: Path, make: Callable[[Path], None]) -> None:
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        with torch.random.fork_rng(devices=[]):
-            make(temporary / "made")
-        if not folder.is_dir():  # another process may have been faster
+    with alone_in(folder.parent):
+        if folder.is_dir():  # another process was faster
+            return
+        for left in folder.parent.glob(f".{folder.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            with torch.random.fork_rng(devices=[]):
+                make(temporary / "made")
             os.rename(temporary / "made", folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _source_files() -> list[Path]:

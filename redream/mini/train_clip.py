@@ -28,6 +28,7 @@ from redream.mini.train_vae import pictures_to_tensor
 from redream.mini.training import mixed_precision, pick_device, train
 from redream.mini.vocabulary import CONTEXT_LENGTH, build_tokenizer, save_tokenizer
 from redream.mini.world import all_pairs, seen_pairs, view_of
+from redream.plain_data import as_json
 from redream.types import key_generator
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -139,7 +140,7 @@ def naming_loss(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 def build_clip(role: str, tokenizer: CLIPTokenizer) -> tuple[CLIP, dict[str, Any]]:
     """The untrained CLIP of a role and its open_clip configuration."""
-    config = json.loads(json.dumps(ARCHITECTURES[role]))
+    config = as_json(ARCHITECTURES[role])
     config["text_cfg"] |= {
         "context_length": CONTEXT_LENGTH,
         "vocab_size": len(tokenizer),

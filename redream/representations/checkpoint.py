@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from redream.errors import first_line
+from redream.plain_data import read_yaml
 from redream.representations.base import Representation
 
 OF_A_RUN = frozenset({"state_dict", "global_step", "optimizer_states"})
@@ -155,10 +155,10 @@ def _make(path: Path) -> Representation:
     if config is None:
         raise FileNotFoundError(f"{path} needs its run's config.yaml beside it or one folder above")
     try:
-        made: dict[str, Any] = yaml.safe_load(config.read_text("utf-8"))["model"]["representation"]
+        made: dict[str, Any] = read_yaml(config)["model"]["representation"]
         name = str(made["class_path"]).rpartition(".")[2]
         arguments = dict(made.get("init_args") or {})
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{config} says of no model.representation what it is") from error
     known = {each.__name__: each for each in _subclasses(Representation)}
     if name not in known:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from redream.meshes.layout import Layout
 from redream.meshes.triangles import sphere, weld_kept
+from redream.plain_data import read_json
 from redream.representations.base import Shading, Start, weights_of
 from redream.representations.start import read_start
 from redream.representations.surface import SurfaceRepresentation
@@ -131,7 +132,7 @@ class Mesh(SurfaceRepresentation):
         """That of the asset that it started from; the triangles are still the asset's."""
         if len(self.corner_uvs) != len(self.faces):
             return None
-        names = json.loads(bytes(self.layout_names.tolist()))
+        names = read_json(bytes(self.layout_names.tolist()))
         materials, nodes = (tuple(each) for each in names)
         uvs, owners = self.corner_uvs.cpu(), self.face_materials.cpu()
         return Layout(uvs, owners, self.face_nodes.cpu(), materials, nodes)

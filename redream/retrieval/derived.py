@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from redream.files import cache_folder
+from redream.plain_data import as_json, read_json
 from redream.retrieval.index import EmbeddingIndex
 
 _LOG = logging.getLogger(__name__)
@@ -46,13 +47,13 @@ def load_or_make(
     Returns:
         What was loaded or made.
     """
-    key = json.loads(json.dumps(key))
+    key = as_json(key)
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     cache = cache_folder()
     places = (index.path / name, cache / "derived" / digest / name)
     for folder in places:
         try:
-            kept = json.loads((folder / _KEY).read_text("utf-8"))
+            kept = read_json((folder / _KEY).read_text("utf-8"))
             if kept["key"] == key:
                 _check_sizes(folder, kept["bytes"])
                 return load(folder)

@@ -1,6 +1,5 @@
 """CLIP (Radford et al., 2021) through open_clip: texts and pictures to unit vectors."""
 
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from redream.errors import first_line
+from redream.plain_data import read_json
 from redream.retrieval.encoder_names import (
     CONFIG,
     name_of_file,
@@ -264,10 +264,10 @@ class Encoder:
         config = None
         try:
             if self.folder is not None:
-                config = json.loads((self.folder / CONFIG).read_text("utf-8"))["model_cfg"]
+                config = read_json((self.folder / CONFIG).read_text("utf-8"))["model_cfg"]
             elif self.model.startswith(_HUB):
                 path = download_pretrained_from_hf(self.model[len(_HUB) :], CONFIG)
-                config = json.loads(Path(path).read_text("utf-8"))["model_cfg"]
+                config = read_json(Path(path).read_text("utf-8"))["model_cfg"]
             else:
                 config = get_model_config(self.model)
         except Exception as error:  # open_clip says what is wrong, or falls back

@@ -1,12 +1,12 @@
 """What tells one CLIP's vectors from another's: a digest of all the files that make them."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from redream.errors import first_line
+from redream.plain_data import read_json
 
 CONFIG = "open_clip_config.json"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth")  # open_clip takes the best-named of them
@@ -60,7 +60,7 @@ def name_of_repository(model: str, repository: str) -> str:
 
 def _has_tokenizer(config: Path) -> bool:
     try:
-        text = json.loads(config.read_text("utf-8"))["model_cfg"]["text_cfg"]
+        text = read_json(config.read_text("utf-8"))["model_cfg"]["text_cfg"]
         return bool(text.get("hf_tokenizer_name"))
     except (ValueError, KeyError, TypeError, AttributeError):  # open_clip will say what is wrong
         return False

@@ -12,7 +12,6 @@ Nothing in it is a pickle, so an index from a stranger can be opened.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from redream.errors import first_line
+from redream.plain_data import read_json
 from redream.retrieval.faults import broken
 from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
@@ -68,7 +68,7 @@ class EmbeddingIndex:
             raise FileNotFoundError(f"there is no index at {path}: build one with `redream index`")
         try:
             written = (path / MANIFEST).read_bytes()
-            manifest = json.loads(written)
+            manifest = read_json(written)
             version, count = manifest["format_version"], manifest["count"]
             shape, files = (count, manifest["dimension"]), manifest["files"]
             names = (TABLE, TEXT, IMAGE) if IMAGE in files or version == 1 else (TABLE, TEXT)

@@ -1,5 +1,6 @@
 """Writes an index folder, whole or not at all."""
 
+import glob
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from redream.files import why_not_written
+from redream.files import alone_in, exchange_folders, why_not_written
 from redream.retrieval.index import (
     FORMAT_VERSION,
     IMAGE,
@@ -57,48 +58,50 @@ def write_index(
     path = Path(path).expanduser()
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
-        table = pa.table(columns, schema=SCHEMA)
-        pq.write_table(table, building / TABLE, row_group_size=ROW_GROUP)
-        for name, vectors in ((TEXT, text), (IMAGE, image)):
-            if vectors is not None:
-                half = vectors.astype(np.float16, copy=False)
-                np.save(building / name, half, allow_pickle=False)
-        files = {
-            file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)}
-            for file in sorted(building.iterdir())
-        }
-        references = {
-            name: make_portable(reference, path)
-            for name, reference in (("encoder", encoder), ("store", store))
-            if reference is not None
-        }
-        written = {
-            "format_version": FORMAT_VERSION,
-            "count": len(assets),
-            "dimension": int(text.shape[1]),
-            "normalisation": "unit vectors",
-            **(manifest or {}),
-            **references,
-            "files": files,
-        }
-        (building / MANIFEST).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
-        building.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-            os.replace(path, old)
-            os.replace(building, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(building, path)
-    except BaseException as error:
-        why = why_not_written(path.parent, error) if isinstance(error, OSError) else ""
-        shutil.rmtree(building, ignore_errors=True)
-        if why:
-            raise OSError(f"cannot write the index {path}: {why}") from error
-        raise
+    with alone_in(path.parent):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.building"):
+            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
+        prefix, suffix = f".{path.name}.", ".building"
+        building = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=suffix))
+        try:
+            columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
+            table = pa.table(columns, schema=SCHEMA)
+            pq.write_table(table, building / TABLE, row_group_size=ROW_GROUP)
+            for name, vectors in ((TEXT, text), (IMAGE, image)):
+                if vectors is not None:
+                    half = vectors.astype(np.float16, copy=False)
+                    np.save(building / name, half, allow_pickle=False)
+            files = {
+                file.name: {"bytes": file.stat().st_size, "sha256": file_hash(file)}
+                for file in sorted(building.iterdir())
+            }
+            references = {
+                name: make_portable(reference, path)
+                for name, reference in (("encoder", encoder), ("store", store))
+                if reference is not None
+            }
+            written = {
+                "format_version": FORMAT_VERSION,
+                "count": len(assets),
+                "dimension": int(text.shape[1]),
+                "normalisation": "unit vectors",
+                **(manifest or {}),
+                **references,
+                "files": files,
+            }
+            (building / MANIFEST).write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+            building.chmod(0o755)
+            if path.exists():
+                exchange_folders(path, building)
+                shutil.rmtree(building)
+            else:
+                os.replace(building, path)
+        except BaseException as error:
+            why = why_not_written(path.parent, error) if isinstance(error, OSError) else ""
+            shutil.rmtree(building, ignore_errors=True)
+            if why:
+                raise OSError(f"cannot write the index {path}: {why}") from error
+            raise
     return EmbeddingIndex.open(path)
 
 

@@ -1,7 +1,6 @@
 """Contracts of retrievers and stores, and a small index to hold retrievers to them."""
 
 import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from redream.assets import Store
 from redream.mini.prepare import WEIGHTS
+from redream.plain_data import as_json
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.writing import write_index
 from redream.types import Asset
@@ -155,7 +155,7 @@ class StoreContract:
 
     def test_can_be_made_again_from_its_reference(self, store: Store) -> None:
         """``reference()`` survives JSON and names a class and arguments of an equal store."""
-        reference = json.loads(json.dumps(store.reference()))
+        reference = as_json(store.reference())
         module, _, name = reference["class_path"].rpartition(".")
         again = getattr(importlib.import_module(module), name)(**reference["init_args"])
         assert type(again) is type(store)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from redream.escaping import on_one_line
 from redream.retrieval import EmbeddingIndex, Encoder
 from redream.retrieval.verifying import verify_index
 from redream.tools.arguments import ToolParser
@@ -50,7 +51,8 @@ def verify(index: EmbeddingIndex, options: argparse.Namespace) -> None:
         encoder = Encoder(resolve(options.encoder), options.pretrained)
     verify_index(index, encoder, options.sample)
     kinds = "texts and pictures" if "image.npy" in index.manifest["files"] else "texts"
-    print(f"{index.path} is whole: {len(index)} assets, {kinds}, of {index.encoder_name}")
+    whole = f"{index.path} is whole: {len(index)} assets, {kinds}, of {index.encoder_name}"
+    print(on_one_line(whole))
 
 
 @contextmanager
@@ -58,8 +60,7 @@ def warnings_in_a_line() -> Iterator[None]:
     """Shows what was left out, and why, as lines without places in the source."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        text = " ".join(str(message).split())
-        print(f"redream: warning: {text}", file=sys.stderr)
+        print(on_one_line(f"redream: warning: {message}"), file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

@@ -4,29 +4,38 @@ import logging
 import sys
 import warnings
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from jsonargparse import Namespace, set_parsing_settings
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import MPSAccelerator
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
 
+from redream.errors import first_line
 from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import read_checkpoint_or_previous
+from redream.signals import signals_answered
 from redream.tools.classes_only import expected_bases, require_classes
 from redream.tools.config_loader import bound_configs
 from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
+from redream.tools.going_on import last_or_before, seed_of, while_restoring
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
+from redream.tools.run_folder import make_room, owned, require_no_links
 from redream.tools.vocabulary import gather
-from redream.training.checkpoints import WholeCheckpoints
+from redream.tools.whole_config import WholeConfig
+from redream.training.checkpoints import WholeCheckpoints, require_same_origin
 from redream.training.limits import require_workable
 from redream.training.parallel import ParticleParallel
+from redream.training.stopping import StopBetweenSteps
 
 IMPORTABLE = (
     "redream",
@@ -123,8 +132,17 @@ class ReDreamCLI(LightningCLI):
         verb = self.config.get("subcommand")
         config: Any = self.config[verb] if verb else {}
         path = config.get("ckpt_path")
-        if path is not None and path not in ("best", "last"):
-            config.ckpt_path = str(read_checkpoint_or_previous(Path(path))[0])
+        if path == "last":
+            path = last_or_before(Path(config.trainer.default_root_dir or "."))
+        if path is None or path in ("best", "last"):
+            return
+        found, checkpoint = read_checkpoint_or_previous(Path(path))
+        prompt = (config.get("prompt") or "").strip() or None
+        require_same_origin(checkpoint, prompt, seed=seed_of(config))
+        config.ckpt_path = str(found)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves a checkpoint's hyperparameters alone: the config.yaml of its run has them."""
 
     def instantiate_classes(self) -> None:
         """Makes the trainer and the module, and finds out whether they can work together."""
@@ -137,9 +155,48 @@ class ReDreamCLI(LightningCLI):
         """Makes the trainer, with checkpoints that are whole or absent."""
         own = self._get(self.config_init, "trainer.plugins") or []
         plugins = [*(own if isinstance(own, list) else [own]), WholeCheckpoints()]
+        has_environment = any(isinstance(each, ClusterEnvironment) for each in plugins)
+        if SLURMEnvironment.detect() and not has_environment:
+            # its SIGUSR1 would save under another name and requeue at once: SIGTERM saves
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         if self._get(self.config_init, "trainer.accelerator") == "auto" and has_apple_gpu():
             kwargs["accelerator"] = "cpu"  # there are no kernels for Apple's GPU
-        return super().instantiate_trainer(plugins=plugins, **kwargs)
+        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
+        for each in trainer.checkpoint_callbacks:
+            if isinstance(each, ModelCheckpoint):
+                each._enable_version_counter = False  # a folder's last.ckpt is its last run's
+        return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Adds what answers signals between two steps."""
+        return super()._instantiate_trainer(config, [*callbacks, StopBetweenSteps()])
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs the verb in a folder of its own; says it where a checkpoint does not fit."""
+        config = self.config[subcommand]
+        folder = Path(config.trainer.default_root_dir or ".")
+        with self.owned(folder):
+            if subcommand == "fit":
+                self.make_room(folder, config.ckpt_path)
+            try:
+                super()._run_subcommand(subcommand)
+            except (ValueError, OSError):
+                raise
+            except Exception as error:  # what a checkpoint holds can fail in any way
+                if not while_restoring(error):
+                    raise
+                what = f"{type(error).__name__}: {first_line(error)}"
+                raise ValueError(
+                    f"cannot go on from {config.ckpt_path}: it does not fit ({what})"
+                ) from error
+
+    def owned(self, folder: Path) -> AbstractContextManager[None]:
+        """The run's hold on its folder."""
+        return owned(folder)
+
+    def make_room(self, folder: Path, checkpoint: str | None) -> None:
+        """Moves an earlier run's outputs aside, unless this run goes on with them."""
+        make_room(folder, checkpoint)
 
     def before_fit(self) -> None:
         """Says it where there is nothing to go on from: a kill may have come very early."""
@@ -181,7 +238,9 @@ class ReDreamCLI(LightningCLI):
             )
         if config.stages is not None:
             raise ValueError("stages are for `redream fit`; else give the config.yaml of one run")
-        require_writable(Path(config.trainer.default_root_dir or "."))
+        folder = Path(config.trainer.default_root_dir or ".")
+        require_writable(folder)
+        require_no_links(folder)
         if config.get("data.assets") is not None:  # an index would be opened for nothing
             config.data.retriever = config.data.store = None
         hand_to_export(config)
@@ -239,16 +298,18 @@ def run(
         "ddp", ParticleParallel, "each process trains its own particles", override=True
     )
     try:
-        return cli(
-            module,
-            data,
-            parser_class=Parser,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            save_config_kwargs={"overwrite": True},
-            args=list(arguments),
-            run=verb,
-        )
+        with signals_answered() if verb else nullcontext():
+            return cli(
+                module,
+                data,
+                parser_class=Parser,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                save_config_callback=WholeConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                args=list(arguments),
+                run=verb,
+            )
     except torch.OutOfMemoryError as error:
         raise ValueError(
             "the GPU has too little memory: set --model.guidance.init_args.prior null (zeta shares "

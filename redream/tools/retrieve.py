@@ -15,6 +15,7 @@ from torch import Tensor
 from redream.assets import AssetRenderer, Store
 from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
+from redream.escaping import on_one_line
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import AssetFilter, EmbeddingIndex
@@ -55,7 +56,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         _print(assets, options.json)
     attribution = options.out.with_name("attribution.md")
     write_attribution(options.prompt, assets, attribution)
-    print(f"licences: {attribution}", file=sys.stderr)
+    print(on_one_line(f"licences: {attribution}"), file=sys.stderr)
     if store is None:
         print("no contact sheet: the index does not know its store", file=sys.stderr)
         return
@@ -91,7 +92,7 @@ def picture_rows(
         try:
             yield asset.caption, show(store, asset.uid)
         except (ValueError, OSError) as error:
-            print(f"no picture of {asset.uid}: {error}", file=sys.stderr)
+            print(on_one_line(f"no picture of {asset.uid}: {error}"), file=sys.stderr)
 
 
 def as_json(assets: Sequence[Asset]) -> str:
@@ -106,12 +107,7 @@ def as_text(assets: Sequence[Asset]) -> str:
     for asset in assets:
         scores = "  ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines.append(f"{asset.uid}  {asset.caption}  {scores}  {asset.license}")
-    return "\n".join(map(printable, lines))
-
-
-def printable(text: str) -> str:
-    """A line without the characters by which a stranger's caption could command a terminal."""
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return "\n".join(map(on_one_line, lines))
 
 
 def open_store(index: EmbeddingIndex) -> Store | None:

@@ -36,4 +36,8 @@ def _with_own_config(verb: str, arguments: Sequence[str]) -> list[str]:
     if verb == "fit" or {"--config", "-c"} & given.keys() or "--ckpt_path" not in given:
         return list(arguments)
     config = config_of(Path(given["--ckpt_path"]))
-    return list(arguments) if config is None else [f"--config={config}", *arguments]
+    if config is None:
+        return list(arguments)
+    # the run's folder is where its config lies, wherever it was when it was made
+    own = [f"--config={config}", f"--trainer.default_root_dir={config.parent.absolute()}"]
+    return [*own, *arguments]

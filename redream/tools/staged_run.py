@@ -7,6 +7,7 @@ each the whole folder of a run. ``stages/finished.json`` remembers the steps of 
 import gc
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from redream.callbacks.progress import Part, Progress
 from redream.files import whole_file
+from redream.plain_data import read_json
 from redream.tools.lightning import ReDreamCLI, run
+from redream.tools.run_folder import make_room, owned
 from redream.tools.stages import Command, Stage
 
 
@@ -54,6 +57,13 @@ class StageCLI(ReDreamCLI):
     part: Part
     """Where in the job it is."""
 
+    def owned(self, folder: Path) -> AbstractContextManager[None]:
+        """The job has its folder already, and those of its stages lie in it."""
+        return nullcontext()
+
+    def make_room(self, folder: Path, checkpoint: str | None) -> None:
+        """The job has made room before its first stage."""
+
     def before_fit(self) -> None:
         """Tells the progress bar."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
@@ -83,6 +93,17 @@ def run_stages(command: Command, module: type[Any], data: type[Any]) -> None:
         ValueError: If a config is wrong; one line.
     """
     planned = _plan(command, module, data)
+    root = planned[-1].folder
+    with owned(root):
+        if command.only is None and command.resume is None:
+            make_room(root, None)
+        _run_planned(command, planned, module, data)
+
+
+def _run_planned(
+    command: Command, planned: Sequence[Planned], module: type[Any], data: type[Any]
+) -> None:
+    """Runs the stages in a folder that is the job's."""
     root = planned[-1].folder
     names = [each.stage.name for each in planned]
     chosen = range(len(planned)) if command.only is None else [names.index(command.only)]
@@ -149,12 +170,12 @@ def _finished(root: Path) -> dict[str, int]:
     """Steps of the stages that are finished."""
     path = root / "stages" / "finished.json"
     try:
-        finished = json.loads(path.read_text("utf-8"))
+        finished = read_json(path)
+        return {str(name): int(steps) for name, steps in finished.items()}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: remove it, and start without --ckpt_path") from error
-    return {str(name): int(steps) for name, steps in finished.items()}
 
 
 def _write_finished(root: Path, finished: dict[str, int]) -> None:

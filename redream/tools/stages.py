@@ -23,8 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from redream.plain_data import read_yaml
 from redream.plugins import suggest
 
 _REFERENCE = "stage:"
@@ -118,7 +117,7 @@ def read_stages(arguments: Sequence[str]) -> Command | None:
             raise ValueError(f"there is no stage {name!r}; {suggest(name, found)}")
         if rest:
             found[name].options.append(f"--{rest}={value}")
-        elif yaml.safe_load(value) is None:
+        elif read_yaml(value) is None:
             del found[name]
         else:
             raise ValueError(f"--stages.{name} takes null, to leave the stage out, or a key of it")
@@ -152,8 +151,8 @@ def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 def _add_file(found: dict[str, Stage], path: str) -> None:
     """Lays the stages of a config file over those that there are."""
     try:
-        tree = yaml.safe_load(Path(path).read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        tree = read_yaml(Path(path))
+    except (OSError, ValueError):
         return  # the parser says what is wrong with it
     stages = tree.get("stages") if isinstance(tree, dict) else None
     if stages is None:
@@ -173,10 +172,29 @@ def _add_file(found: dict[str, Stage], path: str) -> None:
         stage = found.setdefault(str(name), Stage(str(name), {}))
         below = overlay.get("config", [])
         names = [below] if isinstance(below, str) else below
+        if not (isinstance(names, list) and all(isinstance(each, str) for each in names)):
+            raise ValueError(f"{path}: the stage {name} must name config files, not {below!r:.60}")
+        _require_options(overlay, f"{path}: the stage {name}")
         stage.below += [str(Path(path).parent / each) for each in names]
         stage.overlay = _merge(
             stage.overlay, {key: value for key, value in overlay.items() if key != "config"}
         )
+
+
+def _require_options(value: Any, where: str) -> None:  # noqa: ANN401
+    """Refuses what YAML can write and no option takes.
+
+    Raises:
+        ValueError: If there is a date, a set, bytes or the like.
+    """
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _require_options(each, f"{where}: {key}")
+    elif isinstance(value, list):
+        for each in value:
+            _require_options(each, where)
+    elif not (value is None or isinstance(value, str | int | float)):
+        raise ValueError(f"{where}: no option takes a {type(value).__name__}: write it as text")
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 from redream.files import whole_file
+from redream.plain_data import read_json
 
 KEY = "key.json"
 
@@ -33,7 +34,7 @@ def find_objects(folder: Path) -> dict[str, list[Path]]:
     for metrics in sorted(folder.rglob("metrics.json")):
         film = metrics.with_name("turntable_0.mp4")
         if film.is_file():
-            found[json.loads(metrics.read_text("utf-8"))["prompt"]].append(film)
+            found[read_json(metrics.read_text("utf-8"))["prompt"]].append(film)
     if not found:
         raise FileNotFoundError(f"{folder} has no run with metrics.json and turntable_0.mp4")
     return dict(found)

@@ -1,6 +1,5 @@
 """Serves a study's page and nothing else, and writes the answers down."""
 
-import json
 import os
 import re
 import threading
@@ -9,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from redream.plain_data import read_json
 from redream.tools.study_make import KEY
 
 COLUMNS = ("rater", "pair", "left", "right", "chosen", "again", "seconds")
@@ -44,7 +44,7 @@ def make_server(study: Path, host: str, port: int) -> ThreadingHTTPServer:
 
 def read_key(study: Path) -> dict[str, Any]:
     """Whose films are whose."""
-    key: dict[str, Any] = json.loads((study / KEY).read_text("utf-8"))
+    key: dict[str, Any] = read_json((study / KEY).read_text("utf-8"))
     return key
 
 
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, "an answer is a short POST to /answers")
             return
         try:
-            row = checked(json.loads(self.rfile.read(int(length))), self.key)
+            row = checked(read_json(self.rfile.read(int(length))), self.key)
         except ValueError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
             return

@@ -5,16 +5,21 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from redream.escaping import on_one_line
 from redream.files import whole_file
+from redream.plain_data import read_json
+from redream.signals import leave_if_asked, signals_answered, take_signals, wait_for_steps
 from redream.tools.arguments import ToolParser
 from redream.tools.output import require_writable
-from redream.tools.sweep_results import write_results
+from redream.tools.sweep_results import Results
 from redream.tools.sweep_run import Run, make, plan, read_prompts
 
 _STARTS = 3  # attempts
@@ -45,18 +50,23 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             raise FileNotFoundError(f"there is no config at {config}")
     configs = [["--config", str(config.absolute())] for config in options.config]
     everything = [*chain.from_iterable(configs), *shared]
-    runs = plan(read_prompts(options.prompts), options.seeds, out, everything)
+    runs = plan(read_prompts(options.prompts), options.seeds, out, everything, Path.cwd())
     waiting = [run for run in runs if run.result is None]
     print(f"{len(runs)} runs in {out}, {len(runs) - len(waiting)} of them finished before")
     _remember(out, shared, options.config)
-    failures: dict[Path, str] = {}
+    results = Results(runs, out)
     if waiting:
-        ray = _start(options)
-        try:
-            _drive(ray, options, runs, waiting, failures, out)
-        finally:
-            ray.shutdown()
-    write_results(runs, failures, out)
+        with signals_answered(), _elsewhere():
+            ray = _start(options)
+            take_signals()  # Ray has put its own in between, and loses what a handler raises
+            wait_for_steps(True)
+            try:
+                _drive(ray, options, waiting, results)
+            finally:
+                results.write()
+                ray.shutdown()
+    results.write()
+    failures = results.failures
     print(f"{out / 'index.html'}")
     if failures:
         raise ValueError(
@@ -77,7 +87,14 @@ def _remember(out: Path, shared: Sequence[str], configs: Sequence[Path]) -> None
     if not path.is_file():
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(made_with, indent=2), "utf-8")
-    elif json.loads(path.read_text("utf-8")) != made_with:
+        return
+    try:
+        before = read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): remove it, if the options and configs are the same"
+        ) from error
+    if before != made_with:
         raise ValueError(
             f"{out} has a sweep of other options or another config: give another --out, or remove "
             f"{path} to mix them"
@@ -111,10 +128,8 @@ def _start(options: argparse.Namespace) -> Any:  # noqa: ANN401
 def _drive(
     ray: Any,  # noqa: ANN401
     options: argparse.Namespace,
-    runs: Sequence[Run],
     waiting: Sequence[Run],
-    failures: dict[Path, str],
-    out: Path,
+    results: Results,
 ) -> None:
     """Hands all runs to Ray and tells what becomes of them.
 
@@ -134,32 +149,43 @@ def _drive(
     reported = time.monotonic()
     while pending:
         ready, _ = ray.wait(list(pending), timeout=1.0)
+        leave_if_asked()
         for reference in ready:
             run = pending.pop(reference)
             named = f"{run.prompt!r}, seed {run.seed}"
             try:
                 result = ray.get(reference)
-                print(f"{_count(runs)}: {named} made in {result['seconds']:.0f} s", flush=True)
+                results.note(run)
+                print(f"{results.count}: {named} made in {result['seconds']:.0f} s", flush=True)
             except Exception as error:  # whatever it died of, the others go on
-                failures[run.folder] = _reason(error)
-                print(f"{_count(runs)}: {named} failed: {failures[run.folder]}", file=sys.stderr)
-            write_results(runs, failures, out)
+                results.note(run, _reason(error))
+                print(f"{results.count}: {named} failed: {_reason(error)}", file=sys.stderr)
+            results.write_now_and_then()
         if pending and time.monotonic() - reported > _REPORT_S:
             reported = time.monotonic()
             for run in pending.values():
                 if run.last_line:
-                    print(f"  {run.prompt!r}, seed {run.seed}: {run.last_line}", flush=True)
+                    said = on_one_line(run.last_line)
+                    print(f"  {run.prompt!r}, seed {run.seed}: {said}", flush=True)
 
 
-def _count(runs: Sequence[Run]) -> str:
-    return f"{sum(run.result is not None for run in runs)}/{len(runs)}"
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """Works in an empty folder: Ray lets its workers import what lies where the driver stands."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="redream-sweep-") as empty:
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def _reason(error: Exception) -> str:
     """The cause of a task's failure in one line."""
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return lines[-1] if lines else type(cause).__name__
+    return on_one_line(lines[-1]) if lines else type(cause).__name__
 
 
 def _parser(verb: str) -> ToolParser:

@@ -1,6 +1,5 @@
 """One run of a sweep: a prompt and a seed in a folder of their own, made once and for all."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from redream import cli
-from redream.files import whole_file
+from redream.files import lock_alone, whole_file
+from redream.plain_data import read_json
 
 DONE, LOG, LOCK = "done.json", "log.txt", ".lock"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -33,20 +33,28 @@ class Run:
         seed: The run's seed.
         folder: Where its outputs go.
         options: Options of ``redream fit`` that all runs share.
+        started_in: Where the sweep was started, which relative paths are relative to; None where
+            that is here.
     """
 
     prompt: str
     seed: int
     folder: Path
     options: tuple[str, ...]
+    started_in: Path | None = None
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What a finished run left; None where it is not finished."""
+        """What a finished run left; None where it is not finished, or what it left is damaged."""
         try:
-            return dict(json.loads((self.folder / DONE).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            left = read_json(self.folder / DONE)
+        except (OSError, ValueError):
             return None
+        if not isinstance(left, dict) or not isinstance(left.get("metrics"), dict):
+            return None
+        return (
+            left if all(map(_is_number, (left.get("seconds"), *left["metrics"].values()))) else None
+        )
 
     @property
     def last_line(self) -> str:
@@ -58,14 +66,20 @@ class Run:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def plan(prompts: Sequence[str], seeds: int, out: Path, options: Sequence[str]) -> list[Run]:
+def plan(
+    prompts: Sequence[str],
+    seeds: int,
+    out: Path,
+    options: Sequence[str],
+    started_in: Path | None = None,
+) -> list[Run]:
     """The runs of a sweep, prompt by prompt; a prompt that comes again counts once.
 
     A run's folder is named after its prompt and seed alone, so that a sweep that is started again,
     with more prompts or in another order, finds what it has made.
     """
     return [
-        Run(prompt, seed, out / "runs" / f"{_slug(prompt)}-{seed}", tuple(options))
+        Run(prompt, seed, out / "runs" / f"{_slug(prompt)}-{seed}", tuple(options), started_in)
         for prompt in dict.fromkeys(prompts)
         for seed in range(seeds)
     ]
@@ -105,8 +119,9 @@ def make(run: Run) -> dict[str, Any]:
     Raises:
         RunFailed: If ``redream fit`` failed; its log says why.
     """
+    _stand_in(run.started_in)
     run.folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(run.folder):
+    with lock_alone(run.folder / LOCK, waits=True):
         if run.result is not None:
             return run.result
         start = time.time()
@@ -115,10 +130,10 @@ def make(run: Run) -> dict[str, Any]:
             command += ["--trainer.default_root_dir", str(run.folder)]
             checkpoint = _usable_checkpoint(run.folder)
             more = [] if checkpoint is None else ["--ckpt_path", str(checkpoint)]
-            status = cli.main(["fit", *command, *more])
+            status = _status(["fit", *command, *more])
             if status == 0 and more and not (run.folder / "report.html").is_file():
                 # it was stopped while it exported: there was nothing left to fit
-                status = cli.main(["predict", *command, *more])
+                status = _status(["predict", *command, *more])
         if status != 0:
             raise RunFailed(run.last_line or f"redream fit ended with {status}")
         made = {"prompt": run.prompt, "seed": run.seed, "seconds": round(time.time() - start, 1)}
@@ -126,6 +141,21 @@ def make(run: Run) -> dict[str, Any]:
         with whole_file(run.folder / DONE) as temporary:
             temporary.write_text(json.dumps(result, indent=2), "utf-8")
         return result
+
+
+def _status(command: Sequence[str]) -> int:
+    """The exit code of a command, which may leave because of a signal."""
+    try:
+        return cli.main(command)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+
+
+def _stand_in(folder: Path | None) -> None:
+    """Makes relative paths mean what they meant to the driver, without modules from there."""
+    if folder is not None:
+        sys.path[:] = [each for each in sys.path if each not in ("", str(folder))]
+        os.chdir(folder)
 
 
 def _usable_checkpoint(folder: Path) -> Path | None:
@@ -141,10 +171,17 @@ def _usable_checkpoint(folder: Path) -> Path | None:
         return None
 
 
+def _is_number(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a number, and one that a float can hold."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float)
+
+
 def _metrics(folder: Path) -> dict[str, float]:
     """The numbers of ``metrics.json``; none where the config measures nothing."""
     try:
-        measured = json.loads((folder / "metrics.json").read_text("utf-8"))
+        measured = read_json(folder / "metrics.json")
     except (OSError, ValueError):
         return {}
     found: dict[str, float] = {}
@@ -153,7 +190,7 @@ def _metrics(folder: Path) -> dict[str, float]:
         if isinstance(value, dict):
             for key, each in value.items():
                 gather(each, f"{name}.{key}" if name else str(key))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif _is_number(value):
             found[name] = float(value)
 
     gather(measured, "")
@@ -161,20 +198,9 @@ def _metrics(folder: Path) -> dict[str, float]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())  # for whoever wonders who has it
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    with path.open("a", encoding="utf-8", errors="replace", buffering=1) as log:
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+    with open(descriptor, "a", encoding="utf-8", errors="replace", buffering=1) as log:
         with redirect_stdout(log), redirect_stderr(log):
             yield
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from redream import __version__
 from redream.files import why_not_written
 from redream.representations.checkpoint import previous_checkpoint, read_checkpoint_or_previous
 from redream.types import KEY_RULE
@@ -78,7 +79,9 @@ class WholeCheckpoints(TorchCheckpointIO):
             FileNotFoundError: If there is none; names those that there are.
             ValueError: If it is damaged and there is none before it.
         """
-        return read_checkpoint_or_previous(Path(path), map_location=map_location)[1]
+        checkpoint = read_checkpoint_or_previous(Path(path), map_location=map_location)[1]
+        checkpoint.pop("hyper_parameters", None)  # the config.yaml of a run says what it is
+        return checkpoint
 
 
 def save_last_step(trainer: Trainer) -> None:
@@ -100,19 +103,101 @@ def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -
     """
     theirs = checkpoint["state_dict"]
     mine = {key: value for key, value in module.state_dict().items() if not is_frozen(key)}
+    for key in _STARTS_UNKNOWN & mine.keys() - theirs.keys():
+        theirs[key] = mine[key]
+    said, advice = "the checkpoint is of another configuration", _advice(checkpoint)
     for key in sorted(mine.keys() ^ theirs.keys()):
         where = "is not in the checkpoint" if key in mine else "is in the checkpoint alone"
-        raise ValueError(f"the checkpoint is of another configuration: {key} {where}; {_ADVICE}")
+        raise ValueError(f"{said}: {key} {where}; {advice}")
     for key, value in mine.items():
-        if isinstance(value, Tensor) and value.shape != theirs[key].shape:
+        there = theirs[key]
+        if isinstance(value, Tensor) and not isinstance(there, Tensor):
+            raise ValueError(f"{said}: {key} is no tensor there; {advice}")
+        if isinstance(value, Tensor) and value.shape != there.shape:
             raise ValueError(
-                f"the checkpoint is of another configuration: {key} has the shape "
-                f"{tuple(theirs[key].shape)} there and {tuple(value.shape)} here; {_ADVICE}"
+                f"{said}: {key} has the shape {tuple(there.shape)} there and "
+                f"{tuple(value.shape)} here; {advice}"
             )
 
 
-_ADVICE = "take the config.yaml of its run"
-_KEYS = "random_keys"
+def _advice(checkpoint: Mapping[str, Any]) -> str:
+    """What to do, and which version made it: the config alone does not help across versions."""
+    version = origin_of(checkpoint).get("version", "before 0.1.0's end")
+    other = "" if version == __version__ else f", and the ReDream that made it ({version})"
+    return f"take the config.yaml of its run{other}"
+
+
+_STARTS_UNKNOWN = {"asset_of"}
+"""State that an older checkpoint may lack: what it starts with means that it is not known yet."""
+_KEYS, _ORIGIN = "random_keys", "redream"
+
+
+def mark_origin(checkpoint: dict[str, Any], trainer: Trainer) -> None:
+    """Says in a checkpoint what it was made from, and by which version.
+
+    Args:
+        checkpoint: The checkpoint.
+        trainer: Its data has a ``prompt`` and ``assets``, or lacks them.
+    """
+    data = getattr(trainer, "datamodule", None)
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    checkpoint[_ORIGIN] = {
+        "version": __version__,
+        "prompt": getattr(data, "prompt", None),
+        "assets": [asset.uid for asset in getattr(data, "assets", ())],
+        "seed": None if seed is None else int(seed),
+    }
+
+
+def origin_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its origin; empty where it is of before such marks."""
+    origin = checkpoint.get(_ORIGIN)
+    return origin if isinstance(origin, dict) else {}
+
+
+def require_same_origin(
+    checkpoint: Mapping[str, Any],
+    prompt: str | None = None,
+    assets: Sequence[str] | None = None,
+    seed: int | None = None,
+) -> None:
+    """Makes sure that a run goes on with what it began with, or exports what it made.
+
+    Args:
+        checkpoint: The checkpoint.
+        prompt: The prompt now; like the others, None where it is not to be compared.
+        assets: The uids of the assets now, in their order.
+        seed: The seed now.
+
+    Raises:
+        ValueError: If the checkpoint says otherwise; one line.
+    """
+    origin = origin_of(checkpoint)
+    now = {"prompt": prompt, "assets": None if assets is None else list(assets), "seed": seed}
+    hints = {
+        "prompt": "leave --prompt out, or start anew without --ckpt_path",
+        "assets": "give the index and the files that it was made with, or start anew",
+        "seed": "leave --seed_everything out, or start anew without --ckpt_path",
+    }
+    for name, value in now.items():
+        then = origin.get(name)
+        if None not in (value, then) and value != then:
+            raise ValueError(
+                f"the checkpoint is of another run: its {name} was {_short(then)}, and here it is "
+                f"{_short(value)}; {hints[name]}"
+            )
+
+
+def require_origin_of(checkpoint: Mapping[str, Any], trainer: Trainer) -> None:
+    """The same for the data of a trainer, once it has its assets."""
+    data = getattr(trainer, "datamodule", None)
+    assets = getattr(data, "assets", None)
+    uids = None if assets is None else [asset.uid for asset in assets]
+    require_same_origin(checkpoint, getattr(data, "prompt", None), uids)
+
+
+def _short(value: object) -> str:
+    return f"{value!r:.200}"
 
 
 def mark_random_keys(checkpoint: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
+from redream.signals import are_answered
 from redream.training.finite import GivenUp
 from redream.training.processes import Processes
 
@@ -32,7 +33,8 @@ class ParticleParallel(DDPStrategy):
     """
 
     _asked_to_stop = False  # Ctrl-C was pressed
-    _stops_together = False  # all processes raise at the same step
+    stops_together = False
+    """Whether all processes raise at the same step, so that they may still talk."""
 
     def configure_ddp(self) -> None:
         """Tells the module which process this is; what is shared starts as the first has it."""
@@ -49,12 +51,15 @@ class ParticleParallel(DDPStrategy):
     def on_train_start(self) -> None:
         """From now on Ctrl-C is answered between two steps, by all processes at once."""
         super().on_train_start()
-        self._before = signal.signal(signal.SIGINT, self._note_interrupt)
+        self._before = (
+            None if are_answered() else signal.signal(signal.SIGINT, self._note_interrupt)
+        )
 
     def on_train_end(self) -> None:
         """Ctrl-C means again what it meant before."""
         super().on_train_end()
-        signal.signal(signal.SIGINT, self._before)
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
     def _note_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._asked_to_stop:
@@ -63,8 +68,9 @@ class ParticleParallel(DDPStrategy):
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """A step, unless one of the processes was asked to stop: then all stop."""
-        if self.reduce_boolean_decision(self._asked_to_stop, all=False):
-            self._stops_together = True
+        is_own = self._before is not None  # the command line asks all processes by itself
+        if is_own and self.reduce_boolean_decision(self._asked_to_stop, all=False):
+            self.stops_together = True
             raise KeyboardInterrupt
         return super().training_step(*args, **kwargs)
 
@@ -73,7 +79,7 @@ class ParticleParallel(DDPStrategy):
         try:
             return super().optimizer_step(*args, **kwargs)
         except GivenUp:
-            self._stops_together = True
+            self.stops_together = True
             raise
 
     def post_backward(self, closure_loss: Tensor) -> None:
@@ -150,11 +156,11 @@ class ParticleParallel(DDPStrategy):
         process soon after one that it launched has ended, so that is left to the very last.
         """
         super().on_exception(exception)
-        if self._stops_together:
+        if self.stops_together:
             self.barrier()
         if self.local_rank == 0 and self.launcher is not None:
             atexit.register(self.launcher.kill, signal.SIGKILL)
-        elif self._stops_together:
+        elif self.stops_together:
             time.sleep(60.0)  # until the first ends this one
 
     @property
@@ -165,7 +171,7 @@ class ParticleParallel(DDPStrategy):
     def _is_alone(self) -> bool:
         """Whether this process stops by itself, so that no other will answer it."""
         module = self.lightning_module
-        if module is None or module._trainer is None or self._stops_together:
+        if module is None or module._trainer is None or self.stops_together:
             return False
         return module.trainer.state.status == TrainerStatus.INTERRUPTED
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import verbs  # noqa: F401  (adds its targets)
 from targets import TARGETS
 
 MAX_SECONDS = 10.0  # of processor time

@@ -16,6 +16,9 @@ NAMES = {
     "index": "index folders, opened, searched and verified",
     "config": "YAML of the four verbs",
     "mesh": "GLB, glTF, OBJ and PLY files",
+    "verb": "whole `fit`, `validate`, `test` and `predict`: checkpoint, config beside",
+    "stages": "configs of several stages",
+    "sweep": "folders of sweeps",
 }
 
 

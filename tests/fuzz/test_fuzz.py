@@ -10,11 +10,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import fuzzing
 import targets
+import verbs  # noqa: F401  (adds its targets)
 from fuzzing import fuzz
 from mutations import spoil_bytes, spoil_text, spoil_values
 from targets import TARGETS, Target
 
 NUM = {"captions": 80, "prompt": 20, "checkpoint": 80, "index": 60, "config": 6, "mesh": 60}
+NUM |= {"verb": 8, "stages": 30, "sweep": 30}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ def test_spoilt_inputs_are_read_or_refused_in_one_line(kind, work, tmp_path):
     assert [each for each in outcomes if each.is_broken] == []
     assert len(outcomes) == NUM[kind]
     seen = {each.what for each in outcomes}
-    assert seen == {"read", "refused"} or (kind == "config" and seen <= {"read", "refused"})
+    assert seen == {"read", "refused"} or (
+        kind in ("config", "verb") and seen <= {"read", "refused"}
+    )
 
 
 class Broken(Target):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from comparing import same, shards
 from killing import killed
 from toy_encoders import ColorEncoder
 
+from redream import files
 from redream.assets import FolderStore
 from redream.indexing import IndexBuild, RenderedPictures
 from redream.mini import prepare
-from redream.retrieval import EmbeddingIndex
+from redream.retrieval import EmbeddingIndex, writing
 from redream.retrieval.derived import load_or_make
 from redream.retrieval.verifying import verify_index
 from redream.retrieval.writing import write_index
@@ -66,20 +68,31 @@ def test_a_kill_while_the_index_is_put_together(boxes, tmp_path, at, where, numb
 
 
 @needs_fork
-@pytest.mark.parametrize("number", [1, 2])
-def test_a_kill_while_an_index_is_replaced_leaves_the_old_one_whole_or_none(tmp_path, number):
+@pytest.mark.parametrize(
+    ("at", "where", "num_rows"),
+    [("exchange_folders", writing, 3), ("rmtree", shutil, 5)],
+    ids=["before", "after"],
+)
+def test_a_kill_while_an_index_is_replaced_leaves_one_of_them_whole(tmp_path, at, where, num_rows):
     path = tmp_path / "index"
     write(path, 3)
-    killed(lambda: write(path, 5), "replace", os, number)
-    if number == 1:
-        verify_index(EmbeddingIndex.open(path))
-        assert len(EmbeddingIndex.open(path)) == 3
-    else:
-        with pytest.raises(FileNotFoundError, match="index"):
-            EmbeddingIndex.open(path)
-    write(path, 5)
+    killed(lambda: write(path, 5), at, where)
     verify_index(EmbeddingIndex.open(path))
-    assert len(EmbeddingIndex.open(path)) == 5
+    assert len(EmbeddingIndex.open(path)) == num_rows
+    assert len(list(tmp_path.iterdir())) == 2  # what the kill has left ...
+    write(path, 7)
+    assert list(tmp_path.iterdir()) == [path] and len(EmbeddingIndex.open(path)) == 7  # ... is gone
+
+
+def test_folders_are_exchanged_also_where_the_system_cannot(tmp_path, monkeypatch):
+    for platform in (sys.platform, "other"):
+        monkeypatch.setattr(files.sys, "platform", platform)
+        one, other = tmp_path / f"{platform}-1", tmp_path / f"{platform}-2"
+        for folder in (one, other):
+            folder.mkdir()
+            (folder / "name").write_text(folder.name)
+        files.exchange_folders(one, other)
+        assert [(each / "name").read_text() for each in (one, other)] == [other.name, one.name]
 
 
 def test_a_full_disk_is_said_and_the_old_index_is_intact(small_disk):

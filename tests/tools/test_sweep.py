@@ -15,8 +15,8 @@ import pytest
 
 from redream import cli
 from redream.tools import sweep_run
-from redream.tools.sweep_results import write_results
-from redream.tools.sweep_run import LOCK, RunFailed, make, plan, read_prompts
+from redream.tools.sweep_results import Results
+from redream.tools.sweep_run import LOCK, Run, RunFailed, make, plan, read_prompts
 
 ROOT = Path(__file__).parents[2]
 needs_ray = pytest.mark.skipif(
@@ -122,15 +122,95 @@ def test_results_are_one_table_and_one_page(tmp_path, fits):
     runs = plan(["a <b>dog</b> | cat", "a car"], 2, tmp_path, [])
     for run in runs[:2]:
         make(run)
-    write_results(runs, {runs[2].folder: "out of\nmemory"}, tmp_path)
+    results = Results(runs, tmp_path)
+    results.note(runs[2], "out of\nmemory")
+    assert results.count == "2/4"
+    results.write()
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["done", "done", "failed", "unfinished"]
     assert rows[0]["clip.mean"] == "0.25" and rows[2]["reason"] == "out of memory"
     table = (tmp_path / "results.md").read_text().splitlines()
-    assert len(table) == 6 and "dog</b> \\| cat" in table[2]
+    assert len(table) == 6 and "a \\<b\\>dog\\</b\\> \\| cat" in table[2]
     page = (tmp_path / "index.html").read_text()
     assert page.count("<article") == 4 and "<b>dog" not in page
+
+
+def test_what_a_run_costs_does_not_grow_with_their_number(tmp_path, fits, monkeypatch):
+    looked, plain = [], Run.result.fget
+    monkeypatch.setattr(Run, "result", property(lambda run: looked.append(run) or plain(run)))
+    for num in (2, 50):
+        runs = plan(
+            [f"a dog of size {number}" for number in range(num)], 1, tmp_path / str(num), []
+        )
+        results = Results(runs, tmp_path / str(num))
+        make(runs[1])
+        looked.clear()
+        results.note(runs[1])
+        assert looked == [runs[1]] and results.count == f"1/{num}"
+    results.write()
+    written = (results.out / "results.csv").stat().st_mtime_ns
+    results._next = time.monotonic() + 100.0
+    results.write_now_and_then()
+    assert (results.out / "results.csv").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}", "[]", "3", "null", "{", "[" * 5000, '{"metrics": {}}',
+        '{"metrics": [], "seconds": 1}', '{"metrics": {"a": "b"}, "seconds": 1}',
+        '{"metrics": {}, "seconds": "1"}', '{"metrics": {"a": 1' + "0" * 400 + '}, "seconds": 1}',
+    ],
+)  # fmt: skip
+def test_a_damaged_result_is_no_result_and_stops_no_table(text, tmp_path, fits):
+    runs = plan(["a dog", "a cat"], 1, tmp_path, [])
+    for run in runs:
+        make(run)
+    (runs[0].folder / "done.json").write_text(text)
+    results = Results(runs, tmp_path)
+    results.write()
+    assert results.count == "1/2" and runs[0].result is None
+    make(runs[0])
+    assert Results(runs, tmp_path).count == "2/2"
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 5000])
+def test_a_damaged_memory_of_a_sweep_is_said_in_a_line(text, tmp_path, capsys):
+    (tmp_path / "p.txt").write_text("a dog\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sweep.json").write_text(text)
+    options = ["--prompts", tmp_path / "p.txt", "--config", "configs/default.yaml"]
+    command = ["sweep", *options, "--out", tmp_path / "out"]
+    assert cli.main([str(each) for each in command]) == 2
+    error = capsys.readouterr().err
+    assert "sweep.json is damaged" in error and error.count("\n") == 1
+
+
+def test_what_a_prompt_or_an_error_says_stays_text_in_the_tables(tmp_path, fits):
+    runs = plan(["=1+1", "@SUM(A1) <img src=x>"], 1, tmp_path, [])
+    results = Results(runs, tmp_path)
+    results.note(runs[0], "\x1b[31m-1 | [a](b)")
+    results.write()
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prompt"][0] for row in rows] == ["'", "'"]
+    for name in ("results.csv", "results.md", "index.html"):
+        assert "\x1b" not in (tmp_path / name).read_text()
+    table = (tmp_path / "results.md").read_text()
+    assert "\\<img" in table and "\\[a\\](b)" in table and " \\| " in table
+
+
+@pytest.mark.parametrize("name", ["log.txt", LOCK])
+def test_a_link_is_not_followed_by_what_a_run_writes(name, tmp_path, fits):
+    (run,) = plan(["a dog"], 1, tmp_path / "out", [])
+    run.folder.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (run.folder / name).symlink_to(victim)
+    with pytest.raises(OSError, match=name.replace(".", r"\.")):
+        make(run)
+    assert victim.read_text() == "kept"
 
 
 def test_a_sweep_of_finished_runs_starts_nothing(tmp_path, fits, capsys):
@@ -282,8 +362,10 @@ def test_whatever_is_killed_every_prompt_is_there_once(sweep, tmp_path):
     os.kill(pid, signal.SIGKILL)  # a worker in the middle: its run goes on in another
     wait_for(lambda: list(out.glob("runs/*/done.json")), driver)
     wait_for(lambda: in_the_middle(out), driver)
-    driver.kill()
-    driver.communicate()
+    driver.send_signal(signal.SIGTERM)  # the driver, by a scheduler
+    errors = driver.communicate(timeout=300)[1]
+    assert driver.returncode == 143, errors
+    assert (out / "results.csv").read_text().count("a dog of size") == 6
     made = {each: each.stat().st_mtime_ns for each in out.glob("runs/*/done.json")}
     assert 1 <= len(made) < 6
 
@@ -310,7 +392,7 @@ def test_a_failed_run_is_retried_and_reported_and_stops_no_other(sweep, tmp_path
         return [each for each in in_the_middle(tmp_path / "out") if "dog" in each[1].name]
 
     pid, folder = wait_for(dog, driver)[0]
-    os.kill(pid, signal.SIGKILL)  # as a failure, Ray makes it again
+    os.kill(pid, signal.SIGTERM)  # as a failure, Ray makes it again
     said, errors = driver.communicate(timeout=900)
     assert driver.returncode != 0
     assert "1 of 2 runs failed" in errors and "it is broken" in errors

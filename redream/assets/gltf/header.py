@@ -1,9 +1,10 @@
 """The JSON of a glTF file, and the chunk of bytes behind it."""
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
+
+from redream.plain_data import read_json
 
 Json = dict[str, Any]
 
@@ -50,7 +51,7 @@ def _read(path: Path, with_buffer: bool) -> tuple[Json, bytes]:
             if with_buffer:
                 buffer = _binary_chunk(file.read())
     try:
-        header = json.loads(text.rstrip(b"\0"))  # some writers pad by zeros, not by blanks
+        header = read_json(text.rstrip(b"\0"))  # some writers pad by zeros, not by blanks
     except ValueError as error:
         raise ValueError("its JSON is broken") from error
     if not isinstance(header, dict):

@@ -1,6 +1,5 @@
 """From a folder or a hub id to the parts of a model, safetensors only."""
 
-import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from redream.errors import first_line
+from redream.plain_data import read_json
 from redream.priors.families._parts import load_part
 from redream.priors.families.base import Family
 
@@ -97,7 +97,7 @@ def _base_name(name: str) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    read = json.loads(path.read_text("utf-8"))
+    read = read_json(path)
     return read if isinstance(read, dict) else {}
 
 
