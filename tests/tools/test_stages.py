@@ -29,7 +29,7 @@ trainer:
         metrics: null}
 model:
   num_particles: 1
-  render_size: 32
+  cameras: {render_size: 32}
 data:
   num_assets: 1
   encoder: null
@@ -41,10 +41,8 @@ stages:
       representation:
         class_path: Mesh
         init_args: {init_from: "stage:previous", init_resolution: 24, vertex_lr: 1.0e-4,
-          shading: camera_normal, learn_background: false}
-      penalties:
-        normal_consistency: {start: 1.0, end: 1.0}
-        eikonal: {start: 0.0, end: 0.0}
+          shading: camera_normal, learn_background: false,
+          penalties: {normal_consistency: {start: 1.0, end: 1.0}}}
   texture: {trainer: {max_steps: 2}}
 """
 
