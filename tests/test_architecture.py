@@ -54,7 +54,7 @@ CONFINED = {
     "diffusers": {"priors", "adapters", "mini"},
     "transformers": {"priors", "adapters", "mini"},
     "peft": {"priors", "adapters", "mini"},
-    "open_clip": {"retrieval/encoder.py", "metrics", "mini"},
+    "open_clip": {"retrieval/encoder.py", "retrieval/encoder_names.py", "metrics", "mini"},
     "scann": {"retrieval"},
     "faiss": {"retrieval"},
     "trimesh": {"assets", "mini"},
