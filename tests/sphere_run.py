@@ -66,6 +66,7 @@ class ToyModule(L.LightningModule):
         super().__init__()
         self.particles = torch.nn.ModuleList(Sphere(radius) for radius in radii)
         self.adapter = Adapter()
+        self.losses, self.held_out_losses = {}, {}
         self.fail_at, self.failure = fail_at, failure
 
     @property
@@ -76,6 +77,7 @@ class ToyModule(L.LightningModule):
         if self.global_step == self.fail_at:
             raise self.failure("stopped")
         loss = sum((particle.offset - 1.0) ** 2 for particle in self.particles)
+        self.losses = {"distillation": loss.detach()}
         self.log("distillation", loss, prog_bar=True)
         return loss
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from redream.export.report import write_json
+from redream.method.seen import seen
 from redream.types import NoisyRows
 
 
@@ -123,5 +124,5 @@ class Budget(Callback):
 
 
 def _priors(pl_module: L.LightningModule) -> list[nn.Module]:
-    both = (pl_module.prior, pl_module.variational_prior)
+    both = (seen(pl_module).prior, seen(pl_module).variational_prior)
     return [prior for prior in both if isinstance(prior, nn.Module)]

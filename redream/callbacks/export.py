@@ -29,6 +29,7 @@ from redream.export.report import (
 )
 from redream.export.splat_formats import SplatFormatName
 from redream.export.turntable import render_over_white, write_film, write_png
+from redream.method.seen import data_of, particles_of, seen
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
 from redream.retrieval.encoder import let_encoders_rest
@@ -106,11 +107,11 @@ class Export(Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tries formats, and metrics on white pictures: what they lack is known before hours."""
         if stage in ("fit", "test", "predict") and trainer.is_global_zero:
-            for particle in _particles(pl_module):
+            for particle in particles_of(pl_module):
                 self.models.require(particle)
             size = self.frame_size
             white = torch.ones(1, 3, size, size).expand(self.cameras.num, -1, -1, -1)
-            self._measure(trainer.datamodule.prompt, white)  # type: ignore[attr-defined]
+            self._measure(data_of(trainer).prompt, white)
             let_encoders_rest()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -126,13 +127,10 @@ class Export(Callback):
     ) -> None:
         """Records the losses."""
         self._steps = trainer.global_step
-        losses = getattr(pl_module, "losses", None)
-        if losses is None:
-            self.losses.record(trainer.global_step, trainer.callback_metrics)
-            return
+        losses = seen(pl_module).losses
         # Lightning's metrics would keep the value of a loss that is no longer computed.
         self.losses.record(trainer.global_step, {**losses, "loss": sum(losses.values())})
-        self.losses.add(trainer.global_step, getattr(pl_module, "held_out_losses", {}))
+        self.losses.add(trainer.global_step, seen(pl_module).held_out_losses)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything."""
@@ -145,12 +143,12 @@ class Export(Callback):
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures a checkpoint's particles and writes ``metrics.json``."""
         if trainer.is_global_zero:
-            prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
+            prompt = data_of(trainer).prompt
             measured = [
                 self._measure(
                     prompt, render_over_white(particle, self.cameras, self.frame_size), particle
                 )
-                for particle in _particles(pl_module)
+                for particle in particles_of(pl_module)
             ]
             facts = {"prompt": prompt, "orbit": self._orbit(), "particles": measured}
             write_json(facts, Path(trainer.default_root_dir) / "metrics.json")
@@ -187,13 +185,13 @@ class Export(Callback):
         if not gather_particles(trainer):
             return
         folder = Path(trainer.default_root_dir)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         _say(trainer, f"exporting to {folder}" + (" what there is so far" if interrupted else ""))
         seconds, assets = self._elapsed(), list(data.assets)
         extras = model_extras(data.prompt, assets)
         pages = [
             self._export_particle(i, particle, data.prompt, extras, folder)
-            for i, particle in enumerate(_particles(pl_module))
+            for i, particle in enumerate(particles_of(pl_module))
         ]
         for i, page in enumerate(pages):
             if page.model:
@@ -213,8 +211,9 @@ class Export(Callback):
         measures = {"prompt": data.prompt, **facts, "orbit": self._orbit()}
         measures |= {"particles": measured, "models": models}
         write_json(measures, folder / "metrics.json")
-        if pl_module.adapter is not None:
-            pl_module.adapter.save(folder / "adapter")  # type: ignore[operator, union-attr]
+        adapter = seen(pl_module).adapter
+        if adapter is not None:
+            adapter.save(folder / "adapter")
         config = folder / "config.yaml"
         report = Report(
             prompt=data.prompt,
@@ -333,10 +332,6 @@ def peak_memory() -> dict[str, float]:
 def _say(trainer: L.Trainer, message: str) -> None:
     if trainer.progress_bar_callback is not None:
         trainer.progress_bar_callback.print(message)
-
-
-def _particles(pl_module: L.LightningModule) -> Sequence[Representation]:
-    return list(pl_module.particles)  # type: ignore[arg-type]
 
 
 def _summary(facts: Mapping[str, float]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from redream import cameras
 from redream.export.report import write_json
 from redream.export.turntable import over_white, render_views, write_png
+from redream.method.seen import data_of, particles_of
 from redream.plain_data import read_json
 from redream.representations.base import Representation
 from redream.training.parallel import gather_particles
@@ -68,9 +69,9 @@ class GPTEval3D(Callback):
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not gather_particles(trainer):
             return
-        prompt_id = self._prompt_id(trainer.datamodule.prompt)  # type: ignore[attr-defined]
+        prompt_id = self._prompt_id(data_of(trainer).prompt)
         method = self.folder / "methods" / self.method / str(prompt_id)
-        for index, particle in enumerate(pl_module.particles):  # type: ignore[arg-type]
+        for index, particle in enumerate(particles_of(pl_module)):
             self._write_particle(particle, method / str(self.seed + index))
 
     def _prompt_id(self, prompt: str) -> int:

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 
 from redream import cameras
 from redream.export.turntable import contact_sheet, render_over_white, write_png
-from redream.representations.base import Representation
+from redream.method.seen import particles_of
 from redream.training.parallel import gather_particles
 
 
@@ -62,7 +62,7 @@ class Previews(Callback):
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not gather_particles(trainer):
             return
-        particles: list[Representation] = list(pl_module.particles)  # type: ignore[arg-type]
+        particles = particles_of(pl_module)
         rows = [render_over_white(particle, self.cameras, self.size) for particle in particles]
         name = f"step_{trainer.global_step:06d}.png"
         write_png(contact_sheet(rows), Path(trainer.default_root_dir) / "previews" / name)

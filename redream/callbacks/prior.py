@@ -8,6 +8,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from redream.export.report import write_json
+from redream.method.seen import data_of, seen
 from redream.metrics import ViewJudge, measure_prior
 from redream.schedules import value_at
 
@@ -38,24 +39,18 @@ class MeasurePrior(Callback):
         """Samples the prior and has the pictures judged."""
         if not trainer.is_global_zero:
             return
-        prompt = trainer.datamodule.prompt  # type: ignore[attr-defined]
+        prompt, module = data_of(trainer).prompt, seen(pl_module)
         scale = self.guidance_scale
         if scale is None:
-            scale = value_at(pl_module.guidance.scale, sys.maxsize)  # type: ignore[arg-type, union-attr]
-        hats = {"raw": None} | ({"adapted": pl_module.adapter} if pl_module.adapter else {})
+            scale = value_at(module.guidance.scale, sys.maxsize)
+        asked = {"raw": None} | ({"adapted": module.adapter} if module.adapter else {})
         measured = {
             name: asdict(
                 measure_prior(
-                    pl_module.prior,  # type: ignore[arg-type]
-                    prompt,
-                    self.judge,
-                    adapter,  # type: ignore[arg-type]
-                    self.num_samples,
-                    scale,
-                    self.seed,
+                    module.prior, prompt, self.judge, adapter, self.num_samples, scale, self.seed
                 )
             )
-            for name, adapter in hats.items()
+            for name, adapter in asked.items()
         }
         facts = {"prompt": prompt, "guidance_scale": scale, "num_samples": self.num_samples}
         write_json(facts | measured, Path(trainer.default_root_dir) / "view_balance.json")

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from redream.method.seen import seen
+
 
 class Part(NamedTuple):
     """Where a run is in a job of several.
@@ -109,10 +111,10 @@ class Progress(ProgressBar):
         step = trainer.global_step
         if self._start[1] < 0:
             self._start = (time.monotonic(), step)
-        self._losses |= getattr(pl_module, "losses", {}).keys()
+        self._losses |= seen(pl_module).losses.keys()
         if not self._enabled:
             return
-        stage = str(getattr(pl_module, "stage", "distil"))
+        stage = seen(pl_module).stage
         name, before, total = self._part(trainer)
         stage, done = f"{name}: {stage}" if name else stage, before + step
         if self._bar is not None:
@@ -163,6 +165,6 @@ class Progress(ProgressBar):
 
     def _now(self, trainer: L.Trainer, pl_module: L.LightningModule) -> str:
         """What Lightning shows, without losses that have ended: it would keep their last value."""
-        ended = self._losses - getattr(pl_module, "losses", {}).keys()
+        ended = self._losses - seen(pl_module).losses.keys()
         shown = {k: v for k, v in trainer.progress_bar_metrics.items() if k not in ended}
         return "  ".join(f"{name} {float(value):.3g}" for name, value in shown.items())

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from redream.adapters import LightAdapter
+from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.metrics.view_balance import ViewJudge
 from redream.priors import BASE, Prior
@@ -74,7 +74,7 @@ def measure_prior(
     prior: Prior,
     prompt: str,
     judge: ViewJudge,
-    adapter: LightAdapter | None = None,
+    adapter: Adapter | None = None,
     num_samples: int = 16,
     guidance_scale: float = 7.5,
     seed: int = 0,
@@ -111,7 +111,7 @@ def sample_pictures(
     prompts: Sequence[str],
     guidance_scale: float,
     seed: int,
-    adapter: LightAdapter | None = None,
+    adapter: Adapter | None = None,
     view: str | None = None,
 ) -> Float[Tensor, "B 3 H W"]:
     """Samples one picture a prompt from the prior, raw or adapted.
@@ -130,13 +130,16 @@ def sample_pictures(
     parts = []
     for start in range(0, len(prompts), _BATCH):
         chunk = list(prompts[start : start + _BATCH])
+        prefixes = None
         if adapter is not None and view is not None:
-            text = prior.encode_prompts(chunk, adapter.prefixes([view] * len(chunk)))
+            prefixes = adapter.prefixes([view] * len(chunk))
+        if prefixes is not None:
+            text = prior.encode_prompts(chunk, prefixes)
         elif view is not None:
             text = prior.encode_prompts([f"{prompt}, {view} view" for prompt in chunk])
         else:
             text = prior.encode_prompts(chunk)
-        hat = BASE if adapter is None else adapter.name
+        name = BASE if adapter is None else adapter.name
         generator = key_generator("sample", seed, start)
-        parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=hat))
+        parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=name))
     return torch.cat(parts)

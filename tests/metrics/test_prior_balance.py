@@ -1,5 +1,7 @@
 """The view balance of priors whose bias is known."""
 
+from types import SimpleNamespace
+
 import json
 import math
 
@@ -105,7 +107,8 @@ def test_redream_test_writes_both_priors(tmp_path):
     class Module(L.LightningModule):
         def __init__(self):
             super().__init__()
-            self.prior, self.adapter, self.guidance_scale = Biased(1), Omega(), 1.0
+            self.prior, self.adapter = Biased(1), Omega()
+            self.guidance = SimpleNamespace(scale=1.0)
 
         def test_step(self, batch, batch_idx):
             pass
