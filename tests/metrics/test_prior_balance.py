@@ -1,9 +1,8 @@
 """The view balance of priors whose bias is known."""
 
-from types import SimpleNamespace
-
 import json
 import math
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
