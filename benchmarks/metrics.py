@@ -17,6 +17,7 @@ import trimesh
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from benchmarks.page import put
 from experiments.paper.own_objects import NUM_VIEWS, SIZE, judges, measure, pictures_of, scene_of
 from experiments.paper.provenance import command, commit
 from experiments.paper.shape import shape_of_scene
@@ -87,6 +88,18 @@ def patterns_of(prompt: str, scene: Scene, metric: PatternScore) -> dict[str, di
     }
 
 
+def measure_patterns() -> list[str]:
+    """Measures the pattern score of the test prompts' objects, and words it."""
+    metric = PatternScore(Encoder(str(WEIGHTS / "evaluation_clip")))
+    prompts = read_prompts(WORLDS["embedded"].prompts)
+    patterns = {
+        prompt: patterns_of(prompt, scene_of(prompt, seed), metric)
+        for seed, prompt in enumerate(prompts)
+    }
+    made = f"The next table: made by `{command()}` at commit {commit()}."
+    return [made, "", *pattern_lines(patterns)]
+
+
 def pattern_lines(patterns: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     """The table of pattern scores.
 
@@ -117,15 +130,17 @@ def main() -> None:
     parser.add_argument("--num_views", type=int, default=NUM_VIEWS, help="default: %(default)s")
     parser.add_argument("--num_spoiled", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("docs/metrics_check.md"))
+    parser.add_argument("--only", choices=["patterns"], help="measure these anew, keep the rest")
     arguments = parser.parse_args()
+    if arguments.only:
+        put(arguments.out, "patterns", "\n".join(measure_patterns()))
+        return
     world = WORLDS["embedded"]
     *of_pictures, fronts = judges()
     truth = []
     spoiled: dict[str, list[dict[str, float]]] = {name: [] for name in SPOILED}
     melted: dict[float, list[dict[str, float]]] = {share: [] for share in MELTED}
     faces: dict[int, list[float]] = {1: [], 2: []}
-    pattern_score = PatternScore(Encoder(str(WEIGHTS / "evaluation_clip")))
-    patterns: dict[str, dict[str, dict[str, float]]] = {}
     for seed, prompt in enumerate(read_prompts(world.prompts)):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)
@@ -135,7 +150,6 @@ def main() -> None:
             faces[1].append(measured["num_fronts"])
             two = pictures_of(with_second_face(scene), fronts.num_views)
             faces[2].append(measure([fronts], prompt, two)["num_fronts"])
-        patterns[prompt] = patterns_of(prompt, scene, pattern_score)
         truth.append(measured)
         print(prompt, measured, flush=True)
         if seed < arguments.num_spoiled:
@@ -179,7 +193,7 @@ def main() -> None:
         right = sum((c == 1) if num == 1 else (c >= 2) for c in counts)
         cells = " | ".join(map(str, bins))
         lines.append(f"| {num} | {cells} | {right} of {len(counts)} |")
-    lines += ["", *pattern_lines(patterns)]
+    lines += ["", "<!-- patterns -->", *measure_patterns(), "<!-- end -->"]
     with whole_file(arguments.out) as temporary:
         temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
