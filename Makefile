@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz kills lint format types docs notebooks clean
+.PHONY: demo test test-oldest fuzz kills lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml
@@ -15,6 +15,11 @@ fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a pro
 
 kills: .venv/.installed-dev  ## kill runs at 20 random moments; all must go on to the same end
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills 20 --fresh-caches 2
+
+OLDEST := tests/priors tests/adapters tests/retrieval tests/test_end_to_end.py
+
+test-oldest: .venv-oldest/.installed  ## what reads others' files, on the oldest versions allowed
+	OMP_NUM_THREADS=1 .venv-oldest/bin/pytest -W default::DeprecationWarning $(OLDEST)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -47,6 +52,14 @@ PLUGINS := plugins/redream-sentence
 .venv/.installed-%: pyproject.toml $(PLUGINS:%=%/pyproject.toml) | .venv
 	$(BIN)/pip install --quiet --editable ".[dev,$*]" $(PLUGINS:%=--editable ./%)
 	touch $@ .venv/.installed
+
+# Every lower bound of pyproject.toml at once; uv finds them, which pip cannot.
+.venv-oldest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
+		--resolution lowest-direct --editable ".[dev]"
+	touch $@
 
 .venv:
 	$(PYTHON) -m venv .venv
