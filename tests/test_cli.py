@@ -204,7 +204,7 @@ def test_ctrl_c_ends_with_130(config, monkeypatch):
         ),
         (["--data.retriever", "os.system"], "'os.system' may not be named in a config"),
         (["--config", "missing.yaml"], "File does not exist"),
-        (["--config", "configs/defualt.yaml"], "defualt.yaml'; did you mean default.yaml?"),
+        (["--config", "configs/defualt.yaml"], "defualt.yaml'; did you mean default.yaml"),
         (["--config", "/nowhere/x.yaml"], "x.yaml'; start from configs/default.yaml"),
     ],
 )

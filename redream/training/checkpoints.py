@@ -81,6 +81,10 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         checkpoint = read_checkpoint_or_previous(Path(path), map_location=map_location)[1]
         checkpoint.pop("hyper_parameters", None)  # the config.yaml of a run says what it is
+        if not _counts(checkpoint.get("loops")):
+            raise ValueError(
+                f"cannot go on from {path}: its loops hold a text where a count belongs"
+            )
         return checkpoint
 
 
@@ -238,6 +242,15 @@ def _keep(path: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(path, second)
     os.replace(second, previous_checkpoint(path))
+
+
+def _counts(value: Any) -> bool:  # noqa: ANN401
+    """Whether Lightning's loops hold numbers alone, at whatever depth; it counts on with them."""
+    if isinstance(value, dict):
+        return all(map(_counts, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_counts, value))
+    return value is None or isinstance(value, int | float)
 
 
 def _first_not_finite(state: Mapping[str, Any]) -> str | None:
