@@ -133,6 +133,7 @@ class RetrievalDataModule(LightningDataModule):
             asset.caption,
             self.encoder.encode_images,
             self.encoder.encode_texts,
+            size=self.encoder.image_size,
             axis=self.front_axis,
         )
         self.orientations.append(orientation)

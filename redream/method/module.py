@@ -28,6 +28,7 @@ from redream.schedules import Ramp
 from redream.training import checkpoints
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
+from redream.training.memory import predicted_memory
 from redream.training.optimizer import forget_replaced, make_optimizer
 from redream.training.processes import Processes
 from redream.types import RetrievedAssets, key_generator, particle_seed
@@ -146,6 +147,20 @@ class ReDream(LightningModule):
         """What all processes train together: omega, e_psi and zeta."""
         adapters = [each for each in (self.adapter, self.variational) if each is not None]
         return [parameter for each in adapters for parameter in each.parameters()]
+
+    def predicted_memory(self) -> dict[str, int]:
+        """Bytes of a GPU that a run holds at most, by part; see :mod:`redream.training.memory`."""
+        priors = [each for each in (self.prior, self.variational_prior) if each is not None]
+        size, num = self.cameras.render_size, self.cameras.num_views
+        largest = max(size.start, size.end) if isinstance(size, Ramp) else size
+        return predicted_memory(
+            priors,
+            list(self.particles),
+            [each for each in self.parameters() if each.requires_grad],
+            self.particles_per_step,
+            num,
+            round(largest) ** 2,
+        )
 
     def active_particles(self, step: int) -> list[int]:
         """The particles that a step updates, in turn."""

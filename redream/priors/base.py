@@ -146,6 +146,14 @@ class Prior(nn.Module, ABC):
     def free_autoencoder(self) -> None:  # noqa: B027  (most priors have none to free)
         """Lets the autoencoder go: nobody will ask for pictures or their latents."""
 
+    def step_bytes(self, num_views: int) -> int:
+        """Bytes that a step's passes hold at most beside the weights; 0 where nobody counted.
+
+        Args:
+            num_views: Views that are scored and learned from at once.
+        """
+        return 0
+
     def train(self, mode: bool = True) -> Self:
         """Stays in evaluation mode: the prior is frozen, and adapters are mixed only there."""
         return super().train(False)

@@ -84,6 +84,7 @@ class StableDiffusionPrior(Prior):
             family.vae.enable_gradient_checkpointing()
         if compile:
             family.denoiser.compile(dynamic=False)
+        self._recomputes = gradient_checkpointing
         self._first_timesteps: dict[str, int] = {BASE: 0}  # of each adapter
         self._cameras: Float[Tensor, "B E"] | None = None
         family.time_embedding.register_forward_hook(self._add_cameras)
@@ -191,6 +192,11 @@ class StableDiffusionPrior(Prior):
     def free_autoencoder(self) -> None:
         """Lets the autoencoder go: 0.17 GB of Stable Diffusion 2.1 in half precision."""
         self.family.vae = None
+
+    def step_bytes(self, num_views: int) -> int:
+        """What the family's passes take; see :meth:`Prior.step_bytes`."""
+        half = self.family.step_bytes[self._recomputes] * self.image_size**2 * num_views
+        return half * self.family.denoiser.dtype.itemsize // 2
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""

@@ -139,6 +139,14 @@ class Representation(nn.Module, ABC):
         """
         return []
 
+    def render_bytes(self, num_pixels: int) -> int:
+        """Bytes that the views of a step hold at most; 0 where nobody counted.
+
+        Args:
+            num_pixels: Of all views.
+        """
+        return 0
+
     def start_from(self, start: Start, seed: int) -> None:
         """Takes over a surface's shape and colours before the first step.
 

@@ -58,7 +58,8 @@ class Field(nn.Module):
     ) -> Float[Tensor, " N"]:
         """Density before it is sharpened and before the softplus; of any sign."""
         blob = self.blob_scale * (1.0 - points.norm(dim=-1) / self.blob_radius)
-        raw: Tensor = self.density_mlp(encoded)[:, 0] + blob
+        with torch.autocast(points.device.type, enabled=False):  # 8 bits are too few for tens
+            raw: Tensor = self.density_mlp(encoded)[:, 0] + blob
         return raw
 
     def forward(

@@ -9,7 +9,7 @@ from torch import Tensor
 from redream.cameras import rays, turntable
 from redream.kernels.composite import composite
 from redream.kernels.march import Samples
-from redream.kernels.occupancy import Density
+from redream.kernels.occupancy import Density, cell_points
 from redream.kernels.raycast import RayCaster
 from redream.representations.field import Field
 
@@ -61,6 +61,19 @@ def covering_density(
         if overlap > most:
             best, most = share * visible, overlap
     return best
+
+
+def density_grid(density: Density, resolution: int, device: torch.device) -> Float[Tensor, "G G G"]:
+    """Densities at the centres of the cells of [-1, 1]^3.
+
+    Args:
+        density: Of points on the device, per world unit.
+        resolution: Cells along each axis.
+        device: Where the field is.
+    """
+    points = cell_points(resolution, device)
+    found = torch.cat([density(part) for part in points.split(2**16)])
+    return found.view(resolution, resolution, resolution)
 
 
 def surface_colors(

@@ -14,7 +14,7 @@ from redream.cameras import rays
 from redream.kernels.composite import Composite, composite
 from redream.kernels.hash_grid import HashGrid
 from redream.kernels.march import Samples
-from redream.kernels.occupancy import OccupancyGrid, cell_points
+from redream.kernels.occupancy import OccupancyGrid
 from redream.meshes.isosurface import before_softplus, extract_isosurface
 from redream.representations import regularizers, tracing
 from redream.representations.background import DirectionBackground
@@ -22,12 +22,12 @@ from redream.representations.base import Representation, Start, weights_of
 from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
-from redream.representations.field_surface import covering_density, surface_colors
+from redream.representations.field_surface import covering_density, density_grid, surface_colors
 from redream.representations.penalties import Penalties, mean_of
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
-_LARGE = 2**25  # samples of a picture that is not drawn through a grid that was never pruned
+_LARGE = 2**25  # samples of a picture that needs a pruned grid
 _SEARCH_RESOLUTION = 80  # cells of the grid on which the surface's density is looked for
 
 # In a row, that together are half opaque at the density that sharpening leaves as it is: what is
@@ -68,11 +68,10 @@ class NeRF(Representation):
         num_steps: Samples along the diameter of the scene.
         alpha_threshold: Opacity below which a sample sees no gradients and is not drawn, or the
             mean of all cells where that is lower; 0 keeps every sample that is not hidden.
-        samples_at_once: Samples whose activations are remembered for the backward pass, 1.2 kB
+        samples_at_once: Samples whose activations are remembered for the backward pass, 0.8 kB
             each. Where a render has more, each part is computed again in the backward pass.
         normal_step: Half of the distance over which a normal is a difference of densities.
-        normals_in_training: Whether views that train have normals, with gradients: six look-ups a
-            ray; else theirs are zero.
+        normals_in_training: Whether views that train have normals: six look-ups a ray.
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
         sharpness: How many times steeper density becomes about the surface, so that a soft field
@@ -81,7 +80,7 @@ class NeRF(Representation):
         sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.
         occupancy_period: Steps between two refreshes of the occupancy grid.
-        occupancy_warmup: Steps before the first pruning, unless a picture has many samples.
+        occupancy_warmup: Steps before the first pruning, if no picture is large.
         occupancy_decay: What remains of a remembered density at each refresh.
         occupancy_alpha: Opacity of one sample below which a cell counts as empty.
         orientation_samples: Samples by which the orientation penalty is estimated; 0 for none.
@@ -219,6 +218,11 @@ class NeRF(Representation):
         finally:
             self.occupancy, self.alpha_threshold = before
 
+    def render_bytes(self, num_pixels: int) -> int:
+        """Bytes of a foggy render; see :meth:`Representation.render_bytes`."""
+        steps = 2.0 * self.radius / self.step_length
+        return tracing.bytes_in_fog(num_pixels * steps, self.samples_at_once)
+
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
         """Learns a surface's inside and its colours; see :meth:`Representation.start_from`."""
@@ -292,9 +296,9 @@ class NeRF(Representation):
         threshold = self.surface_density
         if threshold is None:
             march = partial(self._visible_samples, generator=None)
-            grid = self._density_grid(_SEARCH_RESOLUTION)
+            grid = density_grid(self.density, _SEARCH_RESOLUTION, device)
             threshold = covering_density(self.density, march, surface, grid, self.radius)
-        vertices, faces = surface(self._density_grid(resolution), threshold)
+        vertices, faces = surface(density_grid(self.density, resolution, device), threshold)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -377,11 +381,6 @@ class NeRF(Representation):
             self._draws_large = True
             if bool(self.occupancy.occupied.all()):
                 self.occupancy.refresh(self.density)
-
-    def _density_grid(self, resolution: int) -> Float[Tensor, "G G G"]:
-        points = cell_points(resolution, self.occupancy.density.device)
-        density = torch.cat([self.density(part) for part in points.split(2**16)])
-        return density.view(resolution, resolution, resolution)
 
     def _orientation(
         self,

@@ -28,12 +28,30 @@ _AHEAD = 8
 _ENDED = -math.log(0.5 * MIN_TRANSMITTANCE)
 """Optical depth at which a ray has ended, beyond the rounding of the kernel that composites."""
 
+_KEPT_BYTES, _WAITING_BYTES, _FOG = 900, 36, 0.1
+"""Bytes of a kept sample with its activations (16 levels, 64 hidden channels), and of one that
+waits for its part's turn; the share of samples along the diameter that a ray keeps in fog. Measured
+by ``benchmarks/memory.py``."""
+
 See = Callable[[Samples, Float[Tensor, " R"]], Composite]
 
 
 def rays_at_once(length: float, radius: float) -> int:
     """Rays that march through the ball of a radius with few enough samples of a length."""
     return max(1, int(_LOOKED_AT * length / (2.0 * radius)))
+
+
+def bytes_in_fog(num_samples: float, samples_at_once: int) -> int:
+    """Bytes that a render of a foggy field holds for the backward pass.
+
+    Args:
+        num_samples: Of the pixels' rays, each along the scene's diameter.
+        samples_at_once: How many may be remembered at once.
+    """
+    kept = int(_FOG * num_samples)
+    if kept <= samples_at_once:
+        return _KEPT_BYTES * kept
+    return _KEPT_BYTES * samples_at_once + _WAITING_BYTES * kept
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ from redream.tools.vocabulary import gather
 from redream.tools.whole_config import WholeConfig
 from redream.training.checkpoints import WholeCheckpoints, require_same_origin
 from redream.training.limits import require_workable
+from redream.training.memory import require_memory
 from redream.training.parallel import ParticleParallel
 from redream.training.stopping import StopBetweenSteps
 
@@ -150,6 +151,10 @@ class ReDreamCLI(LightningCLI):
         particles = getattr(self.model, "particles", None)
         if particles is not None:
             require_workable(self.trainer, len(particles), self.model.particles_per_step)
+            device = self.trainer.strategy.root_device
+            if device.type == "cuda" and self.subcommand == "fit":
+                free, _ = torch.cuda.mem_get_info(device)
+                require_memory(self.model.predicted_memory(), free)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Makes the trainer, with checkpoints that are whole or absent."""

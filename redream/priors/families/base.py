@@ -25,6 +25,9 @@ class Family(nn.Module, ABC):
         component: The denoiser's name in a pipeline and in LoRA files.
         vae_overflows: Whether the family's autoencoder overflows in float16, where its
             configuration does not say otherwise.
+        step_bytes: Bytes that a step holds beside the weights, at most at once, of each pixel of a
+            scored picture in half precision; and with gradient checkpointing. Counted by
+            ``benchmarks/memory.py``; 0 where nobody did.
         parts: The folders that a model of this family must have.
         optional_parts: Those that it may have.
         process: How noise grows in the family, and the schedulers that say it.
@@ -35,6 +38,7 @@ class Family(nn.Module, ABC):
 
     component: ClassVar[str]
     vae_overflows: ClassVar[bool] = False
+    step_bytes: ClassVar[tuple[int, int]] = (0, 0)
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
     process: ClassVar[Process]
