@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -139,7 +140,8 @@ def stable_diffusion_3() -> Family:
         pos_embed_max_size=192,
     )
     vae = _vae(16, 1024, use_quant_conv=False, use_post_quant_conv=False)
-    flow = from_flow_scheduler(FlowMatchEulerDiscreteScheduler(shift=3.0))
+    with unset_fake_temporarily():  # it reads its own numbers
+        flow = from_flow_scheduler(FlowMatchEulerDiscreteScheduler(shift=3.0))
     family = StableDiffusion3(vae, transformer, flow)
     family.encoders.extend([_clip_l(CLIPTextModelWithProjection), _clip_g()])
     config = T5Config(

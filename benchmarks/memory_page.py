@@ -70,8 +70,7 @@ def as_page(record: dict[str, Any]) -> str:
         f"Written by `{record['command']}` on {record['date']}, PyTorch {record['pytorch']}. No "
         "GPU is needed: the networks have the real models' configurations and are run, with "
         "ReDream's own prior, adapters and passes in half precision, under PyTorch's "
-        "FakeTensorMode, in which every storage is counted and nothing computed. `make gpu` "
-        "compares the sum with a real card.",
+        "FakeTensorMode, in which every storage is counted and nothing computed.",
         "",
         "GB (10^9 bytes), one particle, one view, the scored picture at the model's own size. "
         f"Counted in everywhere: {CONTEXT / 1e9:.1f} GB for CUDA's context, libraries' workspaces "

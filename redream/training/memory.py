@@ -13,7 +13,7 @@ _TRAINED = 12
 _CONTEXT = 1 << 30
 """Bytes of CUDA's context, of libraries' workspaces and of gaps between PyTorch's blocks.
 
-An assumption, which no command here measures without a GPU; ``make gpu`` compares the sum.
+An assumption: no command here measures it without a GPU.
 """
 
 _ADVICE = (

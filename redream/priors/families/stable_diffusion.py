@@ -20,7 +20,7 @@ class StableDiffusion(Family):
     """
 
     component = "unet"
-    step_bytes = (15_900, 15_900)
+    step_bytes = (15_900, 0)
     process = DDPM
     added_conditions: ClassVar[tuple[str | None, ...]] = (None, "text")
     parts: ClassVar[tuple[str, ...]] = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
