@@ -196,7 +196,7 @@ class StableDiffusionPrior(Prior):
     def step_bytes(self, num_views: int) -> int:
         """What the family's passes take; see :meth:`Prior.step_bytes`."""
         half = self.family.step_bytes[self._recomputes] * self.image_size**2 * num_views
-        return half * self.family.denoiser.dtype.itemsize // 2
+        return half * int(self.family.denoiser.dtype.itemsize) // 2
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""
