@@ -58,7 +58,7 @@ class Textures:
         if pixels is None:
             return None
         if (key, cutoff) not in self._textures:
-            texture = torch.from_numpy(pixels).float().div_(255.0)
+            texture = torch.div(torch.from_numpy(pixels), 255.0)
             if cutoff is not None:
                 texture[..., 3] = (texture[..., 3] >= cutoff).float()
             self._textures[key, cutoff] = texture
@@ -71,7 +71,7 @@ class Textures:
             return None
         if (key, "rgb") not in self._textures:
             colors = np.ascontiguousarray(pixels[..., :3])
-            self._textures[key, "rgb"] = torch.from_numpy(colors).float().div_(255.0)
+            self._textures[key, "rgb"] = torch.div(torch.from_numpy(colors), 255.0)
         return self._textures[key, "rgb"]
 
     def pixels(self, key: Hashable, read: Callable[[], bytes]) -> np.ndarray | None:
