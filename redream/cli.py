@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from traceback import extract_tb
 from typing import NamedTuple
 
 from redream import __version__
@@ -96,12 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _what(error: Exception) -> str:
     """What an error says, or what a lack of memory means."""
-    if isinstance(error, MemoryError | RuntimeError):
+    if isinstance(error, MemoryError) or _is_of_memory(error):
         return (
             "there is too little memory: end other programs, raise `ulimit -v`, or take "
             "fewer --model.num_particles or a smaller --model.render_size"
         )
     return one_line(error)
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether PyTorch, or the loader of a library, says that there is no memory."""
+    said = f"{error} {error.__cause__}"
+    signs = ("can't allocate memory", "annot allocate memory", "failed to map segment")
+    return any(sign in said for sign in signs)
 
 
 def _let_caches_follow() -> None:
@@ -118,6 +126,11 @@ def _which_cache(error: Exception) -> str:
     home = os.path.expanduser("~")
     where = str(getattr(error, "filename", None) or "")
     is_below = where.startswith(os.path.join(home, ".cache")) or home.startswith(where or "\0")
+    if isinstance(error, MemoryError) or _is_of_memory(error):
+        return ""
+    if any(os.sep + "warp" + os.sep in each.filename for each in extract_tb(error.__traceback__)):
+        kept = os.environ.get("WARP_CACHE_PATH", os.path.join(home, ".cache", "warp"))
+        return f"; the kernels that Warp keeps may be damaged: remove {kept}"
     if not isinstance(error, OSError) or os.environ.get("REDREAM_CACHE"):
         return ""
     if is_below or os.path.join(home, ".cache") in str(error):
@@ -186,6 +199,6 @@ def _is_of_the_users_making(error: Exception) -> bool:
     """
     if isinstance(error, ValueError | OSError | ImportError | MemoryError):
         return True
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # PyTorch's
+    if isinstance(error, RuntimeError) and _is_of_memory(error):
         return True
     return any(base.__name__ == "MisconfigurationException" for base in type(error).__mro__)

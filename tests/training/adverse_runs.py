@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def main():
     spoilt = spoil_caches(root / "cache")
     run("spoilt caches")
     ENDED["spoilt caches"]["spoilt"] = spoilt
+    shutil.rmtree(root / "cache" / "warp")
+    run("removed cache")
     run("few files", with_few_files)
     run("little memory", with_little_memory)
     if os.geteuid() == 0:

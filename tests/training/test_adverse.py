@@ -28,18 +28,22 @@ def ended(sd_folders, tmp_path_factory):
     return json.loads((root / "ended.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["nothing", "spoilt caches", "no shared memory"])
+@pytest.mark.parametrize("name", ["nothing", "removed cache", "few files", "no shared memory"])
 def test_what_is_made_again_or_not_needed(name, ended):
     if name not in ended:
         pytest.skip("it takes root")
     run = ended[name]
     assert run["status"] == 0, run["said"]
     assert {"report.html", "particle_0.glb", "checkpoints/last.ckpt"} <= set(run["files"])
-    if name == "spoilt caches":
-        assert run["spoilt"] > 3
 
 
-@pytest.mark.parametrize("name", ["few files", "little memory", "read-only"])
+def test_a_spoilt_cache_is_named(ended):
+    run = ended["spoilt caches"]
+    assert run["spoilt"] > 3 and run["status"] == 2, run["said"]
+    assert "remove " in run["said"] and run["said"].strip().endswith("cache/warp")
+
+
+@pytest.mark.parametrize("name", ["little memory", "read-only"])
 def test_what_is_needed_is_said_in_a_line(name, ended):
     if name not in ended:
         pytest.skip("it takes root")
