@@ -215,7 +215,7 @@ class MtlMaterials:
         else:
             opacity = np.array(Image.fromarray(opacity).resize((color.shape[1], color.shape[0])))
             shown = color.clone()
-        shown[..., 3] = torch.from_numpy(opacity).float() / 255.0
+        shown[..., 3] = torch.from_numpy(opacity / np.float32(255.0))
         return shown
 
     def _file(self, material: str, named: Map) -> Path | None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from redream.assets.decoded import DECODED
 from redream.errors import first_line
 from redream.pictures import open_picture
 
@@ -58,8 +59,10 @@ class Textures:
         if pixels is None:
             return None
         if (key, cutoff) not in self._textures:
-            texture = torch.div(torch.from_numpy(pixels), 255.0)
-            if cutoff is not None:
+            texture = _unit(pixels)
+            if cutoff == -math.inf:
+                texture[..., 3] = 1.0
+            elif cutoff is not None:
                 texture[..., 3] = (texture[..., 3] >= cutoff).float()
             self._textures[key, cutoff] = texture
         return self._textures[key, cutoff]
@@ -70,27 +73,38 @@ class Textures:
         if pixels is None:
             return None
         if (key, "rgb") not in self._textures:
-            colors = np.ascontiguousarray(pixels[..., :3])
-            self._textures[key, "rgb"] = torch.div(torch.from_numpy(colors), 255.0)
+            self._textures[key, "rgb"] = _unit(pixels[..., :3])
         return self._textures[key, "rgb"]
 
     def pixels(self, key: Hashable, read: Callable[[], bytes]) -> np.ndarray | None:
-        """A picture as ``H W 4`` bytes; see :meth:`rgba`."""
+        """A picture as ``H W 4`` bytes, read-only; see :meth:`rgba`."""
         if key not in self._pixels:
             self._pixels[key] = self._decoded(key, read)
         return self._pixels[key]
 
     def _decoded(self, key: Hashable, read: Callable[[], bytes]) -> np.ndarray | None:
         try:
-            with open_picture(read()) as picture:
+            content = read()
+            with open_picture(content) as picture:  # its size alone
                 num = picture.width * picture.height
                 if self._num_pixels + num > _MAX_TOTAL:
                     raise ValueError("the pictures before it have all the pixels that a file may")
                 self._num_pixels += num
-                return np.array(_smaller(_eight_bits(picture, self._side), self._side))
+            return DECODED.get(content, self._side, _decode)
         except Exception as error:  # a stranger's picture can fail anywhere inside the readers
             self.unread[key] = first_line(error)
             return None
+
+
+def _decode(content: bytes, side: int) -> np.ndarray:
+    with open_picture(content) as picture:
+        return np.asarray(_smaller(_eight_bits(picture, side), side))
+
+
+def _unit(pixels: np.ndarray) -> Tensor:
+    """Bytes as float32 in [0, 1], in memory of their own."""
+    texture = np.empty(pixels.shape, dtype=np.float32)
+    return torch.from_numpy(np.divide(pixels, np.float32(255.0), out=texture))
 
 
 def _eight_bits(picture: Image.Image, side: int) -> Image.Image:
@@ -104,7 +118,7 @@ def _eight_bits(picture: Image.Image, side: int) -> Image.Image:
         picture = Image.fromarray((grey * 255.0).round().clip(0, 255).astype(np.uint8))
     elif picture.format == "JPEG" and picture.mode == "RGB" and min(picture.size) > side:
         picture.draft("RGB", (side, side))  # decodes no more than is needed
-    return picture.convert("RGBA")
+    return picture if picture.mode == "RGBA" else picture.convert("RGBA")
 
 
 def _smaller(picture: Image.Image, max_side: int) -> Image.Image:
