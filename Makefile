@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest fuzz kills lint format types docs notebooks clean
+.PHONY: demo test test-oldest fuzz kills gpu lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml
@@ -15,6 +15,9 @@ fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a pro
 
 kills: .venv/.installed-dev  ## kill runs at 20 random moments; all must go on to the same end
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills 20 --fresh-caches 2
+
+gpu: .venv/.installed-dev  ## what a card shows in eight minutes: outputs/gpu.md; short without one
+	$(BIN)/python benchmarks/gpu.py
 
 OLDEST := tests/priors tests/adapters tests/retrieval tests/test_end_to_end.py
 

@@ -38,8 +38,21 @@ def make_prior(name: str, image_size: int, **options: object) -> StableDiffusion
         image_size: Side of the pictures in pixels, eight times that of the latents.
         **options: Further arguments of the prior; ``dtype`` is that of the weights.
     """
-    size = SIZES[name]
+    family = make_family(name)
     dtype = getattr(torch, str(options.get("dtype", "float32")))
+    for part in (family.vae, family.denoiser, family.encoders):
+        nn.Module.to(part, dtype)  # without diffusers' warning that it keeps nothing in float32
+    with patch("redream.priors.stable_diffusion.load_family", return_value=family):
+        return StableDiffusionPrior(name, image_size=image_size, **options)
+
+
+def make_family(name: str) -> StableDiffusion:
+    """The networks of random weights.
+
+    Args:
+        name: Of ``SIZES``.
+    """
+    size = SIZES[name]
     deeper = len(size["channels"]) - 1
     unet = UNet2DConditionModel(
         sample_size=size["image_size"] // 8,
@@ -74,10 +87,7 @@ def make_prior(name: str, image_size: int, **options: object) -> StableDiffusion
     diffusion = from_ddpm_scheduler(stable_diffusion_schedule("epsilon"))
     family = StableDiffusion(vae, unet, diffusion)
     family.encoders.append(ClipText(tokenizer, CLIPTextModel(text)))
-    for part in (vae, unet, family.encoders):
-        nn.Module.to(part, dtype)  # without diffusers' warning that it keeps nothing in float32
-    with patch("redream.priors.stable_diffusion.load_family", return_value=family):
-        return StableDiffusionPrior(name, image_size=image_size, **options)
+    return family
 
 
 def plain_unet(prior: StableDiffusionPrior) -> UNet2DConditionModel:

@@ -52,6 +52,8 @@ class Whole:
         prior: A prior without adapters.
         now: The time in seconds.
         peak_mb: Measures the memory of a call.
+        particle: Makes the particle from a seed.
+        cameras: Ranges of the views; the sampler's own by default.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Whole:
         prior: StableDiffusionPrior,
         now: Callable[[], float],
         peak_mb: Callable[[Callable[[], None]], float | None],
+        particle: Callable[[int], NeRF] = NeRF,
+        cameras: dict[str, Any] | None = None,
     ) -> None:
-        self.now, self.peak_mb = now, peak_mb
+        self.now, self.peak_mb, self.ranges = now, peak_mb, cameras or {}
         self.module = ReDream(
             prior,
-            NeRF,
+            particle,
             VSD(),
             LightAdapter(max_steps=None),
             num_particles=1,
@@ -84,7 +88,7 @@ class Whole:
 
     def measure(self, render_size: int, share_noise: bool, rounds: int) -> dict[str, Any]:
         """Seconds of a step, a mean over three of which one is corrected (App. B), by part."""
-        self.module.cameras = CameraSampler(render_size=render_size)
+        self.module.cameras = CameraSampler(render_size=render_size, **self.ranges)
         self.module.guidance.share_noise = share_noise  # type: ignore[attr-defined]
         peak, seconds = self.peak_mb(self._three_steps), []
         self.parts.clear()
