@@ -70,7 +70,10 @@ def random_world(folder: Path) -> dict[str, Any]:
 def small(config: dict[str, Any]) -> None:
     """Sizes for a CPU, in place."""
     config["model"]["cameras"]["render_size"] |= {"start": 24, "end": 48}
+    config["model"]["representation"]["init_args"] |= {"log2_table_size": 12, "num_steps": 96}
     for callback in config["trainer"]["callbacks"]:
+        if callback["class_path"].endswith("Previews"):
+            callback["init_args"] |= {"num_views": 2, "size": 32}
         if callback["class_path"].endswith("Export"):
             sizes = {"surface_resolution": 24, "num_frames": 8, "frame_size": 64}
             callback["init_args"] |= sizes | {"texture_size": 128}
