@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
 import verbs  # noqa: F401  (adds its targets)
 from targets import TARGETS
 
@@ -131,6 +132,7 @@ def _processor_time(pid: int | None) -> float:
 
 def _read_all(kind: str, target, seeds: Sequence[int], answers: Connection) -> None:
     """The life of a reading process."""
+    torch.set_num_threads(1)  # a fork has none of its parent's threads, and would wait for them
     warnings.simplefilter("ignore")
     sys.stdout = sys.stderr = open("/dev/null", "w")  # noqa: SIM115
     for seed in seeds:
