@@ -105,9 +105,10 @@ def as_text(assets: Sequence[Asset]) -> str:
     """The assets as one line each."""
     lines = []
     for asset in assets:
-        scores = "  ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
-        lines.append(f"{asset.uid}  {asset.caption}  {scores}  {asset.license}")
-    return "\n".join(map(on_one_line, lines))
+        scores = [f"{name} {score:.3f}" for name, score in asset.scores.items()]
+        columns = (asset.uid, asset.caption, *scores, asset.license)
+        lines.append("  ".join(on_one_line(str(column)) for column in columns))
+    return "\n".join(lines)
 
 
 def open_store(index: EmbeddingIndex) -> Store | None:

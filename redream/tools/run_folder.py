@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -35,14 +35,28 @@ def owned(folder: Path) -> Iterator[None]:
         yield
         return
     require_no_links(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    made = _make(folder)
     with lock_alone(folder / LOCK, waits=False) as is_alone:
         if not is_alone:
             raise ValueError(
                 f"another run is at work in {folder}: wait for it, or give this one a folder of "
                 "its own, as in --trainer.default_root_dir outputs/second"
             )
-        yield
+        try:
+            yield
+        finally:
+            if made and [each.name for each in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()  # a run that was refused leaves nothing
+                for each in made:
+                    with suppress(OSError):  # something else is there now
+                        each.rmdir()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Makes a folder; those that were not there before, the innermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def require_no_links(folder: Path) -> None:

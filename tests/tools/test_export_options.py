@@ -59,10 +59,10 @@ def test_an_unknown_format_is_one_line():
 def test_a_checkpoint_brings_its_runs_config(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "config.yaml").write_text("prompt: a dog\n")
-    own = f"--config={tmp_path / 'config.yaml'}"
+    own = [f"--config={tmp_path / 'config.yaml'}", f"--trainer.default_root_dir={tmp_path}"]
     checkpoint = str(tmp_path / "checkpoints" / "last.ckpt")
     for given in (["--ckpt_path", checkpoint], [f"--ckpt_path={checkpoint}"]):
-        assert tool._with_own_config("predict", given) == [own, *given]
+        assert tool._with_own_config("predict", given) == [*own, *given]
         assert tool._with_own_config("fit", given) == given
         assert tool._with_own_config("predict", ["-c", "my.yaml", *given]) == [
             "-c", "my.yaml", *given,
