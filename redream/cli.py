@@ -169,9 +169,9 @@ def _dispatch(arguments: list[str]) -> int:
 def threading(environment: Mapping[str, str], num_cores: int) -> dict[str, str]:
     """OpenMP's settings for this process, where the user has made none.
 
-    Threads that wait by spinning starve other programs and themselves, so they sleep. There are half
-    as many as cores: the networks of a laptop's run are small, and more threads gain little time
-    for much of the processor.
+    Threads that wait by spinning starve other programs and themselves, so they sleep. There are
+    half as many as cores: the networks of a laptop's run are small, and more threads gain little
+    time for much of the processor.
 
     Args:
         environment: The environment's variables.
