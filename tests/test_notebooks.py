@@ -9,6 +9,7 @@ import pytest
 import render_notebooks
 import torch
 from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
 
 from redream.export.turntable import png_bytes
 
@@ -36,21 +37,39 @@ SMALL = {
 }
 
 
+def kernel():
+    """A process for notebooks."""
+    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    return NotebookClient(
+        nbformat.v4.new_notebook(), kernel_name="python3", timeout=150, resources=resources
+    )
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """One process for all notebooks: importing the packages takes longer than running the cells."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
-        resources = {"metadata": {"path": str(ROOT / "notebooks")}}
-        client = NotebookClient(
-            nbformat.v4.new_notebook(), kernel_name="python3", timeout=300, resources=resources
-        )
+        client = kernel()
         with client.setup_kernel():
             yield client
 
 
 def run(client, path, values):
     """Runs a notebook with other parameters, and gives its code cells.
+
+    Where the kernel has answered and the answer was lost, a fresh kernel is asked once more.
+    """
+    try:
+        return run_cells(client, path, values)
+    except CellTimeoutError:
+        fresh = kernel()
+        with fresh.setup_kernel():
+            return run_cells(fresh, path, values)
+
+
+def run_cells(client, path, values):
+    """Runs a notebook in a kernel.
 
     Cell by cell, over one connection: ``client.execute`` first asks again what the kernel is, and
     where that answer is lost among those to earlier questions it waits for as long as for a cell.
