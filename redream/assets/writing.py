@@ -81,15 +81,25 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
     }
     if writer.extensions:
         header["extensionsUsed"] = sorted(writer.extensions)
+    return glb_container(header, bytes(writer.buffer))
+
+
+def glb_container(header: Mapping[str, Any], binary: bytes) -> bytes:
+    """A glTF header and its one buffer as a GLB file.
+
+    Args:
+        header: The JSON.
+        binary: The buffer, of a length that four divides.
+    """
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(writer.buffer)
+    total = 12 + 8 + len(text) + 8 + len(binary)
     return (
         b"glTF"
         + struct.pack("<IIII", 2, total, len(text), 0x4E4F534A)
         + text
-        + struct.pack("<II", len(writer.buffer), 0x004E4942)
-        + bytes(writer.buffer)
+        + struct.pack("<II", len(binary), 0x004E4942)
+        + binary
     )
 
 

@@ -5,8 +5,6 @@ Axes differ. glTF's (and SPZ's) are ours: +Y up, the front toward +Z. A PLY of s
 viewers and tools turn it by 180 degrees about z, and so do we, so that the front stays in front.
 """
 
-import json
-import struct
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redream.assets.attribution import comment_lines
+from redream.assets.color import decode_srgb
+from redream.assets.writing import glb_container
 from redream.files import whole_file
 from redream.kernels.splats_projection import Gaussians
 from redream.representations.splat_parameters import HARMONIC_0
@@ -86,7 +86,7 @@ def write_ply_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
 
 
 def write_spz(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -> None:
-    """Writes SPZ, a tenth of the PLY's size; the format has no place for an author.
+    """Writes SPZ, quantised and compressed; the format has no place for an author.
 
     Args:
         path: The file.
@@ -127,8 +127,7 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
     """
     splats = _checked(splats)
     w, x, y, z = splats.rotations.unbind(1)
-    color = (HARMONIC_0 * splats.harmonics[:, 0] + 0.5).clamp(0.0, 1.0)
-    linear = torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+    linear = decode_srgb(HARMONIC_0 * splats.harmonics[:, 0] + 0.5)
     name = "KHR_gaussian_splatting"
     columns: dict[str, Tensor] = {
         "POSITION": splats.means,
@@ -163,17 +162,8 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
         "bufferViews": views,
         "buffers": [{"byteLength": len(buffer)}],
     }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(buffer)
     with whole_file(path) as temporary:
-        temporary.write_bytes(
-            b"glTF"
-            + struct.pack("<IIII", 2, total, len(text), 0x4E4F534A)
-            + text
-            + struct.pack("<II", len(buffer), 0x004E4942)
-            + bytes(buffer)
-        )
+        temporary.write_bytes(glb_container(header, bytes(buffer)))
 
 
 def require_gsply() -> None:
