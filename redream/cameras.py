@@ -80,25 +80,32 @@ def sample_cameras(
     elevation_deg: tuple[float, float] = (-10.0, 40.0),
     distance: tuple[float, float] = (2.8, 3.2),
     fovy_deg: tuple[float, float] = (40.0, 40.0),
+    views_per_set: int = 1,
 ) -> Cameras:
     """Samples cameras: azimuth stratified uniformly over the circle, the rest uniform in range.
 
     Args:
-        num: How many; the circle is cut into so many equal arcs, one camera in each.
+        num: How many, in whole sets; the circle is cut into so many equal arcs, one camera in each.
         generator: The source of randomness (on the CPU).
         elevation_deg: Range of elevations.
         distance: Range of distances.
         fovy_deg: Range of vertical fields of view.
+        views_per_set: So many neighbours stand at equal steps of the circle and share elevation,
+            distance and field of view.
 
     Returns:
-        The cameras.
+        The cameras, set by set.
     """
+    num_sets = num // views_per_set
 
     def uniform(low: float, high: float) -> Float[Tensor, " B"]:
-        return low + (high - low) * torch.rand(num, generator=generator)
+        drawn = low + (high - low) * torch.rand(num_sets, generator=generator)
+        return drawn.repeat_interleave(views_per_set)
 
-    offset = torch.rand(num, generator=generator)
-    azimuth = (torch.arange(num) + offset) * (360.0 / num)
+    offset = torch.rand(num_sets, generator=generator)
+    first = (torch.arange(num_sets) + offset) * (360.0 / num)
+    steps = torch.arange(views_per_set) * (360.0 / views_per_set)
+    azimuth = (first[:, None] + steps).flatten()
     return orbit(azimuth, uniform(*elevation_deg), uniform(*distance), uniform(*fovy_deg))
 
 

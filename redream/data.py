@@ -103,13 +103,19 @@ class RetrievalDataModule(LightningDataModule):
         self._retrieve()
         captions = [asset.caption for asset in self.assets]
         is_first = self.trainer is None or self.trainer.is_global_zero
-        views = self.reference_renderer.render(self._meshes, captions) if is_first else None
+        views = self._render_references(captions) if is_first else None
         if self.trainer is not None:
             views = self.trainer.strategy.broadcast(views)
         assert views is not None  # the first process has sent them
         self.references: References = views
         self._renderers = [AssetRenderer(mesh) for mesh in self._meshes]
         let_encoders_rest()
+
+    def _render_references(self, captions: Sequence[str]) -> References:
+        """The views of all assets, in sets where the module's prior looks at sets."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        together = int(getattr(module, "views_per_set", 1))
+        return self.reference_renderer.render(self._meshes, captions, together)
 
     def _retrieve(self) -> None:
         if self.assets:

@@ -205,6 +205,8 @@ class NoisyRows(NamedTuple):
             ``"__base__"`` for the frozen prior phi.
         cameras: Flattened camera embedding psi to be added to the time embedding; rows of
             adapters without a camera are zero. None when no row has one.
+        poses: Camera-to-world matrices (OpenGL) that the pictures were taken with, whatever
+            adapter scores them; zeros where a picture has none. None when no row has one.
     """
 
     latents: Float[Tensor, "B C h w"]
@@ -212,13 +214,14 @@ class NoisyRows(NamedTuple):
     text: Float[Tensor, "B L D"]
     adapters: tuple[str, ...]
     cameras: Float[Tensor, "B E"] | None = None
+    poses: Float[Tensor, "B 4 4"] | None = None
 
     def select(self, rows: slice) -> "NoisyRows":
         """Some of the rows."""
         cameras = None if self.cameras is None else self.cameras[rows]
-        return NoisyRows(
-            self.latents[rows], self.timesteps[rows], self.text[rows], self.adapters[rows], cameras
-        )
+        poses = None if self.poses is None else self.poses[rows]
+        latents, text = self.latents[rows], self.text[rows]
+        return NoisyRows(latents, self.timesteps[rows], text, self.adapters[rows], cameras, poses)
 
 
 class References(NamedTuple):
@@ -229,12 +232,15 @@ class References(NamedTuple):
         cameras: The cameras of all pictures, in the same order, flattened to ``N*M``.
         captions: The caption of each asset.
         asset_index: The asset each picture shows.
+        views_per_set: So many neighbours show one asset from one elevation and distance, at equal
+            steps of the circle; 1 where each picture stands alone.
     """
 
     rgba: Float[Tensor, "B 4 H W"]
     cameras: Cameras
     captions: tuple[str, ...]
     asset_index: Int[Tensor, " B"]
+    views_per_set: int = 1
 
     def over(self, background: Float[Tensor, "#B 3 #H #W"]) -> Float[Tensor, "B 3 H W"]:
         """Composites the pictures over background pictures or a colour in [0, 1]."""

@@ -56,30 +56,37 @@ class ReferenceRenderer:
         automatic = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = automatic if device == "auto" else device
 
-    def cameras(self, asset_index: int) -> Cameras:
-        """The cameras of an asset, the same in every run of one seed."""
+    def cameras(self, asset_index: int, views_per_set: int = 1) -> Cameras:
+        """The cameras of an asset, the same in every run of one seed; as many whole sets as fit."""
         generator = key_generator("references", self.seed, asset_index)
-        return sample_cameras(self.num_views, generator, *self._ranges)
+        num = max(1, self.num_views // views_per_set) * views_per_set
+        return sample_cameras(num, generator, *self._ranges, views_per_set)
 
-    def render(self, meshes: Sequence[TriangleMesh], captions: Sequence[str]) -> References:
+    def render(
+        self, meshes: Sequence[TriangleMesh], captions: Sequence[str], views_per_set: int = 1
+    ) -> References:
         """Renders all assets.
 
         Args:
             meshes: The assets, facing front.
             captions: Their captions.
+            views_per_set: So many neighbouring views go round the asset at one elevation, as a
+                multi-view prior looks at them.
 
         Returns:
             The pictures, asset by asset.
         """
-        cameras = [self.cameras(index) for index in range(len(meshes))]
-        rgba = torch.empty(len(meshes), self.num_views, 4, self.size, self.size)
+        cameras = [self.cameras(index, views_per_set) for index in range(len(meshes))]
+        num = cameras[0].num
+        rgba = torch.empty(len(meshes), num, 4, self.size, self.size)
         for mine, mesh, theirs in zip(rgba, meshes, cameras, strict=True):
             torch.div(self._pictures(mesh, theirs), 255.0, out=mine)
         return References(
             rgba.flatten(0, 1),
             concatenate(cameras),
             tuple(captions),
-            torch.arange(len(meshes)).repeat_interleave(self.num_views),
+            torch.arange(len(meshes)).repeat_interleave(num),
+            views_per_set,
         )
 
     def _pictures(self, mesh: TriangleMesh, cameras: Cameras) -> UInt8[Tensor, "M 4 H W"]:
@@ -90,7 +97,7 @@ class ReferenceRenderer:
         if path.is_file():
             try:
                 rgba = load_file(path)["rgba"]
-                if rgba.shape == (self.num_views, 4, self.size, self.size):
+                if rgba.shape == (cameras.num, 4, self.size, self.size):
                     return rgba
             except (SafetensorError, KeyError, OSError):
                 pass  # half-written by a dying machine, or just deleted: drawn again below

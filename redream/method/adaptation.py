@@ -29,10 +29,11 @@ class AdaptationSchedule:
     """How much Eq. 5 sees in a step, and how often it is looked at.
 
     Attributes:
-        batch_size: Views of assets in each step.
+        batch_size: Views of assets in each step, whole sets where the prior looks at those.
         held_out_period: Steps between two looks at the held-out views.
         balanced_views: Whether front, side and back are drawn equally often. Eq. 5's expectation
-            is over the cameras, of which most see sides; False draws from them alike.
+            is over the cameras, of which most see sides; False draws from them alike. A set of
+            views goes round the object and is balanced by itself.
     """
 
     batch_size: int = 4
@@ -58,7 +59,8 @@ class Adaptation:
     """Teaches omega and e_psi the viewpoints of the retrieved assets, and nothing else.
 
     The views are encoded once, each over a background of its own. Some are held out; when their
-    loss no longer falls the adapter stops.
+    loss no longer falls the adapter stops. A prior that looks at sets of views is taught whole sets
+    of one asset each, and sets are held out.
 
     Args:
         prior: The frozen prior, with the adapter attached.
@@ -90,9 +92,12 @@ class Adaptation:
             self._plain = prior.encode_prompts([self.prompt])
         names = self.prompting.view_names(self.references.cameras)
         self._views = torch.tensor([VIEW_NAMES.index(name) for name in names])
-        training, self._held_out = adapter.split(len(self.latents))
+        self._poses = self.references.cameras.c2w.to(self.latents)
+        self.views_per_set = self._require_sets()
+        self._sets = torch.arange(len(self.latents)).view(-1, self.views_per_set)
+        training, self._held_out = adapter.split(len(self._sets))
         groups = [training]
-        if schedule.balanced_views:
+        if schedule.balanced_views and self.views_per_set == 1:
             groups = [training[self._views[training] == view] for view in range(len(VIEW_NAMES))]
         self._groups = [group for group in groups if len(group)]
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
@@ -104,7 +109,7 @@ class Adaptation:
 
         Args:
             step: Keys the choice of views, diffusion times and noise.
-            share: This process's part of the batch; all of it by default.
+            share: This process's part of the batch's views or sets; all of it by default.
 
         Returns:
             Rows of Eq. 5, with cat(e_psi, the asset's own caption), of front, side and back in
@@ -117,11 +122,13 @@ class Adaptation:
         rows, noise = self._rows(picks, generator, share)
         if not self.adapter.view_contrast:
             return AdaptationBatch(rows, noise)
-        own = self._views[picks[share]]
-        other = (own + turns[share]) % len(VIEW_NAMES)
+        own = self._views[self._sets[picks[share]]]
+        other = (own + turns[share, None]) % len(VIEW_NAMES)
         prompts = [self.prompt] * len(VIEW_NAMES)
         texts = self.prior.encode_prompts(prompts, self.adapter.prefixes(VIEW_NAMES))
-        contrasted = join_rows([rows, *(rows._replace(text=texts[view]) for view in (own, other))])
+        contrasted = join_rows(
+            [rows, *(rows._replace(text=texts[view.flatten()]) for view in (own, other))]
+        )
         return AdaptationBatch(
             contrasted, noise, self._frozen(rows) if self.adapter.anchor else None
         )
@@ -130,7 +137,8 @@ class Adaptation:
         """Eq. 5's rows, until the adapter stops; see :class:`redream.method.terms.Term`."""
         if self.adapter.stopped(step):
             return None
-        batch = self.batch(step, processes.share(self.schedule.batch_size))
+        num_sets = self.schedule.batch_size // self.views_per_set
+        batch = self.batch(step, processes.share(num_sets))
         return Request("adapter", self.prior, batch.rows, lambda eps: self.loss(eps, batch))
 
     def loss(self, eps: Float[Tensor, "B C h w"], batch: AdaptationBatch) -> Float[Tensor, ""]:
@@ -181,16 +189,17 @@ class Adaptation:
         """Eq. 5 on the held-out views, with the same noise each time."""
         generator = key_generator("held-out", self.seed)
         rows, noise = self._rows(self._held_out, generator)
-        size = max(1, _LATENTS_AT_ONCE // rows.latents[0, 0].numel())
+        together = self.views_per_set
+        size = max(1, _LATENTS_AT_ONCE // rows.latents[0, 0].numel() // together) * together
         parts = [rows.select(slice(i, i + size)) for i in range(0, len(noise), size)]
         eps = torch.cat([self.prior.predict_noise(part) for part in parts])
         return float(adapter_loss(eps, noise, self.weight(rows.timesteps)))
 
     def _pick(self, generator: torch.Generator) -> Int[Tensor, " B"]:
-        """A batch of views, of each group in turn."""
+        """A batch of views, of each group in turn, or of sets of them."""
         first = int(torch.randint(len(self._groups), (), generator=generator))
         picks = []
-        for index in range(first, first + self.schedule.batch_size):
+        for index in range(first, first + self.schedule.batch_size // self.views_per_set):
             group = self._groups[index % len(self._groups)]
             picks.append(group[torch.randint(len(group), (), generator=generator)])
         return torch.stack(picks)
@@ -205,21 +214,37 @@ class Adaptation:
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
     ) -> tuple[NoisyRows, Tensor]:
-        latents, last = self.latents[chosen], self.prior.num_train_timesteps
-        drawn = draw_noise(latents, last, generator, self._first)
-        chosen, latents, timesteps, noise = (each[share] for each in (chosen, latents, *drawn))
+        together, last = self.views_per_set, self.prior.num_train_timesteps
+        chosen = self._sets[chosen].flatten()
+        latents = self.latents[chosen]
+        drawn = draw_noise(latents, last, generator, self._first, together)
+        chosen, latents, timesteps, noise = (
+            each.unflatten(0, (-1, together))[share].flatten(0, 1)
+            for each in (chosen, latents, *drawn)
+        )
         names = [VIEW_NAMES[view] for view in self._views[chosen].tolist()]
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
         noisy = self.prior.add_noise(latents, noise, timesteps)
-        return NoisyRows(noisy, timesteps, text, (self.adapter.name,) * len(names)), noise
+        hats, poses = (self.adapter.name,) * len(names), self._poses[chosen]
+        return NoisyRows(noisy, timesteps, text, hats, poses=poses), noise
+
+    def _require_sets(self) -> int:
+        num, theirs = self.prior.views_per_set, self.references.views_per_set
+        if num not in (1, theirs):
+            raise ValueError(
+                f"{type(self.prior).__name__} looks at {num} views of an asset together, and the "
+                f"references come in sets of {theirs}: render them with views_per_set {num}"
+            )
+        return num
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:
         device, num = self.prior.device, len(self.references.rgba)
         behind = key_generator("backgrounds", self.seed)
-        backgrounds = random_backgrounds(num, behind, self.pictures.white_share)
+        together = self.references.views_per_set
+        backgrounds = random_backgrounds(num, behind, self.pictures.white_share, together)
         generator = key_generator("reference latents", self.seed)
         size = max(1, _PIXELS_AT_ONCE // self.prior.image_size**2)
         parts = []

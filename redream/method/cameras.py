@@ -27,10 +27,10 @@ class CameraSampler:
     distance: tuple[float, float] = (2.8, 3.2)
     fovy_deg: tuple[float, float] = (40.0, 40.0)
 
-    def sample(self, generator: torch.Generator) -> Cameras:
-        """The cameras of one particle's views, on the CPU."""
+    def sample(self, generator: torch.Generator, views_per_set: int = 1) -> Cameras:
+        """The cameras of one particle's views, on the CPU, in sets of so many."""
         ranges = (self.elevation_deg, self.distance, self.fovy_deg)
-        return sample_cameras(self.num_views, generator, *ranges)
+        return sample_cameras(self.num_views, generator, *ranges, views_per_set)
 
     def size_at(self, step: int) -> int:
         """Height and width of the views at a step, in pixels."""

@@ -20,6 +20,7 @@ from redream.method.prompts import PromptTable
 from redream.method.pulls import Pulls
 from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
+from redream.method.view_sets import require_views
 from redream.method.warmup import Attraction, Warmup
 from redream.priors import Prior
 from redream.priors.prompting import Prompting, ViewWords
@@ -68,9 +69,11 @@ class ReDream(LightningModule):
         losses: The terms of the last step, joined over the processes.
         held_out_losses: Eq. 5 on the held-out views, in the steps that look at them.
         pulls: How hard assets and prior pulled in the last steps of warm-up.
+        views_per_set: So many views the prior looks at together: they share t, elevation, distance,
+            field of view and random background.
 
     Raises:
-        ValueError: If counts are out of range.
+        ValueError: If counts are out of range, or the prior cannot score such views.
     """
 
     asset_of: Int[Tensor, " K"]
@@ -103,6 +106,7 @@ class ReDream(LightningModule):
             )
         self.guidance = VSD() if guidance is None else guidance
         self.prior, self.variational_prior = prior, self.guidance.own_prior
+        self.views_per_set = require_views([prior, self.variational_prior], cameras, adaptation)
         seeds = (particle_seed(seed, index) for index in range(num_particles))
         self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, self.guidance.adapter
@@ -182,9 +186,10 @@ class ReDream(LightningModule):
         particle = self.particle(index)
         particle.update(step)
         size, num = self.cameras.size_at(step - step % fits), self.cameras.num_views
-        cameras = self.cameras.sample(generator).to(self.device)
+        together = self.views_per_set
+        cameras = self.cameras.sample(generator, together).to(self.device)
         views = particle.render(cameras, size, size)
-        colors = self.pictures.random_colors(num, generator)
+        colors = self.pictures.random_colors(num, generator, together)
         if colors is None:
             background = particle.background(cameras, size, size)
         else:
@@ -192,7 +197,8 @@ class ReDream(LightningModule):
         image = views.over(background)
         latents = self._encode(index, step, image)
         last = self.prior.num_train_timesteps
-        timesteps = self.guidance.timesteps.sample(num, step, last, generator).to(self.device)
+        times = self.guidance.timesteps.sample(num // together, step, last, generator)
+        timesteps = times.repeat_interleave(together).to(self.device)
         noise = self.guidance.noise(latents.shape, generator, self.seed, index).to(latents)
         return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
 

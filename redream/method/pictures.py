@@ -27,12 +27,18 @@ class Pictures:
     sample_latents: bool = False
 
     def random_colors(
-        self, num: int, generator: torch.Generator
+        self, num: int, generator: torch.Generator, views_per_set: int = 1
     ) -> Float[Tensor, "num 3 1 1"] | None:
-        """Colours for a particle's views, or None where its own background is to be seen."""
+        """Colours for a particle's views, or None where its own background is to be seen.
+
+        Args:
+            num: Of views.
+            generator: The source of randomness.
+            views_per_set: So many neighbours have one colour.
+        """
         if torch.rand((), generator=generator) >= self.random_background:
             return None
-        return random_backgrounds(num, generator, self.white_share)
+        return random_backgrounds(num, generator, self.white_share, views_per_set)
 
     def encode(
         self, prior: Prior, images: Float[Tensor, "B 3 H W"], generator: torch.Generator

@@ -12,12 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.adapters import Adapter
-from redream.cameras import VIEW_NAMES
+from redream.cameras import VIEW_NAMES, orbit, view_names
 from redream.metrics.view_balance import ViewJudge
 from redream.priors import BASE, Prior
 from redream.types import key_generator
 
 _BATCH = 50  # pictures sampled at once
+_FIRST_DEG = {"front": 0.0, "side": 90.0, "back": 180.0}
 
 
 @dataclass(frozen=True)
@@ -122,24 +123,36 @@ def sample_pictures(
         guidance_scale: Classifier-free guidance.
         seed: Seed of the noise.
         adapter: Samples with omega, and with e_psi where a view is named; None is the raw prior.
-        view: ``front``, ``side`` or ``back``; the raw prior is asked for it in words.
+        view: ``front``, ``side`` or ``back``; the raw prior is asked for it in words, and a prior
+            that is told poses by its pose. One that looks at sets of views samples a whole set,
+            of which the first is taken.
 
     Returns:
         Pictures in [0, 1].
     """
-    parts = []
-    for start in range(0, len(prompts), _BATCH):
-        chunk = list(prompts[start : start + _BATCH])
+    together = prior.views_per_set
+    azimuth = torch.arange(together) * (360.0 / together) + _FIRST_DEG[view or "front"]
+    ones = torch.ones(together)
+    cameras = orbit(azimuth, 15.0 * ones, 3.0 * ones, 40.0 * ones)
+    names, size, parts = view_names(cameras.azimuth_deg), max(1, _BATCH // together), []
+    for start in range(0, len(prompts), size):
+        chunk = [each for each in prompts[start : start + size] for _ in range(together)]
+        seen = names * (len(chunk) // together)
         prefixes = None
         if adapter is not None and view is not None:
-            prefixes = adapter.prefixes([view] * len(chunk))
+            prefixes = adapter.prefixes(seen)
         if prefixes is not None:
             text = prior.encode_prompts(chunk, prefixes)
         elif view is not None:
-            text = prior.encode_prompts([f"{prompt}, {view} view" for prompt in chunk])
+            spoken = [f"{prompt}, {name} view" for prompt, name in zip(chunk, seen, strict=True)]
+            text = prior.encode_prompts(spoken)
         else:
             text = prior.encode_prompts(chunk)
         name = BASE if adapter is None else adapter.name
         generator = key_generator("sample", seed, start)
-        parts.append(prior.sample(text.detach(), guidance_scale, generator=generator, adapter=name))
+        poses = cameras.c2w.repeat(len(chunk) // together, 1, 1).to(prior.device)
+        pictures = prior.sample(
+            text.detach(), guidance_scale, generator=generator, adapter=name, poses=poses
+        )
+        parts.append(pictures[::together])
     return torch.cat(parts)

@@ -1,7 +1,8 @@
 """2D diffusion priors phi: what a picture of the prompt looks like."""
 
-from redream.priors.base import BASE, Guided, Prior, Repelled, join_rows
+from redream.priors.base import BASE, Guided, Prior, Repelled, views_together
 from redream.priors.gaussian import GaussianPrior
+from redream.priors.rows import join_rows
 from redream.priors.stable_diffusion import StableDiffusionPrior
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "Repelled",
     "StableDiffusionPrior",
     "join_rows",
+    "views_together",
 ]

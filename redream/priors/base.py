@@ -2,18 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from redream.losses import guide, repel
+from redream.losses import guide, repel, rescale_guided
 from redream.priors.diffusion import Diffusion
+from redream.priors.rows import join_rows
 from redream.types import NoisyRows
 
 BASE = "__base__"
+_BEYOND_DEG = 15.0  # how far views may leave the learned elevations
 
 
 class Repelled(NamedTuple):
@@ -38,12 +40,15 @@ class Guided(NamedTuple):
         negative: Text embedding of the unconditional rows, one or one a row; needed unless they
             cancel.
         repelled: Texts whose part perpendicular to the prompt is subtracted (Perp-Neg).
+        rescale: Share of the guided picture whose contrast is brought back to the conditional
+            one's (:func:`redream.losses.rescale_guided`).
     """
 
     rows: NoisyRows
     guidance_scale: float = 1.0
     negative: Float[Tensor, "#B L D"] | None = None
     repelled: tuple[Repelled, ...] = ()
+    rescale: float = 0.0
 
 
 class Prior(nn.Module, ABC):
@@ -59,7 +64,15 @@ class Prior(nn.Module, ABC):
         predicts: What the network was trained to predict; :meth:`predict_noise` answers with the
             noise whatever it is.
         image_size: Side of the square pictures that are scored, in pixels.
+        views_per_set: So many neighbouring rows are views of one object that the network looks at
+            together, at one diffusion time and with one adapter; 1 looks at each row alone.
+        needs_poses: Whether rows must say the poses that their pictures were taken with.
+        elevation_deg: Elevations that the network has learned, where it was told poses.
     """
+
+    views_per_set: int = 1
+    needs_poses: ClassVar[bool] = False
+    elevation_deg: ClassVar[tuple[float, float] | None] = None
 
     alphas: Float[Tensor, " T"]
     sigmas: Float[Tensor, " T"]
@@ -146,6 +159,51 @@ class Prior(nn.Module, ABC):
     def free_autoencoder(self) -> None:  # noqa: B027  (most priors have none to free)
         """Lets the autoencoder go: nobody will ask for pictures or their latents."""
 
+    def require_views(self, num_views: int, elevation_deg: tuple[float, float]) -> None:
+        """Finds out, before anything is made, whether a run's views can be scored.
+
+        Args:
+            num_views: Views of each particle in a step.
+            elevation_deg: Range of their elevations.
+
+        Raises:
+            ValueError: If they are no whole sets, or far outside of what the network has learned.
+        """
+        name, num = type(self).__name__, self.views_per_set
+        if num_views < 1 or num_views % num:
+            raise ValueError(
+                f"{name} looks at {num} views of an object together, and num_views is "
+                f"{num_views}: set --model.cameras.num_views {max(1, num_views // num) * num}"
+            )
+        if self.elevation_deg is None:
+            return
+        (low, high), (least, most) = elevation_deg, self.elevation_deg
+        if low < least - _BEYOND_DEG or high > most + _BEYOND_DEG:
+            raise ValueError(
+                f"{name} has learned elevations of {least:g} to {most:g} degrees, and "
+                f"elevation_deg is {low:g} to {high:g}: "
+                f"set --model.cameras.elevation_deg [{least:g},{most:g}]"
+            )
+
+    def require_sets(self, rows: NoisyRows) -> None:
+        """Makes sure that rows are what the network can look at.
+
+        Raises:
+            ValueError: If they are no whole sets of one adapter each, or lack needed poses.
+        """
+        num, names = self.views_per_set, rows.adapters
+        mixed = any(len(set(names[i : i + num])) > 1 for i in range(0, len(names), num))
+        if len(rows.latents) % num or mixed:
+            raise ValueError(
+                f"{type(self).__name__} looks at {num} views of an object together, all with one "
+                f"adapter, and got {len(rows.latents)} rows: give whole sets"
+            )
+        if self.needs_poses and rows.poses is None:
+            raise ValueError(
+                f"{type(self).__name__} must be told where each picture was taken from: give the "
+                "rows' poses"
+            )
+
     def step_bytes(self, num_views: int) -> int:
         """Bytes that a step's passes hold at most beside the weights; 0 where nobody counted.
 
@@ -218,9 +276,22 @@ class Prior(nn.Module, ABC):
             if request.guidance_scale != 1.0 or request.repelled:
                 uncond = next(noise)
                 repelled = [(next(noise), each.weight) for each in request.repelled]
-                eps = guide(uncond, repel(uncond, eps, repelled), request.guidance_scale)
+                cond = repel(uncond, eps, repelled)
+                eps = guide(uncond, cond, request.guidance_scale)
+                if request.rescale != 0.0:
+                    eps = self._rescaled(request, eps, cond)
             guided.append(eps)
         return tuple(guided)
+
+    def _rescaled(
+        self, request: Guided, eps: Float[Tensor, "B C h w"], cond: Float[Tensor, "B C h w"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Guided noise whose clean pictures have some of the conditional ones' contrast."""
+        noisy = request.rows.latents
+        alpha, sigma = self.signal_and_noise(request.rows.timesteps)
+        clean, plain = (noisy - sigma * eps) / alpha, (noisy - sigma * cond) / alpha
+        clean = rescale_guided(clean, plain, request.rescale, self.views_per_set)
+        return (noisy - alpha * clean) / sigma
 
     @torch.no_grad()
     def sample(
@@ -231,6 +302,7 @@ class Prior(nn.Module, ABC):
         generator: torch.Generator | None = None,
         adapter: str = BASE,
         negative: Float[Tensor, "#B L D"] | None = None,
+        poses: Float[Tensor, "B 4 4"] | None = None,
     ) -> Float[Tensor, "B 3 H W"]:
         """Samples pictures with deterministic DDIM (Song et al., 2020a).
 
@@ -243,6 +315,7 @@ class Prior(nn.Module, ABC):
             generator: Draws the initial noise.
             adapter: The adapter that every row is scored with; the frozen prior by default.
             negative: Embedding of the unconditional rows; the empty prompt's by default.
+            poses: Camera-to-world matrices of the pictures, for priors that are told them.
 
         Returns:
             Pictures in [0, 1].
@@ -264,39 +337,23 @@ class Prior(nn.Module, ABC):
         times = torch.linspace(first, -1, num_steps + 1).round().long()
         for now, after in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
             timesteps = torch.full((num,), now, device=self.device)
-            rows = NoisyRows(latents, timesteps, text, (adapter,) * num)
+            rows = NoisyRows(latents, timesteps, text, (adapter,) * num, poses=poses)
             (eps,) = self.predict_guided(Guided(rows, guidance_scale, negative))
             clean = (latents - sigmas[now] * eps) / alphas[now]
             latents = alphas[after] * clean + sigmas[after] * eps
         return self.decode_latents(latents)
 
 
-def join_rows(parts: Sequence[NoisyRows]) -> NoisyRows:
-    """Joins rows for one forward pass; rows without a camera get zeros where others have one.
+def views_together(*priors: Prior | None) -> int:
+    """How many views a run draws together, so that each prior gets whole sets.
 
-    Args:
-        parts: At least one batch of rows.
-
-    Returns:
-        All rows, in order.
+    Raises:
+        ValueError: If two priors look at sets of different sizes.
     """
-    if len(parts) == 1:
-        return parts[0]
-    with_camera = next((part.cameras for part in parts if part.cameras is not None), None)
-    cameras = None
-    if with_camera is not None:
-        cameras = torch.cat(
-            [
-                part.cameras
-                if part.cameras is not None
-                else with_camera.new_zeros(len(part.latents), with_camera.shape[1])
-                for part in parts
-            ]
+    nums = {each.views_per_set for each in priors if each is not None} - {1}
+    if len(nums) > 1:
+        raise ValueError(
+            f"two priors look at sets of {' and of '.join(map(str, sorted(nums)))} views, which no "
+            "cameras are at once: take priors of one size of sets, or of single views"
         )
-    return NoisyRows(
-        torch.cat([part.latents for part in parts]),
-        torch.cat([part.timesteps for part in parts]),
-        torch.cat([part.text for part in parts]),
-        tuple(name for part in parts for name in part.adapters),
-        cameras,
-    )
+    return max(nums, default=1)

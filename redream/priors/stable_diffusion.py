@@ -205,6 +205,7 @@ class StableDiffusionPrior(Prior):
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
                 f"attach it, or use one of {', '.join(sorted(self._first_timesteps))}"
             )
+        self.require_sets(rows)
         from redream.priors._routing import Rows
 
         dtype = self.family.denoiser.dtype

@@ -3,37 +3,42 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import pytest
 import torch
 from torch import Tensor
 
 from redream.adapters import Adapter, require_host
+from redream.cameras import concatenate, turntable
 from redream.priors import BASE, Guided, Prior, join_rows
 from redream.types import NoisyRows
 
 
 def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRows:
-    """Rows of random latents, timesteps and a few prompts, one for each named adapter."""
+    """Rows of random latents, timesteps and a few prompts, one for each named adapter.
+
+    For a prior that looks at sets of views, one whole set for each: views all round an object,
+    with one timestep and one prompt.
+    """
     generator = torch.Generator().manual_seed(seed)
-    num = len(adapters)
-    prompts = [("a dog", "a striped corgi", "a view of a dog")[i % 3] for i in range(num)]
-    latents = torch.randn(num, *prior.latent_shape, generator=generator)
-    timesteps = torch.randint(prior.num_train_timesteps, (num,), generator=generator)
+    num_sets, together = len(adapters), prior.views_per_set
+    prompts = [("a dog", "a striped corgi", "a view of a dog")[i % 3] for i in range(num_sets)]
+    latents = torch.randn(num_sets * together, *prior.latent_shape, generator=generator)
+    timesteps = torch.randint(prior.num_train_timesteps, (num_sets,), generator=generator)
     device = prior.device
+    poses = concatenate([turntable(together)] * num_sets).c2w
     return NoisyRows(
         latents.to(device, prior.alphas.dtype),
-        timesteps.to(device),
-        prior.encode_prompts(prompts).detach(),
-        tuple(adapters),
+        timesteps.repeat_interleave(together).to(device),
+        prior.encode_prompts(prompts).detach().repeat_interleave(together, dim=0),
+        tuple(name for name in adapters for _ in range(together)),
+        poses=poses.to(device, prior.alphas.dtype),
     )
 
 
-def row(rows: NoisyRows, index: int) -> NoisyRows:
-    """One row of several."""
-    one = slice(index, index + 1)
-    cameras = None if rows.cameras is None else rows.cameras[one]
-    return NoisyRows(
-        rows.latents[one], rows.timesteps[one], rows.text[one], rows.adapters[one], cameras
-    )
+def view_set(prior: Prior, rows: NoisyRows, index: int) -> NoisyRows:
+    """One set of views of several; one row where the prior looks at each alone."""
+    together = prior.views_per_set
+    return rows.select(slice(index * together, (index + 1) * together))
 
 
 class PriorContract(ABC):
@@ -87,14 +92,55 @@ class PriorContract(ABC):
         torch.testing.assert_close(noisy, (alpha - sigma).expand_as(noisy))
 
     def test_rows_do_not_see_each_other(self) -> None:
-        """A mixed batch answers each row as if it were alone."""
+        """A mixed batch answers each row, or each set of views, as if it were alone."""
         prior = self.make_prior()
         rows = noisy_rows(prior, (BASE,) * 3)
         with torch.no_grad():
             together = prior.predict_noise(rows)
-            alone = torch.cat([prior.predict_noise(row(rows, index)) for index in range(3)])
+            parts = [prior.predict_noise(view_set(prior, rows, index)) for index in range(3)]
+        alone = torch.cat(parts)
         assert together.shape == rows.latents.shape and together.isfinite().all()
         torch.testing.assert_close(together, alone, atol=self.tolerance, rtol=0)
+
+    def test_views_of_a_set_see_each_other(self) -> None:
+        """Each view's answer depends on all the others, where the prior looks at sets."""
+        prior = self.make_prior()
+        num = prior.views_per_set
+        if num == 1:
+            return
+        rows = noisy_rows(prior, (BASE,))
+        for index in range(num):
+            latents = rows.latents.detach().clone().requires_grad_()
+            eps = prior.predict_noise(rows._replace(latents=latents))
+            (gradient,) = torch.autograd.grad(eps[index].square().sum(), latents)
+            assert (gradient.abs().sum(dim=(1, 2, 3)) > 0).all()
+
+    def test_parts_of_a_set_are_refused(self) -> None:
+        """So are sets of two adapters."""
+        prior = self.make_prior()
+        if prior.views_per_set == 1:
+            return
+        rows = noisy_rows(prior, (BASE,))
+        mixed = (*rows.adapters[1:], "omega")
+        for wrong in (rows.select(slice(1, None)), rows._replace(adapters=mixed)):
+            with pytest.raises(ValueError, match="whole sets"):
+                prior.predict_noise(wrong)
+
+    def test_poses_are_heeded_where_they_are_needed(self) -> None:
+        """Other priors answer the same without."""
+        prior = self.make_prior()
+        rows = noisy_rows(prior, (BASE,))
+        without = rows._replace(poses=None)
+        with torch.no_grad():
+            expected = prior.predict_noise(rows)
+            if not prior.needs_poses:
+                assert torch.equal(prior.predict_noise(without), expected)
+                return
+            assert rows.poses is not None
+            turned = prior.predict_noise(rows._replace(poses=rows.poses.flip(0) * 0.5))
+            assert (turned - expected).abs().max() > 10 * self.tolerance
+            with pytest.raises(ValueError, match="poses"):
+                prior.predict_noise(without)
 
     def test_gradients_reach_the_noisy_latents(self) -> None:
         """The prior is frozen but not opaque."""
@@ -126,7 +172,7 @@ class PriorContract(ABC):
         prior.predict_noise = counting  # type: ignore[method-assign]
         with torch.no_grad():
             plainly, guided = prior.predict_guided(Guided(rows), Guided(rows, 3.0, negative))
-            assert counts == [6]
+            assert counts == [3 * len(rows.latents)]
             uncond = plain(rows._replace(text=negative.expand_as(rows.text)))
             cond = plain(rows)
         torch.testing.assert_close(plainly, cond, atol=self.tolerance, rtol=0)
@@ -136,8 +182,11 @@ class PriorContract(ABC):
     def test_samples_are_pictures_and_repeatable(self) -> None:
         """The same noise gives the same picture."""
         prior = self.make_prior()
-        text = prior.encode_prompts(["a dog"])
-        one, two = (prior.sample(text, 2.0, 3, torch.Generator().manual_seed(0)) for _ in range(2))
+        rows = noisy_rows(prior, (BASE,))
+        one, two = (
+            prior.sample(rows.text, 2.0, 3, torch.Generator().manual_seed(0), poses=rows.poses)
+            for _ in range(2)
+        )
         assert one.isfinite().all() and 0 <= one.min() and one.max() <= 1
         assert torch.equal(one, two)
 
@@ -162,7 +211,7 @@ class AdapterContract(ABC):
         """It starts as the prior."""
         prior, adapter = self._attached()
         rows = noisy_rows(prior, (BASE,) * 2)
-        worn = rows._replace(adapters=(adapter.name,) * 2)
+        worn = rows._replace(adapters=(adapter.name,) * len(rows.adapters))
         assert torch.equal(prior.predict_noise(rows), prior.predict_noise(worn))
 
     def test_parameter_groups_are_named_and_hold_all_that_trains_once(self) -> None:
@@ -183,8 +232,9 @@ class AdapterContract(ABC):
         before = prior.predict_noise(rows).detach()
         self._train(prior, adapter)
         after = prior.predict_noise(rows).detach()
-        assert torch.equal(before[0], after[0])
-        assert not torch.equal(before[1], after[1])
+        num = prior.views_per_set
+        assert torch.equal(before[:num], after[:num])
+        assert not torch.equal(before[num:], after[num:])
         now = dict(prior.named_parameters())
         assert all(torch.equal(value, now[name]) for name, value in frozen.items())
         assert not any(now[name].requires_grad for name in frozen)

@@ -30,7 +30,7 @@ class ASD(Guidance):
 
     def draw(self, drawn: Drawn) -> Float[Tensor, " B"]:
         """U of each view."""
-        return torch.rand(len(drawn.latents), generator=drawn.generator)
+        return self.uniform(len(drawn.latents), drawn.generator)
 
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
         """See :meth:`Guidance.gradient`; ``get_t_plus`` and ``get_eps`` of the authors' code."""

@@ -14,7 +14,7 @@ from redream.losses import delta_correction
 from redream.method.guidance.ddim import downward, follow
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
-from redream.priors import BASE, Guided, Prior, Repelled
+from redream.priors import BASE, Guided, Prior, Repelled, views_together
 from redream.priors.prompting import Conditioning
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight, value_at
 from redream.training.processes import Processes
@@ -77,6 +77,8 @@ class Guidance(ABC):
             guided prior predicts at t on the DDIM path that begins there, followed in so many
             steps down to t = 0: particles differ on purpose (Diverse Score Distillation, Xu et
             al., 2024). Two rows a view for each step down to t, and two more.
+        rescale: Share of the guided pictures whose contrast is brought back to the conditional
+            ones' (Lin et al., 2023), as MVDream does; 0 leaves them.
 
     Attributes:
         adapter: What the way trains on the prior, such as zeta; None for most.
@@ -97,9 +99,12 @@ class Guidance(ABC):
         clip: Ramp | None = None,
         weight: Ramp = Ramp(1.0, 1.0),  # noqa: B008  (frozen)
         path_steps: int = 0,
+        rescale: float = 0.0,
     ) -> None:
         if path_steps < 0:
             raise ValueError(f"path_steps is {path_steps}, and must not be negative")
+        if not 0.0 <= rescale <= 1.0:
+            raise ValueError(f"rescale is {rescale}, and must be from 0 to 1")
 
         self.scale, self.negative_prompt, self.timesteps = scale, negative_prompt, timesteps
         self.weighting, self.clip, self.weight, self.path_steps = (
@@ -108,6 +113,7 @@ class Guidance(ABC):
             weight,
             path_steps,
         )
+        self.rescale = rescale
 
     @abstractmethod
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
@@ -119,6 +125,16 @@ class Guidance(ABC):
         Returns:
             What a step descends, before ``clip``.
         """
+
+    @property
+    def views_per_set(self) -> int:
+        """So many views share what is drawn, as the networks ask for it, from ``begin`` on."""
+        return views_together(self.prior, self.own_prior)
+
+    def uniform(self, num: int, generator: torch.Generator) -> Float[Tensor, " num"]:
+        """A uniform number for each view, the same for all of a set, as its t is."""
+        drawn = torch.rand(num // self.views_per_set, generator=generator)
+        return drawn.repeat_interleave(self.views_per_set)
 
     def draw(self, drawn: Drawn) -> Float[Tensor, "B ..."]:
         """Random numbers that the way takes besides t and eps, one row a view.
@@ -234,7 +250,8 @@ class Guidance(ABC):
         if noisy is None:
             noisy = self.prior.add_noise(at.latents, at.noise, timesteps)
         text = at.text.text if text is None else text.expand(len(noisy), -1, -1)
-        return NoisyRows(noisy, timesteps, text, (self.omega,) * len(noisy))
+        names, poses = (self.omega,) * len(noisy), at.cameras.c2w
+        return NoisyRows(noisy, timesteps, text, names, poses=poses)
 
     def guided(
         self, at: Scored, rows: NoisyRows | None = None, scale: float | None = None
@@ -248,7 +265,7 @@ class Guidance(ABC):
         """
         scale = value_at(self.scale, at.step) if scale is None else scale
         rows = self.rows(at) if rows is None else rows
-        return Guided(rows, scale, self.prompts.negative, at.text.repelled)
+        return Guided(rows, scale, self.prompts.negative, at.text.repelled, self.rescale)
 
     def predict(self, *requests: Guided | NoisyRows) -> tuple[Float[Tensor, "B C h w"], ...]:
         """The prior's noise for each request, all in one forward pass."""

@@ -35,6 +35,7 @@ class Reuse(Guidance):
             way.clip,
             way.weight,
             way.path_steps,
+            way.rescale,
         )
         if num_fits < 1:
             raise ValueError(f"num_fits is {num_fits}, and must be at least 1")

@@ -48,7 +48,7 @@ class SDI(Guidance):
     def draw(self, drawn: Drawn) -> Float[Tensor, "B m C h w"]:
         """In the first place u of each view, repeated, then noise for every step."""
         num, *shape = drawn.latents.shape
-        u = torch.rand(num, generator=drawn.generator)
+        u = self.uniform(num, drawn.generator)
         noise = torch.randn(num, self.num_steps + 1, *shape, generator=drawn.generator)
         return torch.cat([u.view(-1, 1, 1, 1, 1).expand(num, 1, *shape), noise], dim=1)
 

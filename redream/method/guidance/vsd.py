@@ -96,7 +96,11 @@ class VSD(Guidance):
         latents, last = [d.latents.detach() for d in drawn], self.prior.num_train_timesteps
         pairs = [(d.timesteps, d.noise) for d in drawn]
         if not self.share_noise:
-            pairs = [draw_noise(x, last, d.generator) for x, d in zip(latents, drawn, strict=True)]
+            num = self.views_per_set
+            pairs = [
+                draw_noise(x, last, d.generator, views_per_set=num)
+                for x, d in zip(latents, drawn, strict=True)
+            ]
         timesteps = torch.cat([t for t, _ in pairs])
         noise = torch.cat([n for _, n in pairs])
         noisy = self.prior.add_noise(torch.cat(latents), noise, timesteps)
@@ -115,7 +119,8 @@ class VSD(Guidance):
         """Rows of zeta, conditioned on the prompt without a view and on the camera psi."""
         text = self.text.expand(len(noisy), -1, -1)
         names = (self.adapter.name,) * len(noisy)
-        return NoisyRows(noisy, timesteps, text, names, self.adapter.embed_cameras(cameras))
+        embedded = self.adapter.embed_cameras(cameras)
+        return NoisyRows(noisy, timesteps, text, names, embedded, cameras.c2w)
 
 
 def require_same_diffusion(prior: Prior, other: Prior) -> None:
