@@ -88,7 +88,7 @@ class RetrievalDataModule(LightningDataModule):
         self.orient = orient
         self.assets: list[Asset] = []
         self.orientations: list[Orientation] = []
-        self._meshes: list[TriangleMesh] = []
+        self.meshes: list[TriangleMesh] = []
         self.starts: list[TriangleMesh] = []
         self._renderers: list[AssetRenderer] = []
 
@@ -108,14 +108,14 @@ class RetrievalDataModule(LightningDataModule):
             views = self.trainer.strategy.broadcast(views)
         assert views is not None  # the first process has sent them
         self.references: References = views
-        self._renderers = [AssetRenderer(mesh) for mesh in self._meshes]
+        self._renderers = [AssetRenderer(mesh) for mesh in self.meshes]
         let_encoders_rest()
 
     def _render_references(self, captions: Sequence[str]) -> References:
         """The views of all assets, in sets where the module's prior looks at sets."""
         module = None if self.trainer is None else self.trainer.lightning_module
         together = int(getattr(module, "views_per_set", 1))
-        return self.reference_renderer.render(self._meshes, captions, together)
+        return self.reference_renderer.render(self.meshes, captions, together)
 
     def _retrieve(self) -> None:
         if self.assets:
@@ -127,8 +127,8 @@ class RetrievalDataModule(LightningDataModule):
             assert self.retriever is not None
             supply_pictures(self.retriever, self.store)
             assets = self.retriever.retrieve(self.prompt, self.num_assets)
-        self._meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
-        self.starts = self._meshes if self.own is not None else []
+        self.meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
+        self.starts = self.meshes if self.own is not None else []
         self.assets = [self.store.complete(asset) for asset in assets]
 
     def _orient(self, mesh: TriangleMesh, asset: Asset) -> TriangleMesh:
@@ -154,7 +154,7 @@ class RetrievalDataModule(LightningDataModule):
         """Renders asset ``index`` (0 is the nearest), facing front, on the cameras' device."""
         device = cameras.c2w.device
         if self._renderers[index].device != device:
-            self._renderers[index] = AssetRenderer(self._meshes[index], device=device)
+            self._renderers[index] = AssetRenderer(self.meshes[index], device=device)
         return self._renderers[index].render(cameras, height, width)
 
     def train_dataloader(self) -> "DataLoader[int]":

@@ -253,11 +253,13 @@ class RetrievedAssets(Protocol):
     Attributes:
         prompt: The user's prompt c.
         references: Their views.
+        meshes: The assets themselves.
         starts: Meshes that the particles start from, in turn; none where assets only attract.
     """
 
     prompt: str
     references: References
+    meshes: "list[TriangleMesh]"
     starts: "list[TriangleMesh]"
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:

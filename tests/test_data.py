@@ -26,8 +26,8 @@ def test_assets_are_drawn_where_the_particles_are(monkeypatch):
     monkeypatch.setattr("redream.data.AssetRenderer", Renderer)
     monkeypatch.setattr(Renderer, "made", [])
     data = RetrievalDataModule("a dog", SimpleNamespace(), SimpleNamespace())
-    data._meshes = ["dog", "cat"]
-    data._renderers = [Renderer(mesh) for mesh in data._meshes]
+    data.meshes = ["dog", "cat"]
+    data._renderers = [Renderer(mesh) for mesh in data.meshes]
     cameras = turntable(2).to("meta")
     for _ in range(2):
         assert data.render_asset(1, cameras, 8, 8) == ("cat", "meta")

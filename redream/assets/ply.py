@@ -13,8 +13,9 @@ from redream.assets.beside import find_beside
 from redream.assets.losses import name_losses
 from redream.assets.parts import Part
 from redream.assets.ply_header import Element, parse_header
-from redream.assets.ply_rows import Body, BytesBody, TextBody
+from redream.assets.ply_rows import body_of
 from redream.assets.polygons import triangulate
+from redream.assets.splat_files import is_of_splats
 from redream.assets.textures import Textures
 from redream.assets.wavefront import vertex_normals
 from redream.errors import first_line
@@ -37,11 +38,12 @@ def ply_parts(path: Path) -> Iterator[Part]:
     """
     data = path.read_bytes()
     header = parse_header(data)
-    body: Body = (
-        BytesBody(data, header.start, header.order)
-        if header.order
-        else TextBody(data[header.start :])
-    )
+    if is_of_splats(header):
+        raise ValueError(
+            "it holds Gaussian splats, which have no surface: a particle of splats starts from it "
+            "by --model.representation.init_args.init_from"
+        )
+    body = body_of(data, header)
     elements = {name: body.read(num, rows) for name, num, rows in header.elements}
     if "vertex" not in elements:
         raise ValueError("it has no vertices")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from redream.assets.ply_header import Element, Lists, Property
+from redream.assets.ply_header import Element, Header, Lists, Property
 
 
 class Body(ABC):
@@ -170,6 +170,23 @@ class BytesBody(Body):
         """How many bytes there are."""
         return len(self._data)
 
+    def read(self, num: int, properties: list[Property]) -> Element:
+        """Reads the next element; without lists it is a table, which is looked at where it lies."""
+        if any(each.length for each in properties) or not properties:
+            return super().read(num, properties)
+        names = [f"{index}" for index in range(len(properties))]  # a file may say a name twice
+        kinds = [self._order + each.kind for each in properties]
+        row = np.dtype(list(zip(names, kinds, strict=True)))
+        if num < 0 or num * row.itemsize > self.size - self.position:
+            raise ValueError(f"it is cut short: it claims {num} rows that it has not")
+        table = np.frombuffer(self._data, row, num, self.position)
+        self.position += num * row.itemsize
+        numbers = {
+            each.name: table[name].astype(each.kind)
+            for name, each in zip(names, properties, strict=True)
+        }
+        return Element(num, numbers, {each.name: each.kind for each in properties}, {})
+
     def width(self, kind: str) -> int:
         """So many bytes."""
         return int(kind[1])
@@ -185,3 +202,15 @@ class BytesBody(Body):
         each = positions[:, None] + np.arange(self.width(kind))
         numbers: np.ndarray = self._bytes[each].reshape(-1).view(self._order + kind).astype(kind)
         return numbers
+
+
+def body_of(data: bytes, header: Header) -> Body:
+    """What follows a file's header.
+
+    Args:
+        data: The file's bytes.
+        header: What its header says.
+    """
+    if header.order:
+        return BytesBody(data, header.start, header.order)
+    return TextBody(data[header.start :])

@@ -13,7 +13,8 @@ from redream.assets import load_mesh
 from redream.assets.formats import FORMATS, Format, FormatName
 from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras, put_back
-from redream.export.splat_formats import SPLAT_FORMATS, SplatFormat, SplatFormatName, placed
+from redream.export.splat_formats import SPLAT_FORMATS, SplatFormat, SplatFormatName
+from redream.kernels.splats_placing import placed
 from redream.meshes.soundness import inspect_surface
 from redream.representations.base import Representation
 from redream.types import TriangleMesh

@@ -6,7 +6,6 @@ viewers and tools turn it by 180 degrees about z, and so do we, so that the fron
 """
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,16 +17,16 @@ from torch import Tensor
 
 from redream.assets.attribution import comment_lines
 from redream.assets.color import decode_srgb
+from redream.assets.splat_files import require_gsply
 from redream.assets.writing import glb_container
 from redream.files import whole_file
+from redream.kernels.splats_placing import turned_about_z
 from redream.kernels.splats_projection import Gaussians
 from redream.representations.splat_parameters import HARMONIC_0
 
 SplatFormatName = Literal["ply_splats", "spz", "glb_splats"]
 
 _MOST = 1.0 - 1e-6  # opacity whose logit a file holds
-# Signs of the harmonics where x and y change theirs.
-_TURNED = (1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1)
 _SPZ_FRACTION_BITS = (
     16  # of a position's 24: models are a metre large, the scene around is not kept
 )
@@ -166,37 +165,11 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
         temporary.write_bytes(glb_container(header, bytes(buffer)))
 
 
-def require_gsply() -> None:
-    """Makes sure that SPZ can be written.
-
-    Raises:
-        ImportError: If gsply is missing; says what to install.
-    """
-    if find_spec("gsply") is None:
-        raise ImportError('spz needs gsply: pip install "redream[splats]"')
-
-
 SPLAT_FORMATS: dict[SplatFormatName, SplatFormat] = {
     "ply_splats": SplatFormat(".splats.ply", write_ply_splats),
     "spz": SplatFormat(".spz", write_spz, require_gsply),
     "glb_splats": SplatFormat(".splats.glb", write_glb_splats),
 }
-
-
-def turned_about_z(splats: Gaussians) -> Gaussians:
-    """Splats turned by 180 degrees about z; their colours turn with them."""
-    w, x, y, z = splats.rotations.unbind(1)
-    signs = torch.tensor(_TURNED[: splats.harmonics.shape[1]], dtype=splats.harmonics.dtype)
-    return splats._replace(
-        means=splats.means * torch.tensor([-1.0, -1.0, 1.0]),
-        rotations=torch.stack([-z, -y, x, w], 1),
-        harmonics=splats.harmonics * signs[:, None],
-    )
-
-
-def placed(splats: Gaussians, scale: float, shift: Float[Tensor, " 3"]) -> Gaussians:
-    """Splats scaled about the origin, then shifted."""
-    return splats._replace(means=splats.means * scale + shift, scales=splats.scales * scale)
 
 
 def _checked(splats: Gaussians) -> Gaussians:

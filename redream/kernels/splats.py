@@ -69,6 +69,20 @@ def _pixel(tile: int, k: int, size: int, rows: int, columns: int) -> wp.vec3i:
     return wp.vec3i(view, (place / columns) * size + k / size, (place % columns) * size + k % size)
 
 
+@wp.func
+@no_type_check
+def _alpha(away: wp.vec2, conic: wp.vec3, opacity: float) -> float:
+    """Opacity of a splat at a pixel that is ``away`` from its centre; 0 where it is not seen."""
+    far = 0.5 * (conic[0] * away[0] * away[0] + conic[2] * away[1] * away[1])
+    far += conic[1] * away[0] * away[1]
+    if far > _FARTHEST or far < 0.0:
+        return 0.0
+    alpha = wp.min(_MAX_ALPHA, opacity * wp.exp(-far))
+    if alpha < _MIN_ALPHA:
+        return 0.0
+    return alpha
+
+
 @wp.kernel
 @no_type_check
 def _blend_kernel(
@@ -88,24 +102,18 @@ def _blend_kernel(
     pixel = _pixel(tile, k, size, rows, columns)
     if pixel[1] >= left.shape[1] or pixel[2] >= left.shape[2]:
         return
-    x = float(pixel[2]) + 0.5
-    y = float(pixel[1]) + 0.5
+    place = wp.vec2(float(pixel[2]) + 0.5, float(pixel[1]) + 0.5)
     through = float(1.0)
     total = Features()
     for j in range(offsets[tile], offsets[tile + 1]):
         i = splats[j]
-        dx = x - centres[i][0]
-        dy = y - centres[i][1]
-        c = conics[i]
-        far = 0.5 * (c[0] * dx * dx + c[2] * dy * dy) + c[1] * dx * dy
-        if far <= _FARTHEST and far >= 0.0:
-            alpha = wp.min(_MAX_ALPHA, opacities[i % opacities.shape[0]] * wp.exp(-far))
-            if alpha >= _MIN_ALPHA:
-                beyond = through * (1.0 - alpha)
-                if beyond < _MIN_TRANSMITTANCE:
-                    break
-                total += through * alpha * features[i]
-                through = beyond
+        alpha = _alpha(place - centres[i], conics[i], opacities[i % opacities.shape[0]])
+        if alpha > 0.0:
+            beyond = through * (1.0 - alpha)
+            if beyond < _MIN_TRANSMITTANCE:
+                break
+            total += through * alpha * features[i]
+            through = beyond
     sums[pixel[0], pixel[1], pixel[2]] = total
     left[pixel[0], pixel[1], pixel[2]] = through
 
@@ -135,44 +143,34 @@ def _blend_backward_kernel(
     pixel = _pixel(tile, k, size, rows, columns)
     if pixel[1] >= left.shape[1] or pixel[2] >= left.shape[2]:
         return
-    x = float(pixel[2]) + 0.5
-    y = float(pixel[1]) + 0.5
+    place = wp.vec2(float(pixel[2]) + 0.5, float(pixel[1]) + 0.5)
     slope = sums_grad[pixel[0], pixel[1], pixel[2]]
     behind = float(wp.dot(slope, sums[pixel[0], pixel[1], pixel[2]]))
     end = left[pixel[0], pixel[1], pixel[2]] * left_grad[pixel[0], pixel[1], pixel[2]]
     through = float(1.0)
     for j in range(offsets[tile], offsets[tile + 1]):
         i = splats[j]
-        dx = x - centres[i][0]
-        dy = y - centres[i][1]
-        c = conics[i]
-        far = 0.5 * (c[0] * dx * dx + c[2] * dy * dy) + c[1] * dx * dy
-        if far <= _FARTHEST and far >= 0.0:
-            fade = wp.exp(-far)
-            n = i % opacities.shape[0]
-            alpha = wp.min(_MAX_ALPHA, opacities[n] * fade)
-            if alpha >= _MIN_ALPHA:
-                beyond = through * (1.0 - alpha)
-                if beyond < _MIN_TRANSMITTANCE:
-                    break
-                value = wp.dot(slope, features[i])
-                behind -= through * alpha * value
-                wp.atomic_add(features_grad, i, through * alpha * slope)
-                if alpha < _MAX_ALPHA:
-                    alpha_grad = through * value - (behind + end) / (1.0 - alpha)
-                    wp.atomic_add(opacities_grad, n, fade * alpha_grad)
-                    far_grad = -alpha * alpha_grad
-                    wp.atomic_add(
-                        centres_grad,
-                        i,
-                        -far_grad * wp.vec2(c[0] * dx + c[1] * dy, c[2] * dy + c[1] * dx),
-                    )
-                    wp.atomic_add(
-                        conics_grad,
-                        i,
-                        far_grad * wp.vec3(0.5 * dx * dx, dx * dy, 0.5 * dy * dy),
-                    )
-                through = beyond
+        n = i % opacities.shape[0]
+        away = place - centres[i]
+        alpha = _alpha(away, conics[i], opacities[n])
+        if alpha > 0.0:
+            beyond = through * (1.0 - alpha)
+            if beyond < _MIN_TRANSMITTANCE:
+                break
+            value = wp.dot(slope, features[i])
+            behind -= through * alpha * value
+            wp.atomic_add(features_grad, i, through * alpha * slope)
+            if alpha < _MAX_ALPHA:
+                far_grad = alpha * ((behind + end) / (1.0 - alpha) - through * value)
+                wp.atomic_add(opacities_grad, n, -far_grad / opacities[n])
+                c = conics[i]
+                pull = wp.vec2(c[0] * away[0] + c[1] * away[1], c[2] * away[1] + c[1] * away[0])
+                wp.atomic_add(centres_grad, i, -far_grad * pull)
+                square = wp.vec3(
+                    0.5 * away[0] * away[0], away[0] * away[1], 0.5 * away[1] * away[1]
+                )
+                wp.atomic_add(conics_grad, i, far_grad * square)
+            through = beyond
 
 
 class _BlendFunction(torch.autograd.Function):

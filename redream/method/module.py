@@ -257,7 +257,9 @@ class ReDream(LightningModule):
             self._adaptation = self.adaptation(self._assets)
             self._terms.append(self._adaptation)
         if int(self.asset_of[0]) < 0:  # not from a checkpoint
-            start_particles(self.particles, self._assets.starts, self.seed)
+            on_all = self.warmup.start_on_assets
+            starts = self._assets.meshes if on_all else self._assets.starts
+            start_particles(self.particles, starts, self.seed)
             particles = [self.particle(index) for index in range(len(self.particles))]
             size = self.cameras.size_at(0)
             self.asset_of.copy_(self.warmup.assign(particles, self._assets, size, self.device))

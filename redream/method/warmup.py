@@ -32,12 +32,16 @@ class Warmup:
             particle's start (App. C).
         shape_weight: How strongly a particle that started from the user's own asset keeps its
             silhouettes, to the end and in units of Eq. 3, a ramp by step.
+        start_on_assets: Whether particles start with the shapes and colours of retrieved assets,
+            particle i from asset i mod N, as they do with those of the user's own. What a particle
+            was made from already, such as a checkpoint, goes before.
     """
 
     steps: int = 300
     sigma: float = 0.45
     assignment: Assignment = "best_first"
     shape_weight: Ramp = Ramp(0.0, 0.0)
+    start_on_assets: bool = False
 
     @torch.no_grad()
     def assign(

@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from redream.cameras import rays
 from redream.kernels.splats_projection import Gaussians
 from redream.meshes.layout import Layout
+from redream.representations.background import DirectionBackground
 from redream.schedules import Ramp
 from redream.types import Cameras, Views
 
@@ -48,6 +50,7 @@ class Representation(nn.Module, ABC):
         is_soft: Whether views show at a surface point a mixture of what lies around it, so that a
             texture is better taken from views than from ``colors``.
         shading: What views show; an export sets it to ``color`` where it was of normals.
+        backdrop: What learns the background; None where it is white.
         penalties: Weight of each of the regularisers that its views carry, ramps by step.
         training_arguments: Constructor arguments that only training needs; a particle that is read
             from a checkpoint to be shown or started from is made without.
@@ -58,6 +61,10 @@ class Representation(nn.Module, ABC):
     is_soft: bool = False
     shading: Shading = "color"
     penalties: Mapping[str, Ramp] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backdrop: DirectionBackground | None = None
 
     def finished(self) -> AbstractContextManager[None]:
         """In its context the scene does not change: a particle may prepare for many renders.
@@ -106,7 +113,17 @@ class Representation(nn.Module, ABC):
 
     def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
         """The learned background in [0, 1]; white unless a representation learns one."""
-        return torch.ones(cameras.num, 3, height, width, device=cameras.c2w.device)
+        if self.backdrop is None:
+            return torch.ones(cameras.num, 3, height, width, device=cameras.c2w.device)
+        _, directions = rays(cameras, height, width)
+        colors: Tensor = self.backdrop(directions)
+        return colors.permute(0, 3, 1, 2)
+
+    def background_groups(self, lr: float) -> list[dict[str, object]]:
+        """The optimiser's group of the learned background; none where none is learned."""
+        if self.backdrop is None:
+            return []
+        return [{"name": "background", "params": list(self.backdrop.parameters()), "lr": lr}]
 
     def penalize(self, views: Views, step: int) -> dict[str, Float[Tensor, ""]]:
         """The regularisers that views carry, each times its weight at a step.
@@ -139,11 +156,12 @@ class Representation(nn.Module, ABC):
         """
         return []
 
-    def render_bytes(self, num_pixels: int) -> int:
+    def render_bytes(self, num_views: int, num_pixels: int) -> int:
         """Bytes that the views of a step hold at most; 0 where nobody counted.
 
         Args:
-            num_pixels: Of all views.
+            num_views: How many.
+            num_pixels: Of each.
         """
         return 0
 

@@ -218,10 +218,10 @@ class NeRF(Representation):
         finally:
             self.occupancy, self.alpha_threshold = before
 
-    def render_bytes(self, num_pixels: int) -> int:
+    def render_bytes(self, num_views: int, num_pixels: int) -> int:
         """Bytes of a foggy render; see :meth:`Representation.render_bytes`."""
         steps = 2.0 * self.radius / self.step_length
-        return tracing.bytes_in_fog(num_pixels * steps, self.samples_at_once)
+        return tracing.bytes_in_fog(num_views * num_pixels * steps, self.samples_at_once)
 
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
@@ -229,14 +229,6 @@ class NeRF(Representation):
         fit_field(self.field, start, self.step_length, self.init_steps, key_generator("fit", seed))
         device = self.occupancy.density.device
         self.occupancy.refresh(self.density, key_generator("occupancy", seed, device=device))
-
-    def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
-        """The learned background in [0, 1]; white where none is learned."""
-        if self.backdrop is None:
-            return super().background(cameras, height, width)
-        _, directions = rays(cameras, height, width)
-        colors: Tensor = self.backdrop(directions)
-        return colors.permute(0, 3, 1, 2)
 
     def density(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, " N"]:
         """Density per world unit; 0 outside the box [-1, 1]^3 and beyond the scene's radius."""
@@ -305,14 +297,11 @@ class NeRF(Representation):
         """Optimiser groups ``grid``, ``mlp`` and, where one is learned, ``background``."""
         grid_lr, mlp_lr, background_lr = self.learning_rates
         perceptrons = [*self.field.density_mlp.parameters(), *self.field.color_mlp.parameters()]
-        groups: list[dict[str, object]] = [
+        return [
             {"name": "grid", "params": list(self.field.grid.parameters()), "lr": grid_lr},
             {"name": "mlp", "params": perceptrons, "lr": mlp_lr},
+            *self.background_groups(background_lr),
         ]
-        if self.backdrop is not None:
-            backdrop = list(self.backdrop.parameters())
-            groups.append({"name": "background", "params": backdrop, "lr": background_lr})
-        return groups
 
     def _trace(
         self,

@@ -1,13 +1,11 @@
 """What is learned of splats, in the unbounded form in which the field's files keep them."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from redream.kernels.splats_projection import NUM_HARMONICS, Gaussians
+from redream.kernels.splats_projection import NUM_HARMONICS, Gaussians, require_harmonics
 from redream.meshes.triangles import area_normals, at_barycentric, sample_surface
 from redream.representations.base import Start
 
@@ -15,24 +13,8 @@ HARMONIC_0 = 0.28209479177387814
 _SOLID = 0.9  # opacity of a splat that starts on a surface
 _FAINT = 0.1  # opacity of one that starts in a blob
 _FLATNESS = 0.25  # thickness over width of a splat that starts on a surface
-
-
-class Cloud(NamedTuple):
-    """Round or flat splats to start from.
-
-    Attributes:
-        means: Centres.
-        scales: Standard deviations along the splat's own axes.
-        rotations: Quaternions ``w x y z``; the third axis is the normal.
-        opacities: In (0, 1).
-        colors: In [0, 1].
-    """
-
-    means: Float[Tensor, "N 3"]
-    scales: Float[Tensor, "N 3"]
-    rotations: Float[Tensor, "N 4"]
-    opacities: Float[Tensor, " N"]
-    colors: Float[Tensor, "N 3"]
+_LEAST = 1e-6  # of an opacity whose logit is kept, and of what is left to 1
+_WAITING = -20.0  # logit of a row that waits for a splat
 
 
 class SplatParameters(nn.Module):
@@ -69,14 +51,27 @@ class SplatParameters(nn.Module):
         return (HARMONIC_0 * self.base[:, 0] + 0.5).clamp(0.0, 1.0)
 
     @torch.no_grad()
-    def fill(self, cloud: Cloud) -> None:
-        """Takes over a cloud of as many splats; their colour is the same from everywhere."""
-        self.means.copy_(cloud.means)
-        self.log_scales.copy_(cloud.scales.log())
-        self.rotations.copy_(cloud.rotations)
-        self.logits.copy_(cloud.opacities.logit())
-        self.base.copy_((cloud.colors[:, None] - 0.5) / HARMONIC_0)
+    def fill(self, splats: Gaussians) -> None:
+        """Takes splats over, at most as many as there are rows; rows that are left wait, faded.
+
+        Raises:
+            ValueError: If their harmonics are of a higher degree.
+        """
+        num, degree = len(splats.means), require_harmonics(splats.harmonics)
+        higher = splats.harmonics[:, 1:]
+        if higher.shape[1] > self.rest.shape[1]:
+            raise ValueError(
+                f"splats with harmonics of degree {degree} do not fit: set degree to {degree}"
+            )
+        rows = torch.arange(len(self.means)) % num
+        self.means.copy_(splats.means[rows])
+        self.log_scales.copy_(splats.scales.log()[rows])
+        self.rotations.copy_(splats.rotations[rows])
+        self.logits.copy_(splats.opacities.clamp(_LEAST, 1.0 - _LEAST).logit()[rows])
+        self.logits[num:] = _WAITING
+        self.base.copy_(splats.harmonics[rows, :1])
         self.rest.zero_()
+        self.rest[:, : higher.shape[1]] = higher[rows].to(self.rest)
 
     @torch.no_grad()
     def copy_rows(self, to: Int[Tensor, " M"], source: Int[Tensor, " M"]) -> None:
@@ -85,7 +80,7 @@ class SplatParameters(nn.Module):
             parameter[to] = parameter[source]
 
 
-def blob(num: int, radius: float, generator: torch.Generator) -> Cloud:
+def blob(num: int, radius: float, generator: torch.Generator) -> Gaussians:
     """Faint grey splats, uniform in a ball.
 
     Args:
@@ -94,21 +89,21 @@ def blob(num: int, radius: float, generator: torch.Generator) -> Cloud:
         generator: The source of randomness (on the CPU).
 
     Returns:
-        The cloud; a splat is as wide as the mean distance to a neighbour.
+        The splats, each as wide as the mean distance to a neighbour.
     """
     directions = torch.nn.functional.normalize(torch.randn(num, 3, generator=generator), dim=1)
     means = radius * torch.rand(num, 1, generator=generator) ** (1.0 / 3.0) * directions
     width = radius * (4.18879 / max(num, 1)) ** (1.0 / 3.0)
-    return Cloud(
+    return Gaussians(
         means,
         torch.full((num, 3), 0.5 * width),
         torch.nn.functional.normalize(torch.randn(num, 4, generator=generator), dim=1),
         torch.full((num,), _FAINT),
-        0.5 + 0.02 * (torch.rand(num, 3, generator=generator) - 0.5),
+        _same_from_everywhere(0.5 + 0.02 * (torch.rand(num, 3, generator=generator) - 0.5)),
     )
 
 
-def on_surface(start: Start, num: int, generator: torch.Generator) -> Cloud:
+def on_surface(start: Start, num: int, generator: torch.Generator) -> Gaussians:
     """Flat splats on a surface, uniform by area, in its colours.
 
     Args:
@@ -117,7 +112,7 @@ def on_surface(start: Start, num: int, generator: torch.Generator) -> Cloud:
         generator: The source of randomness (on the CPU).
 
     Returns:
-        The cloud; together the splats cover the surface once.
+        The splats, whose third axis is the normal; together they cover the surface once.
     """
     faces = start.faces.long()
     face, barycentric = sample_surface(start.vertices, faces, num, generator)
@@ -126,13 +121,27 @@ def on_surface(start: Start, num: int, generator: torch.Generator) -> Cloud:
     area = 0.5 * float(normals.double().norm(dim=1).sum())
     width = (area / max(num, 1)) ** 0.5
     _, nearest = cKDTree(start.points.numpy()).query(points.numpy())
-    return Cloud(
+    return Gaussians(
         points,
         width * torch.tensor([1.0, 1.0, _FLATNESS]).expand(num, 3),
         turn_z_to(torch.nn.functional.normalize(normals[face], dim=1)),
         torch.full((num,), _SOLID),
-        start.colors[torch.from_numpy(nearest)],
+        _same_from_everywhere(start.colors[torch.from_numpy(nearest)]),
     )
+
+
+def that_show_most(splats: Gaussians, num: int) -> Gaussians:
+    """The splats whose opacity times area is largest, at most so many, in their order."""
+    if len(splats.means) <= num:
+        return splats
+    area = splats.scales.topk(2, dim=1).values.prod(1)
+    rows = (splats.opacities * area).topk(num).indices.sort().values
+    return Gaussians(*(part[rows] for part in splats))
+
+
+def _same_from_everywhere(colors: Float[Tensor, "N 3"]) -> Float[Tensor, "N 1 3"]:
+    """Harmonics of colours in [0, 1] that do not depend on the direction."""
+    return (colors[:, None] - 0.5) / HARMONIC_0
 
 
 def turn_z_to(directions: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:

@@ -21,6 +21,10 @@ class SplatStrategy(nn.Module, ABC):
     def prepare(self, num: int) -> None:  # noqa: B027  (optional hook)
         """Called once with the number of rows."""
 
+    def num_first(self, num: int) -> int:
+        """How many of ``num`` rows splats start in; the others wait, faded."""
+        return num
+
     def observe(self, slopes: Float[Tensor, " N"], is_seen: Bool[Tensor, " N"]) -> None:  # noqa: B027
         """Told of each training render how strongly the centres in the picture are pulled.
 
@@ -157,6 +161,10 @@ class AdaptiveDensity(SplatStrategy):
         """Makes room for what is observed."""
         self.register_buffer("slopes", torch.zeros(num))
         self.register_buffer("counts", torch.zeros(num))
+
+    def num_first(self, num: int) -> int:
+        """The share that starts."""
+        return max(1, round(self.start_share * num))
 
     @torch.no_grad()
     def observe(self, slopes: Float[Tensor, " N"], is_seen: Bool[Tensor, " N"]) -> None:

@@ -1,5 +1,6 @@
 """A particle of Gaussian splats (Kerbl et al., 2023): fast to draw, quick to take an asset over."""
 
+import warnings
 from typing import Any, TypedDict
 
 import torch
@@ -21,14 +22,26 @@ from redream.meshes.isosurface import extract_isosurface
 from redream.representations import regularizers
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start, weights_of
-from redream.representations.splat_parameters import SplatParameters, blob, on_surface
+from redream.representations.splat_parameters import (
+    SplatParameters,
+    blob,
+    on_surface,
+    that_show_most,
+)
 from redream.representations.splat_strategies import MCMC, SplatStrategy
 from redream.representations.splat_surface import fuse_depths
+from redream.representations.start import read_splat_start, read_start
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
 
 MIN_OPACITY = 1e-2  # a pixel that sees less than this has no depth
 _NUM_NEIGHBOURS = 8  # splats that give a point of the surface its colour
+# Bytes while a view waits for its gradients, counted by tests/representations/test_splats.py, and
+# seconds of one core that benchmarks/splats.py prints: what is said of a budget that is a laptop's.
+_SPLAT_IN_A_VIEW, _PIXEL_IN_A_VIEW = 155, 64
+_TRAINED_NUMBER = 16  # bytes: itself, its gradient, AdamW's two moments
+_SECONDS_A_SPLAT = 3.0e-6
+_LARGE = 200_000
 _FAR = 3.5  # distance of the cameras that look for the surface
 _COVER_SIZE = 96  # pixels of the views whose silhouettes it has to have
 _LEVELS = (-0.9, -0.75, -0.6, -0.45, -0.3, -0.15, 0.0, 0.15)  # of depth inside, in bands
@@ -57,6 +70,14 @@ class Splats(Representation):
         degree: Degree of the colour's spherical harmonics, 0 to 3; with 0 a splat has the same
             colour from everywhere, as a texture does.
         blob_radius: Radius of the ball of splats that it starts from.
+        init_from: What to start from: a file of splats (``.ply``, ``.spz``), another run's
+            ``.ckpt`` file, or a ``.glb``, ``.gltf``, ``.obj`` or ``.ply`` file, on whose surface
+            the splats then lie. Splats are taken as they are, fitted into a ball of radius 0.9 as
+            every asset is; where there are fewer than ``num_splats``, the rows that are left wait,
+            faded, for the strategy. None starts from a blob.
+        init_particle: Which particle of a checkpoint; None takes ``seed`` modulo their number, so
+            that K particles start from K others.
+        init_resolution: Cells along each axis of the grid on which a particle's surface is found.
         strategy: Moves splats; None takes :class:`~redream.representations.splat_strategies.MCMC`.
         learn_background: Whether to learn a background by direction; white otherwise.
         component_share: Smallest share of all triangles that a component of the surface has.
@@ -70,7 +91,12 @@ class Splats(Representation):
         penalties: Weights of the penalties, ramps by step.
 
     Raises:
-        ValueError: If an argument is out of range.
+        FileNotFoundError: If there is no file to start from.
+        ValueError: If an argument is out of range, or what it starts from cannot be taken over.
+
+    Warns:
+        RuntimeWarning: If a file of splats has more than ``num_splats``, or these are more than
+            200,000 and there is no GPU: what memory and time they take.
     """
 
     is_soft = True
@@ -82,6 +108,9 @@ class Splats(Representation):
         num_splats: int = 10_000,
         degree: int = 0,
         blob_radius: float = 0.5,
+        init_from: str | None = None,
+        init_particle: int | None = None,
+        init_resolution: int = 96,
         strategy: SplatStrategy | None = None,
         learn_background: bool = True,
         component_share: float = 0.02,
@@ -101,11 +130,13 @@ class Splats(Representation):
                 "Splats: num_splats and blob_radius must be positive and degree 0 to 3, got "
                 f"{num_splats}, {blob_radius}, {degree}"
             )
+        if num_splats > _LARGE and not torch.cuda.is_available():
+            _warn_of_time(num_splats, degree)
         generator = key_generator("splats", seed)
         self.splats = SplatParameters(num_splats, degree)
         self.strategy = MCMC() if strategy is None else strategy
         self.strategy.prepare(num_splats)
-        self.splats.fill(blob(num_splats, blob_radius, generator))
+        self.splats.fill(blob(self.strategy.num_first(num_splats), blob_radius, generator))
         self.backdrop = DirectionBackground(generator=generator) if learn_background else None
         self.seed, self.component_share = seed, component_share
         self.surface_views = surface_views
@@ -119,6 +150,10 @@ class Splats(Representation):
             "background": background_lr,
         }
         self._replaced: Int[Tensor, " M"] = torch.zeros(0, dtype=torch.long)
+        self.is_started = init_from is not None
+        if init_from is not None:
+            chosen = seed if init_particle is None else init_particle
+            self._start_from_file(init_from, chosen, init_resolution)
 
     def render(self, cameras: Cameras, height: int, width: int) -> Views:
         """Renders by blending the splats of each tile from near to far.
@@ -149,14 +184,6 @@ class Splats(Representation):
             }
         return Views(seen.color, seen.opacity, depth, seen.normal, penalties)
 
-    def background(self, cameras: Cameras, height: int, width: int) -> Float[Tensor, "B 3 H W"]:
-        """The learned background in [0, 1]; white where none is learned."""
-        if self.backdrop is None:
-            return super().background(cameras, height, width)
-        _, directions = rays(cameras, height, width)
-        colors: Tensor = self.backdrop(directions)
-        return colors.permute(0, 3, 1, 2)
-
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Lets the strategy move splats.
@@ -168,6 +195,11 @@ class Splats(Representation):
             self.splats, step, key_generator("move", self.seed, step)
         )
 
+    def render_bytes(self, num_views: int, num_pixels: int) -> int:
+        """Bytes of a step's views; see :meth:`Representation.render_bytes`."""
+        of_splats = _SPLAT_IN_A_VIEW * len(self.splats.means)
+        return num_views * (of_splats + _PIXEL_IN_A_VIEW * num_pixels)
+
     def take_replaced(self) -> list[tuple[nn.Parameter, Int[Tensor, " M"]]]:
         """The rows that the strategy moved since this was asked last."""
         rows, self._replaced = self._replaced, self._replaced[:0]
@@ -175,8 +207,9 @@ class Splats(Representation):
 
     @torch.no_grad()
     def start_from(self, start: Start, seed: int) -> None:
-        """Lays the splats on a surface, in its colours."""
-        self.splats.fill(on_surface(start, len(self.splats.means), key_generator("fit", seed)))
+        """Lays the splats on a surface, flat and in its colours."""
+        num = self.strategy.num_first(len(self.splats.means))
+        self.splats.fill(on_surface(start, num, key_generator("fit", seed)))
 
     @torch.no_grad()
     def extract_surface(self, resolution: int) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
@@ -248,15 +281,12 @@ class Splats(Representation):
         }
         if self.splats.rest.requires_grad:
             parts["harmonics"] = [self.splats.rest]
+        rates = self.learning_rates
         groups: list[dict[str, object]] = [
-            {"name": name, "params": params, "lr": self.learning_rates[name], "weight_decay": 0.0}
+            {"name": name, "params": params, "lr": rates[name], "weight_decay": 0.0}
             for name, params in parts.items()
         ]  # splats are places, sizes and colours, which would shrink
-        if self.backdrop is not None:
-            backdrop = list(self.backdrop.parameters())
-            rate = self.learning_rates["background"]
-            groups.append({"name": "background", "params": backdrop, "lr": rate})
-        return groups
+        return groups + self.background_groups(rates["background"])
 
     @torch.no_grad()
     def gaussians(self) -> Gaussians:
@@ -264,6 +294,25 @@ class Splats(Representation):
         splats = self.splats.gaussians()
         seen = splats.opacities >= MIN_ALPHA
         return Gaussians(*(part[seen] for part in splats))
+
+    def _start_from_file(self, source: str, particle: int, resolution: int) -> None:
+        """Takes over a file's splats, or lays them on its surface."""
+        splats = read_splat_start(source, particle)
+        if splats is None:
+            self.start_from(read_start(source, particle, resolution, self.seed), self.seed)
+            return
+        num, most = len(splats.means), len(self.splats.means)
+        if num > most:
+            warnings.warn(
+                f"{source} has {num:,} splats and num_splats is {most:,}: taking those that show "
+                "most",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        try:
+            self.splats.fill(that_show_most(splats, most))
+        except ValueError as error:
+            raise ValueError(f"cannot start from {source}: {error}") from error
 
     def _observe(self, footprints: Footprints, height: int, width: int) -> None:
         """Tells the strategy of the gradients, once they are known."""
@@ -293,3 +342,15 @@ class Splats(Representation):
                     "and degree to the checkpoint's"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _warn_of_time(num: int, degree: int) -> None:
+    numbers = num * (11 + 3 * NUM_HARMONICS[degree])
+    gigabytes = (_TRAINED_NUMBER * numbers + _SPLAT_IN_A_VIEW * num) / 1e9
+    warnings.warn(
+        f"{num:,} splats and no GPU: about {gigabytes:.1f} GB while they train and "
+        f"{_SECONDS_A_SPLAT * num:.1f} s of a core for each view of each step, without the prior; "
+        "fewer num_splats are faster",
+        RuntimeWarning,
+        stacklevel=3,
+    )

@@ -7,6 +7,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.assets import AssetRenderer, load_mesh
+from redream.assets.splat_files import holds_splats, read_splats
+from redream.kernels.splats_placing import fitted
+from redream.kernels.splats_projection import Gaussians
 from redream.meshes.layout import layout_of
 from redream.meshes.triangles import at_barycentric, sample_surface
 from redream.representations.base import Representation, Start
@@ -47,6 +50,32 @@ def read_start(source: str, particle: int, resolution: int, seed: int = 0) -> St
         points = at_barycentric(vertices, faces, face, barycentric)
         return Start(vertices, faces, points, scene.colors(points), scene.layout())
     return mesh_start(load_mesh(path, _RADIUS), seed)
+
+
+def read_splat_start(source: str, particle: int) -> Gaussians | None:
+    """Reads the splats that a particle of splats starts from.
+
+    Args:
+        source: A file of splats, which are fitted as every asset is, or a checkpoint.
+        particle: Which particle of a checkpoint, modulo their number.
+
+    Returns:
+        The splats, on the CPU; None where the file holds none but another kind of shape.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read.
+    """
+    path = Path(source)
+    if path.suffix.lower() == ".ckpt":
+        return load_particle(path, particle).gaussians()
+    if not path.is_file() or not holds_splats(path):
+        return None
+    splats = read_splats(path)
+    try:
+        return fitted(splats, _RADIUS)
+    except ValueError as error:
+        raise ValueError(f"cannot start from {path}: {error}") from error
 
 
 def mesh_start(mesh: TriangleMesh, seed: int = 0) -> Start:

@@ -7,7 +7,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from redream.cameras import rays
 from redream.kernels.fragments import Fragments, cast_visibility, fragments
 from redream.kernels.hash_grid import HashGrid
 from redream.kernels.outlines import Edges, find_edges
@@ -144,24 +143,17 @@ class SurfaceRepresentation(Representation):
         if self.backdrop is None and self.shading == "camera_normal":
             lilac = cameras.c2w.new_tensor(_TOWARD_CAMERA).view(1, 3, 1, 1)
             return lilac.expand(cameras.num, 3, height, width)
-        if self.backdrop is None:
-            return super().background(cameras, height, width)
-        _, directions = rays(cameras, height, width)
-        colors: Tensor = self.backdrop(directions)
-        return colors.permute(0, 3, 1, 2)
+        return super().background(cameras, height, width)
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Optimiser groups ``grid``, ``mlp`` and, where one is learned, ``background``."""
         grid_lr, mlp_lr, background_lr = self.learning_rates
         field = self.color_field
-        groups: list[dict[str, object]] = [
+        return [
             {"name": "grid", "params": list(field.grid.parameters()), "lr": grid_lr},
             {"name": "mlp", "params": list(field.mlp.parameters()), "lr": mlp_lr},
+            *self.background_groups(background_lr),
         ]
-        if self.backdrop is not None:
-            backdrop = list(self.backdrop.parameters())
-            groups.append({"name": "background", "params": backdrop, "lr": background_lr})
-        return groups
 
     def _shade(
         self,

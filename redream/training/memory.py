@@ -46,7 +46,7 @@ def predicted_memory(
         renders), ``step`` (what the networks' passes remember), ``context``.
     """
     scenes = [each for each in particles if isinstance(each, Representation)]
-    renders = sorted(each.render_bytes(num_views * num_pixels) for each in scenes)
+    renders = sorted(each.render_bytes(num_views, num_pixels) for each in scenes)
     return {
         "networks": sum(map(_size, {id(each): each for each in priors}.values())),
         "training": _TRAINED * sum(each.numel() for each in trained),

@@ -13,12 +13,12 @@ from redream.cameras import turntable
 from redream.export.models import ModelExport
 from redream.export.splat_formats import (
     SPLAT_FORMATS,
-    turned_about_z,
     write_glb_splats,
     write_ply_splats,
     write_spz,
 )
 from redream.kernels.splats import splat
+from redream.kernels.splats_placing import turned_about_z
 from redream.kernels.splats_projection import Gaussians
 from redream.representations import NeRF, Splats
 

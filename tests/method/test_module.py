@@ -1,16 +1,19 @@
 """The method's sum of losses, on a random miniature of Stable Diffusion."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import trimesh
 import yaml
 from torch import nn
 from two_discs import Discs
 
 from redream import adapters
 from redream.adapters import LightAdapter
+from redream.assets import load_mesh
 from redream.cameras import sample_cameras
 from redream.losses import guidance_loss, sum_of
 from redream.method import guidance
@@ -24,7 +27,7 @@ from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
-from redream.representations import Representation
+from redream.representations import Representation, Splats
 from redream.schedules import Ramp, TimestepRange
 from redream.tools import run
 from redream.training.processes import Processes
@@ -617,3 +620,25 @@ def test_the_command_line_takes_it_too(tmp_path, monkeypatch, capsys):
     assert leaving.value.code == 0
     found = yaml.safe_load(capsys.readouterr().out)["model"]["adapter"]
     assert found == {"class_path": "only_mine.Only", "init_args": {"width": 5}}
+
+
+def test_particles_start_on_retrieved_assets_where_asked(folder, tmp_path, monkeypatch):
+    """Particle i on asset i mod N; none of them is held to the asset's silhouettes."""
+    for name, color in (("a", [255, 0, 0, 255]), ("b", [0, 0, 255, 255])):
+        box = trimesh.creation.box((1.0, 0.3 if name == "a" else 1.0, 1.0))
+        box.visual.vertex_colors = color
+        (tmp_path / f"{name}.ply").write_bytes(box.export(file_type="ply"))
+    meshes = [load_mesh(tmp_path / f"{name}.ply") for name in "ab"]
+    monkeypatch.setattr(Discs, "meshes", meshes, raising=False)
+    made = dict(representation=partial(Splats, num_splats=60), num_particles=3)
+    warmup = Warmup(start_on_assets=True, steps=0, shape_weight=Ramp(1.0, 1.0))
+    module = make(folder, warmup=warmup, **made)
+    colors = [0.5 + 0.2820948 * each.splats.base.mean((0, 1)) for each in module.particles]
+    heights = [float(each.splats.means[:, 1].detach().abs().max()) for each in module.particles]
+    for color, wanted in zip(colors, ([1, 0, 0], [0, 0, 1], [1, 0, 0]), strict=True):
+        torch.testing.assert_close(color.detach(), torch.tensor(wanted).float(), atol=0.02, rtol=0)
+    assert heights[0] < 0.3 < 0.45 < heights[1]
+    assert not torch.equal(module.particles[0].splats.means, module.particles[2].splats.means)
+    assert "shape" not in terms(module)
+    without = make(folder, **made)
+    assert float(without.particles[0].splats.logits.detach().sigmoid().max()) < 0.2
