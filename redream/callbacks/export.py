@@ -28,6 +28,7 @@ from redream.export.report import (
     write_report,
 )
 from redream.export.splat_formats import SplatFormatName
+from redream.export.splat_page import page_bytes
 from redream.export.turntable import render_over_white, write_film, write_png
 from redream.method.seen import data_of, particles_of, seen
 from redream.metrics.base import Metric, merge
@@ -243,6 +244,7 @@ class Export(Callback):
         except ValueError as error:  # no surface: the pictures still show what there is
             note = f"No model of particle {index}: {error}"
             warnings.warn(note, RuntimeWarning, stacklevel=1)
+        splats = particle.gaussians() if model is None else model.splats
         stride = self.cameras.num // _NUM_REPORT_VIEWS
         return ParticlePage(
             views=pictures[::stride],
@@ -252,6 +254,7 @@ class Export(Callback):
             measures=self._measure(prompt, pictures, particle),
             model={} if model is None else model.facts,
             note=note,
+            splats=None if splats is None else page_bytes(splats),
         )
 
     def _measure(

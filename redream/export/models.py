@@ -15,6 +15,7 @@ from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras, put_back
 from redream.export.splat_formats import SPLAT_FORMATS, SplatFormat, SplatFormatName
 from redream.kernels.splats_placing import placed
+from redream.kernels.splats_projection import Gaussians
 from redream.meshes.soundness import inspect_surface
 from redream.representations.base import Representation
 from redream.types import TriangleMesh
@@ -29,10 +30,12 @@ class Model(NamedTuple):
     Attributes:
         glb: Its GLB file.
         facts: What it consists of and how true it is to its particle, by name.
+        splats: The particle's splats where the model stands; None where it has none.
     """
 
     glb: bytes
     facts: dict[str, float]
+    splats: Gaussians | None = None
 
 
 class ModelExport:
@@ -128,19 +131,21 @@ class ModelExport:
                 path.unlink(missing_ok=True)
             raise
         scale, shift = standing_place(mesh, self.size_m)
+        splats = particle.gaussians()
+        if splats is not None:
+            splats = placed(splats, scale, shift.to(splats.means))
         for cloud, path in clouds.items():
-            splats = particle.gaussians()
             assert splats is not None  # or `require` has refused
-            SPLAT_FORMATS[cloud].write(path, placed(splats, scale, shift.float()), extras)
+            SPLAT_FORMATS[cloud].write(path, splats, extras)
         standing = mesh._replace(vertices=(mesh.vertices.double() * scale + shift).float())
         for name, path in paths.items():
             FORMATS[name].write(path, standing, extras)
         if "glb" in paths:
-            return self._measured(particle, mesh, paths["glb"])
+            return self._measured(particle, mesh, paths["glb"])._replace(splats=splats)
         with tempfile.TemporaryDirectory() as folder:
             glb = Path(folder) / "model.glb"
             FORMATS["glb"].write(glb, standing, extras)
-            return self._measured(particle, mesh, glb)
+            return self._measured(particle, mesh, glb)._replace(splats=splats)
 
     def require(self, particle: Representation) -> None:
         """Makes sure that a particle can be written in every format.

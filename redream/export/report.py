@@ -34,6 +34,8 @@ class ParticlePage(NamedTuple):
         azimuth_deg: Azimuth of each picture.
         glb: The exported model, or None where there is no surface.
         film: The turntable as an mp4.
+        splats: The splats that it is made of, as :mod:`redream.export.splat_page` packs them, at
+            the model's place; or None.
         measures: Metrics by name.
         model: What the model consists of and how true it is; empty where there is none.
         note: Said instead of the model where there is none.
@@ -46,6 +48,7 @@ class ParticlePage(NamedTuple):
     measures: Mapping[str, float]
     note: str = ""
     model: Mapping[str, float] = MappingProxyType({})
+    splats: bytes | None = None
 
 
 class Report(NamedTuple):
@@ -78,11 +81,13 @@ def write_report(report: Report, path: Path) -> None:
     page = files("redream.export") / "page"
     charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
     assets = "".join(_asset(asset, picture) for asset, picture in report.assets)
+    has_splats = any(particle.splats is not None for particle in report.particles)
     retrieved = any(asset.scores for asset, _ in report.assets)
     html = Template((page / "report.html").read_text("utf-8")).substitute(
         policy=_POLICY,
         title=escape(f"{report.prompt} - ReDream"),
         style=(page / "report.css").read_text("utf-8"),
+        splats=(page / "splats.js").read_text("utf-8") if has_splats else "",
         viewer=(page / "viewer.js").read_text("utf-8"),
         prompt=escape(report.prompt),
         summary=_facts(report.summary),
@@ -147,29 +152,12 @@ def _particle(index: int, particle: ParticlePage) -> str:
         name.replace("_", " "): show_number(value) for name, value in particle.measures.items()
     }
     film = f'<video src="{_data(particle.film, "video/mp4")}" loop muted autoplay playsinline'
-    if particle.glb is None:
-        stage = f'{film} title="{escape(particle.note)}"></video>'
-        tabs = f'<span class="soft">{escape(particle.note)}</span>'
+    note = f'<span class="soft">{escape(particle.note)}</span>' if particle.glb is None else ""
+    if particle.glb is None and particle.splats is None:
+        stage, tabs = f'{film} title="{escape(particle.note)}"></video>', note
     else:
-        label = f"Model of particle {index}: drag or use the arrow keys to turn it"
-        stage = (
-            f'{film} hidden></video><canvas tabindex="0" role="img" aria-label="{label}" '
-            f'title="Drag to turn, double-click to start again"></canvas>'
-            f'<script type="model/gltf-binary">{base64.b64encode(particle.glb).decode()}</script>'
-        )
-        buttons = "".join(
-            f'<button type="button" data-show="{show}" aria-pressed="{str(pressed).lower()}">'
-            f"{label}</button>"
-            for show, label, pressed in (
-                ("model", "Model", True),
-                ("shape", "Shape", False),
-                ("film", "Turntable", False),
-            )
-        )
-        tabs = (
-            f'<a download="particle_{index}.glb" hidden>Save GLB</a>'
-            f'<span class="tabs">{buttons}</span>'
-        )
+        stage = f"{film} hidden></video>{_canvas(index, particle)}"
+        tabs = note + _tabs(index, particle)
     views = "".join(
         f'<figure><img src="{_picture(view)}" alt="{name} view at {azimuth:.0f} degrees">'
         f"<figcaption>{azimuth:.0f}&deg; {name}</figcaption></figure>"
@@ -185,6 +173,34 @@ def _particle(index: int, particle: ParticlePage) -> str:
         f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
         f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p></article>'
     )
+
+
+def _canvas(index: int, particle: ParticlePage) -> str:
+    """What turns, and what it shows: kept in scripts of types that no browser runs."""
+    shapes = {"model/splats": particle.splats, "model/gltf-binary": particle.glb}
+    label = f"Model of particle {index}: drag or use the arrow keys to turn it"
+    return (
+        f'<canvas tabindex="0" role="img" aria-label="{label}" '
+        f'title="Drag to turn, double-click to start again"></canvas>'
+    ) + "".join(
+        f'<script type="{mime}">{base64.b64encode(shape).decode()}</script>'
+        for mime, shape in shapes.items()
+        if shape is not None
+    )
+
+
+def _tabs(index: int, particle: ParticlePage) -> str:
+    """Buttons for all that can be shown; the first is shown first."""
+    shown = [("splats", "Splats")] if particle.splats is not None else []
+    if particle.glb is not None:
+        shown += [("model", "Model"), ("shape", "Shape")]
+    buttons = "".join(
+        f'<button type="button" data-show="{show}" aria-pressed="{str(place == 0).lower()}">'
+        f"{label}</button>"
+        for place, (show, label) in enumerate([*shown, ("film", "Turntable")])
+    )
+    save = f'<a download="particle_{index}.glb" hidden>Save GLB</a>'
+    return (save if particle.glb is not None else "") + f'<span class="tabs">{buttons}</span>'
 
 
 def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:

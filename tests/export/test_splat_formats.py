@@ -17,6 +17,7 @@ from redream.export.splat_formats import (
     write_ply_splats,
     write_spz,
 )
+from redream.export.splat_page import page_bytes
 from redream.kernels.splats import splat
 from redream.kernels.splats_placing import turned_about_z
 from redream.kernels.splats_projection import Gaussians
@@ -210,13 +211,14 @@ def test_a_run_leaves_splats_beside_the_mesh_at_the_same_place_and_size(tmp_path
     particle.splats.logits.data += 5.0
     options = dict(surface_resolution=16, texture_size=64, picture_size=32, size_m=2.0)
     formats = ["glb", "ply_splats", "glb_splats"]
-    ModelExport(formats, **options).write(particle, tmp_path / "particle_0", EXTRAS)
+    model = ModelExport(formats, **options).write(particle, tmp_path / "particle_0", EXTRAS)
     names = ["particle_0.glb", "particle_0.splats.glb", "particle_0.splats.ply"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     _, mesh = read_glb(tmp_path / names[0])
     _, splats = read_glb(tmp_path / names[1])
     low, high = mesh["POSITION"].amin(0), mesh["POSITION"].amax(0)
     middle = splats["POSITION"]
+    torch.testing.assert_close(model.splats.means, middle)  # what the report's page shows
     assert float((high - low).max()) == pytest.approx(2.0, abs=1e-4)
     assert float(low[1]) == pytest.approx(0.0, abs=1e-4)
     assert ((middle > low - 0.2) & (middle < high + 0.2)).all()
@@ -234,3 +236,18 @@ def test_faint_splats_are_left_out_of_files():
     particle = Splats(num_splats=20)
     particle.splats.logits.data[:5] = -9.0
     assert len(particle.gaussians().means) == 15
+
+
+def test_the_page_holds_each_splat_in_32_bytes():
+    splats = cloud(7, harmonics=4)
+    data = page_bytes(splats)
+    assert len(data) == 7 * 32
+    for index in range(7):
+        *lengths, r, g, b, a, w, x, y, z = struct.unpack_from("<6f8B", data, 32 * index)
+        wanted = [*splats.means[index].tolist(), *splats.scales[index].tolist()]
+        assert lengths == pytest.approx(wanted)
+        color = (0.2820948 * splats.harmonics[index, 0] + 0.5).clamp(0, 1).tolist()
+        shown = [*color, float(splats.opacities[index])]
+        assert [r, g, b, a] == pytest.approx([255.0 * each for each in shown], abs=0.51)
+        turn = torch.tensor([w, x, y, z]) - 128.0
+        assert float(turn @ splats.rotations[index] / turn.norm()) > 0.9999

@@ -1,6 +1,6 @@
 "use strict";
-// Shows each embedded GLB as a model that turns until it is dragged. Knows what our own exporter
-// writes: triangles under one node without a transform, coloured by a texture.
+// Shows each particle's splats and its embedded GLB, which turn until they are dragged. Knows what
+// our own exporter writes: triangles under one node without a transform, coloured by a texture.
 (function () {
   const COMPONENTS = { 5121: Uint8Array, 5123: Uint16Array, 5125: Uint32Array, 5126: Float32Array };
   const WIDTHS = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4 };
@@ -52,15 +52,16 @@
     "vec3 color = texture2D(picture, t).rgb;" +
     "gl_FragColor = vec4(mix(color, vec3(0.18) + vec3(0.74, 0.72, 0.69) * lit * lit, clay), 1.0); }";
 
-  function makeProgram(gl) {
+  function makeProgram(gl, vertex, fragment) {
     const program = gl.createProgram();
-    [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]].forEach(function (stage) {
+    [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]].forEach(function (stage) {
       const shader = gl.createShader(stage[0]);
       gl.shaderSource(shader, stage[1]);
       gl.compileShader(shader);
       gl.attachShader(program, shader);
     });
     gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error("a shader does not link");
     return program;
   }
 
@@ -93,10 +94,10 @@
     });
   }
 
-  function bounds(primitives) {
+  function bounds(clouds) {
     const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
-    primitives.forEach(function (primitive) {
-      primitive.positions.forEach(function (value, i) {
+    clouds.forEach(function (positions) {
+      positions.forEach(function (value, i) {
         low[i % 3] = Math.min(low[i % 3], value);
         high[i % 3] = Math.max(high[i % 3], value);
       });
@@ -120,25 +121,30 @@
       matrix.push(rows[0][c] * f / aspect, rows[1][c] * f, rows[2][c] * zs + (c === 3 ? zt : 0), -rows[2][c]);
     }
     const light = [0, 1, 2].map(function (i) { return (0.35 * right[i] + 0.55 * up[i] + 0.75 * back[i]) / 0.993; });
-    return { matrix: matrix, light: light };
+    return { matrix: matrix, light: light, rows: rows, focal: f };
   }
 
   function show(card) {
     const canvas = card.querySelector("canvas"), video = card.querySelector("video");
     const data = card.querySelector("script[type='model/gltf-binary']");
+    const splats = card.querySelector("script[type='model/splats']");
     const tabs = Array.from(card.querySelectorAll(".tabs button"));
-    const view = { azimuth: 0.5, elevation: 0.26, clay: 0, turning: true };
+    const view = { azimuth: 0.5, elevation: 0.26, shown: "film", turning: true };
     function select(name) {
       tabs.forEach(function (tab) { tab.setAttribute("aria-pressed", tab.dataset.show === name); });
       canvas.hidden = name === "film";
       video.hidden = name !== "film";
-      view.clay = name === "shape" ? 1 : 0;
+      view.shown = name;
     }
     tabs.forEach(function (tab) { tab.onclick = function () { select(tab.dataset.show); }; });
-    if (!data) return; // no surface: the film plays by itself
-    const model = readGlb(data.textContent.trim()), link = card.querySelector("a[download]");
-    link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
-    link.hidden = false;
+    if (!data && !splats) return; // the film plays by itself
+    const model = data ? readGlb(data.textContent.trim()) : { primitives: [] };
+    const cloud = splats ? Splats.read(splats.textContent.trim()) : null;
+    if (data) {
+      const link = card.querySelector("a[download]");
+      link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
+      link.hidden = false;
+    }
     const gl = canvas.getContext("webgl2", { alpha: true, antialias: true });
     function fallBack() {
       tabs.forEach(function (tab) { tab.hidden = tab.dataset.show !== "film"; });
@@ -146,10 +152,24 @@
     }
     if (!gl) return fallBack();
     canvas.addEventListener("webglcontextlost", fallBack);
-    select("model");
-    const box = bounds(model.primitives);
-    const program = makeProgram(gl);
+    select(tabs[0].dataset.show);
+    const box = bounds(data ? model.primitives.map(function (p) { return p.positions; }) : [cloud.positions]);
+    const program = makeProgram(gl, VERTEX, FRAGMENT);
+    const drawSplats = cloud && Splats.drawer(gl, makeProgram(gl, Splats.VERTEX, Splats.FRAGMENT), cloud);
     function place(name) { return gl.getUniformLocation(program, name); }
+
+    function drawModel(eye, drawables) {
+      gl.enable(gl.DEPTH_TEST);
+      gl.useProgram(program);
+      gl.uniformMatrix4fv(place("camera"), false, eye.matrix);
+      gl.uniform3fv(place("light"), eye.light);
+      gl.uniform1f(place("clay"), view.shown === "shape" ? 1 : 0);
+      drawables.forEach(function (drawable) {
+        gl.bindVertexArray(drawable.array);
+        gl.bindTexture(gl.TEXTURE_2D, drawable.texture);
+        gl.drawElements(gl.TRIANGLES, drawable.count, gl.UNSIGNED_INT, 0);
+      });
+    }
 
     Promise.all(model.primitives.map(upload.bind(null, gl, program))).then(function (drawables) {
       let last = null;
@@ -164,16 +184,8 @@
           gl.viewport(0, 0, size, height);
           gl.clearColor(0, 0, 0, 0);
           gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-          gl.enable(gl.DEPTH_TEST);
-          gl.useProgram(program);
-          gl.uniformMatrix4fv(place("camera"), false, eye.matrix);
-          gl.uniform3fv(place("light"), eye.light);
-          gl.uniform1f(place("clay"), view.clay);
-          drawables.forEach(function (drawable) {
-            gl.bindVertexArray(drawable.array);
-            gl.bindTexture(gl.TEXTURE_2D, drawable.texture);
-            gl.drawElements(gl.TRIANGLES, drawable.count, gl.UNSIGNED_INT, 0);
-          });
+          if (view.shown === "splats") drawSplats(eye, size, height);
+          else drawModel(eye, drawables);
         }
         requestAnimationFrame(frame);
       })(performance.now());
