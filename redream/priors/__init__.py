@@ -1,7 +1,8 @@
-"""2D diffusion priors phi: what a picture of the prompt looks like."""
+"""Diffusion priors phi: what a picture of the prompt looks like, or several views of it."""
 
 from redream.priors.base import BASE, Guided, Prior, Repelled, views_together
 from redream.priors.gaussian import GaussianPrior
+from redream.priors.mvdream import MVDreamPrior
 from redream.priors.rows import join_rows
 from redream.priors.stable_diffusion import StableDiffusionPrior
 
@@ -9,6 +10,7 @@ __all__ = [
     "BASE",
     "GaussianPrior",
     "Guided",
+    "MVDreamPrior",
     "Prior",
     "Repelled",
     "StableDiffusionPrior",

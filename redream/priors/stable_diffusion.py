@@ -1,7 +1,7 @@
 """Stable Diffusion as the 2D prior: any diffusers folder, one denoiser under several hats."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from redream.priors.base import BASE, Prior
 from redream.priors.diffusion import noise_of
-from redream.priors.families import load_family
+from redream.priors.families import PLAIN_FAMILIES, load_family
 from redream.priors.user_loras import merge_loras
 from redream.types import NoisyRows
 
@@ -38,7 +38,10 @@ class StableDiffusionPrior(Prior):
     Attributes:
         latent_shift: What the denoiser's latents lack of the autoencoder's.
         latent_scale: By what they are then multiplied.
+        families: The pipelines whose models are read; see :func:`load_family`.
     """
+
+    families: ClassVar[Mapping[str, str]] = PLAIN_FAMILIES
 
     latent_shift: Float[Tensor, "C 1 1"]
     latent_scale: Float[Tensor, "C 1 1"]
@@ -55,7 +58,7 @@ class StableDiffusionPrior(Prior):
         channels_last: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
-        family = load_family(model, getattr(torch, dtype), variant)
+        family = load_family(model, getattr(torch, dtype), variant, self.families)
         factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
         if image_size is None:
             image_size = _own_side(family.denoiser.config.sample_size) * factor
@@ -200,29 +203,29 @@ class StableDiffusionPrior(Prior):
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""
+        self.require_sets(rows)
         if unknown := set(rows.adapters) - set(self._first_timesteps):
             raise ValueError(
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
                 f"attach it, or use one of {', '.join(sorted(self._first_timesteps))}"
             )
-        self.require_sets(rows)
         from redream.priors._routing import Rows
 
-        dtype = self.family.denoiser.dtype
         self._cameras = rows.cameras
         worn = {n: rows.timesteps >= first for n, first in self._first_timesteps.items() if first}
         try:
             with self._routing.route(Rows(rows.adapters, worn)):
-                output = self.family.denoise(
-                    rows.latents.to(dtype),
-                    self.times[rows.timesteps],
-                    rows.text.to(dtype),
-                    self.image_size,
-                )
+                output = self._denoise(rows)
         finally:
             self._cameras = None
         alpha, sigma = self.signal_and_noise(rows.timesteps)
         return noise_of(self.predicts, output.to(rows.latents.dtype), rows.latents, alpha, sigma)
+
+    def _denoise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
+        """The denoiser's raw answer."""
+        dtype = self.family.denoiser.dtype
+        latents, text = rows.latents.to(dtype), rows.text.to(dtype)
+        return self.family.denoise(latents, self.times[rows.timesteps], text, self.image_size)
 
     @property
     def _vae(self) -> Any:  # noqa: ANN401  (diffusers')

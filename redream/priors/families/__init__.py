@@ -2,6 +2,16 @@
 
 from redream.priors.families._quiet import quiet_libraries
 from redream.priors.families.base import Family
-from redream.priors.families.loading import load_family
+from redream.priors.families.loading import (
+    MULTI_VIEW_FAMILIES,
+    PLAIN_FAMILIES,
+    load_family,
+)
 
-__all__ = ["Family", "load_family", "quiet_libraries"]
+__all__ = [
+    "MULTI_VIEW_FAMILIES",
+    "PLAIN_FAMILIES",
+    "Family",
+    "load_family",
+    "quiet_libraries",
+]

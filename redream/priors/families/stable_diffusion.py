@@ -17,12 +17,14 @@ class StableDiffusion(Family):
 
     Attributes:
         added_conditions: The kinds of further conditions (``addition_embed_type``) of its UNets.
+        class_conditions: The kinds of labels (``class_embed_type``) of its UNets.
     """
 
     component = "unet"
     step_bytes = (15_900, 0)
     process = DDPM
     added_conditions: ClassVar[tuple[str | None, ...]] = (None, "text")
+    class_conditions: ClassVar[tuple[str | None, ...]] = (None,)
     parts: ClassVar[tuple[str, ...]] = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 
     @classmethod
@@ -42,7 +44,7 @@ class StableDiffusion(Family):
         super().require_plain()
         config = self.denoiser.config
         for field, known, what in (
-            ("class_embed_type", (None,), "class labels"),
+            ("class_embed_type", self.class_conditions, "class labels"),
             ("num_class_embeds", (None,), "class labels"),
             ("time_cond_proj_dim", (None,), "the guidance it was distilled with"),
             ("encoder_hid_dim_type", (None, "text_proj"), "embeddings of pictures"),
