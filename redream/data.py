@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from lightning import LightningDataModule
@@ -19,10 +20,12 @@ from redream.assets import (
 )
 from redream.assets.orientation import FrontAxis
 from redream.escaping import on_one_line
+from redream.image_prompts import ImageCamera, paint_image_prompt, read_image_prompt, save_picture
 from redream.indexing.on_demand import supply_pictures
+from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
-from redream.types import Asset, Cameras, References, TriangleMesh, Views
+from redream.types import Asset, Cameras, ImagePrompt, References, TriangleMesh, Views
 
 
 class RetrievalDataModule(LightningDataModule):
@@ -47,6 +50,13 @@ class RetrievalDataModule(LightningDataModule):
         orient: Whether the encoder turns the assets; False where they face +Z already.
         up: Which axis of your own files points up: ``z`` for those of Blender's PLY export and of
             other tools whose +Z does.
+        image: A picture of the object, for priors that are told one beside the prompt. Without it
+            a prior of the run that reads prompts paints one, where another needs it.
+        image_mask: A picture that is bright where the object is; by default the picture's own
+            transparency, or what rembg finds (``pip install 'redream[image]'``).
+        image_depth: A picture that is brighter the farther away a pixel is, of any scale, for the
+            order of depths at the picture's view.
+        image_camera: Where the picture was taken from.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
@@ -67,6 +77,10 @@ class RetrievalDataModule(LightningDataModule):
         captions: list[str | int | float | bool] | str | None = None,
         orient: bool = True,
         up: Literal["y", "z"] = "y",
+        image: str | None = None,
+        image_mask: str | None = None,
+        image_depth: str | None = None,
+        image_camera: ImageCamera = ImageCamera(),  # noqa: B008  (frozen)
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -82,6 +96,12 @@ class RetrievalDataModule(LightningDataModule):
                 "there is nowhere to take assets from: set data.retriever and data.store, or "
                 "data.assets to a 3D file"
             )
+        self.image: ImagePrompt | None = None
+        self.image_camera = image_camera
+        if image is not None:
+            self.image = read_image_prompt(image, image_camera, image_mask, image_depth)
+        elif image_mask is not None or image_depth is not None:
+            raise ValueError("data.image_mask and data.image_depth belong to data.image: set it")
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
         self.front_axis: FrontAxis = front_axis
@@ -149,6 +169,15 @@ class RetrievalDataModule(LightningDataModule):
                 "turned to 0; --data.orient false leaves it"
             )
         return turned
+
+    def paint_image(self, prior: Prior) -> ImagePrompt:
+        """Has a prior that reads prompts make the picture; the run's folder keeps it."""
+        self.image = paint_image_prompt(prior, self.prompt, self.image_camera)
+        if self.trainer is not None and self.trainer.is_global_zero:
+            path = Path(self.trainer.default_root_dir) / "image_prompt.png"
+            save_picture(self.image, path)
+            tell(f"no data.image: {type(prior).__name__} painted one, {path}")
+        return self.image
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest), facing front, on the cameras' device."""

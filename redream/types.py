@@ -19,7 +19,7 @@ asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -194,6 +194,30 @@ class Views(NamedTuple):
         return self.penalties[name]
 
 
+class ImagePrompt(NamedTuple):
+    """Pictures that say what an object looks like, a condition beside the prompt.
+
+    Attributes:
+        rgba: RGBA pictures in [0, 1], square, colour premultiplied by alpha.
+        cameras: Where each was taken from; the object stands at the origin.
+        depth: How far away each pixel is, in any unit and from any zero, larger is farther; None
+            where nobody knows.
+    """
+
+    rgba: Float[Tensor, "B 4 H W"]
+    cameras: Cameras
+    depth: Float[Tensor, "B 1 H W"] | None = None
+
+    def over(self, background: Float[Tensor, "#B 3 #H #W"]) -> Float[Tensor, "B 3 H W"]:
+        """Composites the pictures over background pictures or a colour in [0, 1]."""
+        return self.rgba[:, :3] + (1.0 - self.rgba[:, 3:]) * background
+
+    def to(self, device: torch.device | str) -> "ImagePrompt":
+        """Moves pictures and cameras to a device."""
+        depth = None if self.depth is None else self.depth.to(device)
+        return ImagePrompt(self.rgba.to(device), self.cameras.to(device), depth)
+
+
 class NoisyRows(NamedTuple):
     """Rows for one forward pass of the denoiser, each with an adapter of its own or none.
 
@@ -255,15 +279,20 @@ class RetrievedAssets(Protocol):
         references: Their views.
         meshes: The assets themselves.
         starts: Meshes that the particles start from, in turn; none where assets only attract.
+        image: The picture that the object is to look like; None where there is only the prompt.
     """
 
     prompt: str
     references: References
     meshes: "list[TriangleMesh]"
     starts: "list[TriangleMesh]"
+    image: ImagePrompt | None
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest) from any cameras."""
+
+    def paint_image(self, prior: Any) -> ImagePrompt:  # noqa: ANN401  (types know no priors)
+        """Has a prior that reads prompts make the picture that is missing."""
 
 
 KEY_RULE = 2  # of key_generator; counted up when the numbers of a key change

@@ -19,7 +19,11 @@ CORE = {
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
-ORDER = [{"indexing", "training", "export", "metrics"}, {"data", "method"}, {"callbacks"}]
+ORDER = [
+    {"image_prompts", "indexing", "training", "export", "metrics"},
+    {"data", "method"},
+    {"callbacks"},
+]
 UPPER = set.union(*ORDER)
 TOP = {"cli", "tools", "__main__"}
 ALONE = {"plugins"}

@@ -40,6 +40,7 @@ class MeasurePrior(Callback):
         if not trainer.is_global_zero:
             return
         prompt, module = data_of(trainer).prompt, seen(pl_module)
+        image = getattr(data_of(trainer), "image", None)
         scale = self.guidance_scale
         if scale is None:
             scale = value_at(module.guidance.scale, sys.maxsize)
@@ -47,7 +48,14 @@ class MeasurePrior(Callback):
         measured = {
             name: asdict(
                 measure_prior(
-                    module.prior, prompt, self.judge, adapter, self.num_samples, scale, self.seed
+                    module.prior,
+                    prompt,
+                    self.judge,
+                    adapter,
+                    self.num_samples,
+                    scale,
+                    self.seed,
+                    image,
                 )
             )
             for name, adapter in asked.items()

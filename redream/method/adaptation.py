@@ -14,11 +14,11 @@ from redream.losses import adapter_loss, view_contrast_loss
 from redream.method.noise import draw_noise, random_backgrounds
 from redream.method.pictures import Pictures
 from redream.method.terms import Drawn, Request
-from redream.priors import BASE, Prior, join_rows
+from redream.priors import BASE, Prior, join_rows, with_image
 from redream.priors.prompting import Prompting, ViewWords
 from redream.training.optimizer import make_optimizer
 from redream.training.processes import Processes
-from redream.types import NoisyRows, RetrievedAssets, key_generator
+from redream.types import ImagePrompt, NoisyRows, RetrievedAssets, key_generator
 
 _PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
 _LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
@@ -90,6 +90,7 @@ class Adaptation:
         self.latents = self._encode()
         with torch.no_grad():
             self._plain = prior.encode_prompts([self.prompt])
+        self._seen = prior.image_tokens(self._fronts()) if prior.needs_image else None
         names = self.prompting.view_names(self.references.cameras)
         self._views = torch.tensor([VIEW_NAMES.index(name) for name in names])
         self._poses = self.references.cameras.c2w.to(self.latents)
@@ -127,7 +128,7 @@ class Adaptation:
         prompts = [self.prompt] * len(VIEW_NAMES)
         texts = self.prior.encode_prompts(prompts, self.adapter.prefixes(VIEW_NAMES))
         contrasted = join_rows(
-            [rows, *(rows._replace(text=texts[view.flatten()]) for view in (own, other))]
+            [rows, *(_retold(rows, texts[view.flatten()]) for view in (own, other))]
         )
         return AdaptationBatch(
             contrasted, noise, self._frozen(rows) if self.adapter.anchor else None
@@ -209,7 +210,7 @@ class Adaptation:
         """What the frozen prior says of the same x_t and the user's prompt without a view."""
         text = self._plain.expand(len(rows.latents), -1, -1)
         hats = (BASE,) * len(rows.latents)
-        return self.prior.predict_noise(rows._replace(text=text, adapters=hats))
+        return self.prior.predict_noise(_retold(rows, text)._replace(adapters=hats))
 
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
@@ -226,9 +227,21 @@ class Adaptation:
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
+        if self._seen is not None:
+            text = with_image(text, self._seen[indices])
         noisy = self.prior.add_noise(latents, noise, timesteps)
         hats, poses = (self.adapter.name,) * len(names), self._poses[chosen]
         return NoisyRows(noisy, timesteps, text, hats, poses=poses), noise
+
+    def _fronts(self) -> ImagePrompt:
+        """Of each asset the view that is nearest to its front: what it is told to look like."""
+        references, nearest = self.references, []
+        off = references.cameras.azimuth_deg.abs() + references.cameras.elevation_deg.abs()
+        for index in range(len(references.captions)):
+            mine = (references.asset_index == index).nonzero()[:, 0]
+            nearest.append(mine[off[mine].argmin()])
+        picks = torch.stack(nearest)
+        return ImagePrompt(references.rgba[picks], references.cameras.select(picks))
 
     def _require_sets(self) -> int:
         num, theirs = self.prior.views_per_set, self.references.views_per_set
@@ -254,6 +267,11 @@ class Adaptation:
             images = self.references._replace(rgba=rgba).over(background)
             parts.append(self.pictures.encode(self.prior, images.to(device), generator))
         return torch.cat(parts)
+
+
+def _retold(rows: NoisyRows, text: Float[Tensor, "B L D"]) -> NoisyRows:
+    """The same rows under another text; what they say of a picture stays."""
+    return rows._replace(text=with_image(text, rows.text[:, text.shape[1] :]))
 
 
 def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:

@@ -32,7 +32,7 @@ from redream.training.limits import require_uncompiled
 from redream.training.memory import predicted_memory
 from redream.training.optimizer import forget_replaced, make_optimizer
 from redream.training.processes import Processes
-from redream.types import RetrievedAssets, key_generator, particle_seed
+from redream.types import ImagePrompt, RetrievedAssets, key_generator, particle_seed
 
 
 class ReDream(LightningModule):
@@ -250,6 +250,7 @@ class ReDream(LightningModule):
             prompt,
             guidance.negative_prompt,
             guidance.other_texts(prompt),
+            self._image(),
         )
         guidance.begin(self.prior, self.adapter, prompts)
         self._terms: list[Term] = [guidance]
@@ -265,6 +266,16 @@ class ReDream(LightningModule):
             self.asset_of.copy_(self.warmup.assign(particles, self._assets, size, self.device))
         asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
         self._attraction = Attraction(self.warmup, self._assets, asset_of, self.pulls)
+
+    def _image(self) -> ImagePrompt | None:
+        """What the object looks like: the user's picture, or one that a prior of the run paints."""
+        image = getattr(self._assets, "image", None)  # data of others may know no pictures
+        priors = [each for each in (self.prior, self.variational_prior) if each is not None]
+        if image is None and any(each.needs_image for each in priors):
+            painters = [each for each in priors if each.reads_prompts and not each.needs_image]
+            if painters:
+                image = self._assets.paint_image(painters[0])
+        return None if image is None else image.to(self.device)
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
-from redream.priors import Prior
+from redream.priors import Prior, with_image
 from redream.priors.prompting import Conditioning, Prompting
-from redream.types import Cameras
+from redream.types import Cameras, ImagePrompt
 
 
 class PromptTable:
@@ -26,6 +26,7 @@ class PromptTable:
         prompt: The user's prompt c.
         negative_prompt: Prompt of the unconditional rows.
         others: Texts that the guidance needs beside the prompt, from each view as well.
+        image: What the object looks like; all but the unconditional rows say it.
 
     Attributes:
         plain: Embedding of the prompt without a view, zeta's.
@@ -40,14 +41,17 @@ class PromptTable:
         prompt: str,
         negative_prompt: str,
         others: Sequence[str] = (),
+        image: ImagePrompt | None = None,
     ) -> None:
         self.prior, self.prompting, self.adapter, self.prompt = prior, prompting, adapter, prompt
+        self.image = image
         has_prefixes = adapter is not None and adapter.prefixes(VIEW_NAMES) is not None
         say = prompting.words if has_prefixes else prompting.spoken
         self.spoken = [say(text, view) for text in (prompt, *others) for view in VIEW_NAMES]
         with torch.no_grad():
-            texts = prior.encode_prompts([prompt, negative_prompt])
-        self.plain, self.negative = texts.split(1)
+            plain, self.negative = prior.encode_prompts([prompt, negative_prompt]).split(1)
+        self._seen = prior.image_tokens(image)
+        self.plain = with_image(plain, self._seen)
         self._kept: Float[Tensor, "T V L D"] | None = None
 
     def condition(self, cameras: Cameras, step: int) -> list[Conditioning]:
@@ -68,7 +72,7 @@ class PromptTable:
             return self._kept
         names = list(VIEW_NAMES) * (len(self.spoken) // len(VIEW_NAMES))
         prefixes = None if self.adapter is None else self.adapter.prefixes(names)
-        texts = self.prior.encode_prompts(self.spoken, prefixes)
+        texts = with_image(self.prior.encode_prompts(self.spoken, prefixes), self._seen)
         tables: Tensor = texts.unflatten(0, (-1, len(VIEW_NAMES)))
         if self.adapter is None or self.adapter.stopped(step):
             self._kept = tables

@@ -14,8 +14,8 @@ from torch import Tensor
 from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES, orbit, view_names
 from redream.metrics.view_balance import ViewJudge
-from redream.priors import BASE, Prior
-from redream.types import key_generator
+from redream.priors import BASE, Prior, with_image
+from redream.types import ImagePrompt, key_generator
 
 _BATCH = 50  # pictures sampled at once
 _FIRST_DEG = {"front": 0.0, "side": 90.0, "back": 180.0}
@@ -79,6 +79,7 @@ def measure_prior(
     num_samples: int = 16,
     guidance_scale: float = 7.5,
     seed: int = 0,
+    image: ImagePrompt | None = None,
 ) -> PriorBalance:
     """Samples pictures of a prompt from every view and has them judged.
 
@@ -92,6 +93,7 @@ def measure_prior(
         num_samples: Pictures of each view.
         guidance_scale: Classifier-free guidance.
         seed: Draws the noise.
+        image: What the object looks like, for priors that are told.
 
     Returns:
         The balance.
@@ -99,7 +101,7 @@ def measure_prior(
     asked, seen = [], []
     for index, view in enumerate(VIEW_NAMES):
         pictures = sample_pictures(
-            prior, [prompt] * num_samples, guidance_scale, seed, adapter, view
+            prior, [prompt] * num_samples, guidance_scale, seed, adapter, view, image
         )
         asked += [index] * num_samples
         seen.append(judge.probabilities(prompt, pictures.cpu()).argmax(dim=1))
@@ -114,6 +116,7 @@ def sample_pictures(
     seed: int,
     adapter: Adapter | None = None,
     view: str | None = None,
+    image: ImagePrompt | None = None,
 ) -> Float[Tensor, "B 3 H W"]:
     """Samples one picture a prompt from the prior, raw or adapted.
 
@@ -126,6 +129,7 @@ def sample_pictures(
         view: ``front``, ``side`` or ``back``; the raw prior is asked for it in words, and a prior
             that is told poses by its pose. One that looks at sets of views samples a whole set,
             of which the first is taken.
+        image: What the object looks like, for priors that are told.
 
     Returns:
         Pictures in [0, 1].
@@ -134,6 +138,7 @@ def sample_pictures(
     azimuth = torch.arange(together) * (360.0 / together) + _FIRST_DEG[view or "front"]
     ones = torch.ones(together)
     cameras = orbit(azimuth, 15.0 * ones, 3.0 * ones, 40.0 * ones)
+    seen_of_object = prior.image_tokens(image)
     names, size, parts = view_names(cameras.azimuth_deg), max(1, _BATCH // together), []
     for start in range(0, len(prompts), size):
         chunk = [each for each in prompts[start : start + size] for _ in range(together)]
@@ -152,7 +157,11 @@ def sample_pictures(
         generator = key_generator("sample", seed, start)
         poses = cameras.c2w.repeat(len(chunk) // together, 1, 1).to(prior.device)
         pictures = prior.sample(
-            text.detach(), guidance_scale, generator=generator, adapter=name, poses=poses
+            with_image(text.detach(), seen_of_object),
+            guidance_scale,
+            generator=generator,
+            adapter=name,
+            poses=poses,
         )
         parts.append(pictures[::together])
     return torch.cat(parts)

@@ -3,7 +3,7 @@
 from redream.priors.base import BASE, Guided, Prior, Repelled, views_together
 from redream.priors.gaussian import GaussianPrior
 from redream.priors.mvdream import MVDreamPrior
-from redream.priors.rows import join_rows
+from redream.priors.rows import join_rows, with_image, without_image
 from redream.priors.stable_diffusion import StableDiffusionPrior
 
 __all__ = [
@@ -16,4 +16,6 @@ __all__ = [
     "StableDiffusionPrior",
     "join_rows",
     "views_together",
+    "with_image",
+    "without_image",
 ]

@@ -11,8 +11,8 @@ from typing_extensions import Self
 
 from redream.losses import guide, repel, rescale_guided
 from redream.priors.diffusion import Diffusion
-from redream.priors.rows import join_rows
-from redream.types import NoisyRows
+from redream.priors.rows import join_rows, without_image
+from redream.types import ImagePrompt, NoisyRows
 
 BASE = "__base__"
 _BEYOND_DEG = 15.0  # how far views may leave the learned elevations
@@ -38,7 +38,7 @@ class Guided(NamedTuple):
         guidance_scale: s in eps_uncond + s (eps_cond - eps_uncond). At 1 the unconditional rows
             cancel and are never computed, unless texts repel.
         negative: Text embedding of the unconditional rows, one or one a row; needed unless they
-            cancel.
+            cancel. It says nothing of a picture.
         repelled: Texts whose part perpendicular to the prompt is subtracted (Perp-Neg).
         rescale: Share of the guided picture whose contrast is brought back to the conditional
             one's (:func:`redream.losses.rescale_guided`).
@@ -68,11 +68,16 @@ class Prior(nn.Module, ABC):
             together, at one diffusion time and with one adapter; 1 looks at each row alone.
         needs_poses: Whether rows must say the poses that their pictures were taken with.
         elevation_deg: Elevations that the network has learned, where it was told poses.
+        needs_image: Whether rows must say what the object looks like,
+            :meth:`encode_image_prompts`.
+        reads_prompts: Whether prompts make a difference.
     """
 
     views_per_set: int = 1
     needs_poses: ClassVar[bool] = False
     elevation_deg: ClassVar[tuple[float, float] | None] = None
+    needs_image: ClassVar[bool] = False
+    reads_prompts: ClassVar[bool] = True
 
     alphas: Float[Tensor, " T"]
     sigmas: Float[Tensor, " T"]
@@ -134,6 +139,38 @@ class Prior(nn.Module, ABC):
             The text embeddings, all of one length. What the rows of an embedding mean is the
             prior's own affair; embeddings may be gathered, joined and interpolated.
         """
+
+    def encode_image_prompts(self, images: ImagePrompt) -> Float[Tensor, "B M D"]:
+        """What rows say of pictures of the object; :func:`with_image` puts it behind a prompt's.
+
+        Zeros in its place say nothing of any picture, as unconditional rows do.
+
+        Args:
+            images: The pictures, with their cameras.
+
+        Returns:
+            The embeddings, as wide as those of prompts.
+
+        Raises:
+            ValueError: If the prior reads no pictures.
+        """
+        raise ValueError(f"{type(self).__name__} reads no pictures, prompts alone")
+
+    def image_tokens(self, images: ImagePrompt | None) -> Float[Tensor, "B M D"] | None:
+        """:meth:`encode_image_prompts` where the prior needs a picture, without gradients.
+
+        Raises:
+            ValueError: If it needs one and there is none.
+        """
+        if not self.needs_image:
+            return None
+        if images is None:
+            raise ValueError(
+                f"{type(self).__name__} must be shown the object: set --data.image to a picture "
+                "of it"
+            )
+        with torch.no_grad():
+            return self.encode_image_prompts(images.to(self.device))
 
     @abstractmethod
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
@@ -266,7 +303,8 @@ class Prior(nn.Module, ABC):
                         f"guidance_scale {request.guidance_scale} needs a negative prompt's "
                         "embedding: pass one, or set the scale to 1"
                     )
-                texts.insert(0, request.negative.expand_as(request.rows.text))
+                negative = without_image(request.negative, request.rows.text)
+                texts.insert(0, negative.expand_as(request.rows.text))
             parts += [request.rows._replace(text=text) for text in texts]
         eps = self.predict_noise(join_rows(parts))
         noise = iter(torch.split(eps, [len(part.latents) for part in parts]))

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from redream.types import NoisyRows
 
@@ -41,3 +43,25 @@ def _joined(parts: Sequence[Tensor | None], nums: Sequence[int]) -> Tensor | Non
             for part, num in zip(parts, nums, strict=True)
         ]
     )
+
+
+def with_image(
+    text: Float[Tensor, "B L D"], image: Float[Tensor, "#B M D"] | None
+) -> Float[Tensor, "B N D"]:
+    """Puts what is said of a picture behind prompts' embeddings.
+
+    Args:
+        text: The embeddings.
+        image: Of one picture or one a row, from :meth:`Prior.encode_image_prompts`; None leaves
+            the embeddings as they are.
+    """
+    if image is None:
+        return text
+    return torch.cat([text, image.expand(len(text), -1, -1)], dim=1)
+
+
+def without_image(
+    text: Float[Tensor, "#B L D"], like: Float[Tensor, "B N D"]
+) -> Float[Tensor, "#B N D"]:
+    """Says of no picture: zeros where ``like`` has a picture's embedding behind the text's."""
+    return pad(text, (0, 0, 0, like.shape[1] - text.shape[1]))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from redream.adapters import Adapter, require_host
 from redream.cameras import concatenate, turntable
-from redream.priors import BASE, Guided, Prior, join_rows
-from redream.types import NoisyRows
+from redream.priors import BASE, Guided, Prior, join_rows, with_image, without_image
+from redream.types import ImagePrompt, NoisyRows
 
 
 def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRows:
@@ -26,13 +26,25 @@ def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRow
     timesteps = torch.randint(prior.num_train_timesteps, (num_sets,), generator=generator)
     device = prior.device
     poses = concatenate([turntable(together)] * num_sets).c2w
+    text = prior.encode_prompts(prompts).detach()
+    if prior.needs_image:
+        text = with_image(text, prior.image_tokens(disc_of(prior)))
     return NoisyRows(
         latents.to(device, prior.alphas.dtype),
         timesteps.repeat_interleave(together).to(device),
-        prior.encode_prompts(prompts).detach().repeat_interleave(together, dim=0),
+        text.repeat_interleave(together, dim=0),
         tuple(name for name in adapters for _ in range(together)),
         poses=poses.to(device, prior.alphas.dtype),
     )
+
+
+def disc_of(prior: Prior, seed: int = 0) -> ImagePrompt:
+    """A picture of a coloured disc from in front of it."""
+    generator = torch.Generator().manual_seed(seed)
+    across = torch.linspace(-1.0, 1.0, prior.image_size)
+    disc = (across[:, None].square() + across.square() < 0.5).to(prior.alphas.dtype).cpu()
+    shades = torch.rand(3, *disc.shape, generator=generator, dtype=disc.dtype)
+    return ImagePrompt(torch.cat([shades * disc, disc[None]])[None], turntable(1)).to(prior.device)
 
 
 def view_set(prior: Prior, rows: NoisyRows, index: int) -> NoisyRows:
@@ -142,6 +154,29 @@ class PriorContract(ABC):
             with pytest.raises(ValueError, match="poses"):
                 prior.predict_noise(without)
 
+    def test_pictures_are_heeded_where_they_are_needed(self) -> None:
+        """Unconditional rows say nothing of them; other priors refuse them."""
+        prior = self.make_prior()
+        if not prior.needs_image:
+            assert prior.image_tokens(disc_of(prior)) is None
+            with pytest.raises(ValueError, match="reads no pictures"):
+                prior.encode_image_prompts(disc_of(prior))
+            return
+        with pytest.raises(ValueError, match="data.image"):
+            prior.image_tokens(None)
+        text = prior.encode_prompts(["a dog"]).detach()
+        other = with_image(text, prior.image_tokens(disc_of(prior, seed=1)))
+        rows = noisy_rows(prior, (BASE,))
+        without = without_image(text, rows.text)
+        assert other.shape == without.shape == rows.text[:1].shape
+        with torch.no_grad():
+            told, told_other, untold = (
+                prior.predict_noise(rows._replace(text=each.expand_as(rows.text)))
+                for each in (rows.text[:1], other, without)
+            )
+        assert (told - told_other).abs().max() > 10 * self.tolerance
+        assert (told - untold).abs().max() > 10 * self.tolerance
+
     def test_gradients_reach_the_noisy_latents(self) -> None:
         """The prior is frozen but not opaque."""
         prior = self.make_prior()
@@ -173,6 +208,7 @@ class PriorContract(ABC):
         with torch.no_grad():
             plainly, guided = prior.predict_guided(Guided(rows), Guided(rows, 3.0, negative))
             assert counts == [3 * len(rows.latents)]
+            negative = without_image(negative, rows.text)
             uncond = plain(rows._replace(text=negative.expand_as(rows.text)))
             cond = plain(rows)
         torch.testing.assert_close(plainly, cond, atol=self.tolerance, rtol=0)

@@ -14,7 +14,7 @@ from redream.losses import delta_correction
 from redream.method.guidance.ddim import downward, follow
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
-from redream.priors import BASE, Guided, Prior, Repelled, views_together
+from redream.priors import BASE, Guided, Prior, Repelled, views_together, without_image
 from redream.priors.prompting import Conditioning
 from redream.schedules import Ramp, TimestepRange, Weighting, score_weight, value_at
 from redream.training.processes import Processes
@@ -249,7 +249,10 @@ class Guidance(ABC):
         timesteps = at.timesteps if timesteps is None else timesteps
         if noisy is None:
             noisy = self.prior.add_noise(at.latents, at.noise, timesteps)
-        text = at.text.text if text is None else text.expand(len(noisy), -1, -1)
+        if text is None:
+            text = at.text.text
+        else:
+            text = without_image(text, at.text.text).expand(len(noisy), -1, -1)
         names, poses = (self.omega,) * len(noisy), at.cameras.c2w
         return NoisyRows(noisy, timesteps, text, names, poses=poses)
 

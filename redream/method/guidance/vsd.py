@@ -14,7 +14,7 @@ from redream.method.guidance.base import Guidance, Scored
 from redream.method.noise import draw_noise
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
-from redream.priors import Prior
+from redream.priors import Prior, with_image
 from redream.training.processes import Processes
 from redream.types import Cameras, NoisyRows
 
@@ -67,7 +67,8 @@ class VSD(Guidance):
         self.network, self.text = self.own_prior or prior, prompts.plain
         if self.own_prior is not None:
             with torch.no_grad():
-                self.text = self.own_prior.encode_prompts([prompts.prompt])
+                text = self.own_prior.encode_prompts([prompts.prompt])
+            self.text = with_image(text, self.own_prior.image_tokens(prompts.image))
             self.own_prior.free_text_encoders()
 
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
