@@ -1,13 +1,11 @@
 """The data of a run, as the paper's Fig. 2 draws it: retrieve, orient, render."""
 
 import itertools
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader, IterableDataset
 
 from redream.assets import (
@@ -19,12 +17,12 @@ from redream.assets import (
     align_front,
 )
 from redream.assets.orientation import FrontAxis
-from redream.escaping import on_one_line
 from redream.image_prompts import ImageCamera, paint_image_prompt, read_image_prompt, save_picture
 from redream.indexing.on_demand import supply_pictures
 from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
+from redream.training.telling import tell
 from redream.types import Asset, Cameras, ImagePrompt, References, TriangleMesh, Views
 
 
@@ -244,9 +242,3 @@ def _listed(captions: Sequence[str | float] | str) -> list[str]:
                 "put it between quotes"
             )
     return [str(caption) for caption in listed]
-
-
-@rank_zero_only
-def tell(message: str) -> None:
-    """Says something on stderr, once however many processes there are."""
-    print(on_one_line(f"redream: {message}"), file=sys.stderr)

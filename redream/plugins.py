@@ -37,6 +37,7 @@ INTERFACES = {
     "redream.pictures": "redream.indexing:PictureSource",
     "redream.judges": "redream.metrics:ViewJudge",
     "redream.distances": "redream.metrics:PerceptualDistance",
+    "redream.features": "redream.method.poses:PictureFeatures",
     "redream.callbacks": "lightning.pytorch:Callback",
 }
 """The entry-point groups and the base class that each group's plugins must extend."""

@@ -66,7 +66,7 @@ class ToyModule(L.LightningModule):
         super().__init__()
         self.particles = torch.nn.ModuleList(Sphere(radius) for radius in radii)
         self.adapter = Adapter()
-        self.losses, self.held_out_losses = {}, {}
+        self.losses, self.held_out_losses, self.poses = {}, {}, None
         self.fail_at, self.failure = fail_at, failure
 
     @property

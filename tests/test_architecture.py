@@ -59,6 +59,7 @@ CONFINED = {
     "transformers": {"priors", "adapters", "mini"},
     "peft": {"priors", "adapters", "mini"},
     "open_clip": {"retrieval/encoder.py", "retrieval/encoder_names.py", "metrics", "mini"},
+    "timm": {"method/poses/features.py"},
     "scann": {"retrieval"},
     "faiss": {"retrieval"},
     "trimesh": {"assets", "mini"},

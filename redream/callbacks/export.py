@@ -30,6 +30,7 @@ from redream.export.report import (
 from redream.export.splat_formats import SplatFormatName
 from redream.export.splat_page import page_bytes
 from redream.export.turntable import render_over_white, write_film, write_png
+from redream.method.poses import Poses
 from redream.method.seen import data_of, particles_of, seen
 from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
@@ -191,7 +192,7 @@ class Export(Callback):
         seconds, assets = self._elapsed(), list(data.assets)
         extras = model_extras(data.prompt, assets)
         pages = [
-            self._export_particle(i, particle, data.prompt, extras, folder)
+            self._export_particle(i, particle, data.prompt, extras, folder, seen(pl_module).poses)
             for i, particle in enumerate(particles_of(pl_module))
         ]
         for i, page in enumerate(pages):
@@ -234,6 +235,7 @@ class Export(Callback):
         prompt: str,
         extras: Mapping[str, Any],
         folder: Path,
+        poses: Poses | None,
     ) -> ParticlePage:
         pictures = render_over_white(particle, self.cameras, self.frame_size)
         film = folder / f"turntable_{index}.mp4"
@@ -246,15 +248,23 @@ class Export(Callback):
             warnings.warn(note, RuntimeWarning, stacklevel=1)
         splats = particle.gaussians() if model is None else model.splats
         stride = self.cameras.num // _NUM_REPORT_VIEWS
+        measures, front, num_poses = self._measure(prompt, pictures, particle), [], 4
+        if poses is not None:
+            certainty, num_poses = poses.front(pictures), poses.classifier.num_poses
+            azimuths = self.cameras.azimuth_deg.remainder(360.0)
+            front = list(zip(azimuths.tolist(), certainty.tolist(), strict=True))
+            measures = merge([measures, {"faces": float(certainty.mean()) * num_poses}])
         return ParticlePage(
             views=pictures[::stride],
             azimuth_deg=self.cameras.azimuth_deg[::stride],
             glb=None if model is None else model.glb,
             film=film.read_bytes(),
-            measures=self._measure(prompt, pictures, particle),
+            measures=measures,
             model={} if model is None else model.facts,
             note=note,
             splats=None if splats is None else page_bytes(splats),
+            front=front,
+            front_arc_deg=360.0 / num_poses,
         )
 
     def _measure(

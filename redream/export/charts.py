@@ -1,4 +1,4 @@
-"""Loss curves: recording them while training, and drawing them as inline SVG."""
+"""Curves as inline SVG: losses, recorded while training, and how surely a front is seen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -110,4 +110,49 @@ def chart(name: str, curve: Sequence[tuple[int, float]]) -> str:
         f'<text x="1" y="{_HEIGHT - 3}">step {first}</text>'
         f'<text x="{_WIDTH - 1}" y="{_HEIGHT - 3}" text-anchor="end">{last}</text>'
         f'<text x="{_WIDTH - 1}" y="10" text-anchor="end">{high:.3g}</text></svg></figure>'
+    )
+
+
+def front_chart(curve: Sequence[tuple[float, float]], arc_deg: float) -> str:
+    """Draws how surely the front is seen from each azimuth: one hill is right, two are two faces.
+
+    Args:
+        curve: (azimuth in degrees, 0 to 360; certainty, 0 to 1) pairs, azimuths ascending; the
+            first is where the circle closes.
+        arc_deg: Width of the arc about azimuth 0 in which a front is to be seen; shaded.
+
+    Returns:
+        A ``<figure>`` with inline SVG, the front in its middle.
+    """
+    base, top = _HEIGHT - _MARGIN, 4
+    around = sorted(
+        (remainder, value) for azimuth, value in curve for remainder in ((azimuth + 180.0) % 360.0,)
+    )
+    around = [*around, (around[0][0] + 360.0, around[0][1])]
+
+    def place(degrees: float) -> float:
+        return 1 + (_WIDTH - 2) * degrees / 360.0
+
+    points = " ".join(
+        f"{place(degrees):.1f},{base - (base - top) * value:.1f}" for degrees, value in around
+    )
+    left, width = place(180.0 - arc_deg / 2.0), (_WIDTH - 2) * arc_deg / 360.0
+    labels = "".join(
+        f'<text x="{place(180.0 + azimuth):.0f}" y="{_HEIGHT - 3}" text-anchor="{anchor}">'
+        f"{azimuth}&deg;</text>"
+        for azimuth, anchor in (
+            (-180, "start"),
+            (-90, "middle"),
+            (0, "middle"),
+            (90, "middle"),
+            (180, "end"),
+        )
+    )
+    return (
+        '<figure class="chart"><figcaption><span>front seen, by azimuth</span></figcaption>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" fill="none" role="img" '
+        'aria-label="how surely the front is seen from each azimuth">'
+        f'<rect class="arc" x="{left:.1f}" y="{top}" width="{width:.1f}" height="{base - top}"/>'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{base}" y2="{base}"/>'
+        f'<polyline class="mean" points="{points}"/>{labels}</svg></figure>'
     )

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.cameras import view_names
-from redream.export.charts import Curve, chart
+from redream.export.charts import Curve, chart, front_chart
 from redream.export.turntable import png_bytes
 from redream.files import whole_file
 from redream.types import Asset
@@ -39,6 +39,9 @@ class ParticlePage(NamedTuple):
         measures: Metrics by name.
         model: What the model consists of and how true it is; empty where there is none.
         note: Said instead of the model where there is none.
+        front: How surely the front is seen: azimuth and certainty, azimuths ascending from 0; empty
+            where nobody judged.
+        front_arc_deg: Width of the arc in which it should be.
     """
 
     views: Float[Tensor, "B 3 H W"]
@@ -49,6 +52,8 @@ class ParticlePage(NamedTuple):
     note: str = ""
     model: Mapping[str, float] = MappingProxyType({})
     splats: bytes | None = None
+    front: Sequence[tuple[float, float]] = ()
+    front_arc_deg: float = 90.0
 
 
 class Report(NamedTuple):
@@ -168,10 +173,12 @@ def _particle(index: int, particle: ParticlePage) -> str:
             strict=True,
         )
     )
+    front = front_chart(particle.front, particle.front_arc_deg) if particle.front else ""
     return (
         f'<article class="card particle"><div class="stage">{stage}</div>'
         f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
-        f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p></article>'
+        f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p>'
+        f"{front}</article>"
     )
 
 

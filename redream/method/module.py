@@ -16,6 +16,7 @@ from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import VSD, Guidance
 from redream.method.pictures import Pictures
+from redream.method.poses import Poses, UniformPoses
 from redream.method.prompts import PromptTable
 from redream.method.pulls import Pulls
 from redream.method.start import start_particles
@@ -58,6 +59,7 @@ class ReDream(LightningModule):
         warmup: How assets attract particles (Eq. 3).
         correction: How an asset's own gradient corrects a particle's (App. B).
         adaptation: What Eq. 5 sees in a step.
+        poses: What keeps a particle from showing its front all around; off by default.
         learning_rate_scale: Factor on all learning rates, a ramp by step.
         weight_decay: AdamW's, of whatever is no position in space; threestudio has 0.01, PyTorch's
             default.
@@ -71,6 +73,7 @@ class ReDream(LightningModule):
         pulls: How hard assets and prior pulled in the last steps of warm-up.
         views_per_set: So many views the prior looks at together: they share t, elevation, distance,
             field of view and random background.
+        poses: What judges the poses that are shown; None where that is off.
 
     Raises:
         ValueError: If counts are out of range, or the prior cannot score such views.
@@ -92,6 +95,7 @@ class ReDream(LightningModule):
         warmup: Warmup = Warmup(),  # noqa: B008
         correction: Correction = Correction(),  # noqa: B008
         adaptation: AdaptationSchedule = AdaptationSchedule(),  # noqa: B008
+        poses: UniformPoses = UniformPoses(),  # noqa: B008
         learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008
         weight_decay: float = 0.0,
         seed: int = 0,
@@ -116,6 +120,7 @@ class ReDream(LightningModule):
         self.particles_per_step, self.cameras = active, cameras
         self.pictures, self.prompting = pictures, prompting or ViewWords()
         self.warmup, self.correction, self.adaptation_schedule = warmup, correction, adaptation
+        self.uniform_poses = poses
         self.learning_rate_scale, self.weight_decay = learning_rate_scale, weight_decay
         self.seed = seed
         self.register_buffer("asset_of", torch.full((num_particles,), -1))
@@ -124,6 +129,8 @@ class ReDream(LightningModule):
         self.losses: dict[str, Tensor] = {}
         self.held_out_losses: dict[str, float] = {}
         self.pulls = Pulls()
+        self.poses: Poses | None = None
+        self._poses_state: dict[str, Any] = {}
         self._finite = FiniteSteps(max_skipped_steps)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
@@ -132,12 +139,15 @@ class ReDream(LightningModule):
         active = self.processes.own(self.active_particles(step))
         drawn = [self._draw(index, step) for index in active]
         denoising = self._denoising_losses(drawn, step)  # Eqs. 4 and 5
-        losses = {"guidance": self._guidance_loss(drawn, step)}  # Eq. 2
+        losses = self._guidance_losses(drawn, step)  # Eq. 2
         losses |= self._attraction.losses(drawn, step)  # Eq. 3
         losses |= denoising | self._penalties(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
         self.log("loss", sum_of(self.losses.values()))
+        faces = None if self.poses is None else self.poses.num_faces
+        if faces is not None:
+            self.log("faces", faces, prog_bar=True)
         return sum_of(losses.values())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -224,11 +234,13 @@ class ReDream(LightningModule):
             self.correction.at(step),
         )
 
-    def _guidance_loss(self, drawn: Sequence[Drawn], step: int) -> Float[Tensor, ""]:
-        """What descends the gradients of all particles."""
-        gradients = self._gradients(drawn, step)
+    def _guidance_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
+        """What descends the gradients of all particles, and keeps their poses even."""
+        gradients, posed = self._gradients(drawn, step), dict[str, Tensor]()
+        if self.poses is not None:
+            gradients, posed = self.poses.act(drawn, gradients, self.guidance, step, self.processes)
         losses = map(guidance_loss, (each.latents for each in drawn), gradients)
-        return sum_of(losses) * self.guidance.weight.at(step)
+        return {"guidance": sum_of(losses) * self.guidance.weight.at(step), **posed}
 
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
@@ -266,6 +278,9 @@ class ReDream(LightningModule):
             self.asset_of.copy_(self.warmup.assign(particles, self._assets, size, self.device))
         asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
         self._attraction = Attraction(self.warmup, self._assets, asset_of, self.pulls)
+        self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
+        if self.poses is not None and self._poses_state:
+            self.poses.load_state(self._poses_state)
 
     def _image(self) -> ImagePrompt | None:
         """What the object looks like: the user's picture, or one that a prior of the run paints."""
@@ -341,6 +356,7 @@ class ReDream(LightningModule):
         if self.trainer.training:
             checkpoints.warn_of_other_random_keys(checkpoint)
         self.guidance.load_state(checkpoint.get("guidance", {}))
+        self._poses_state = checkpoint.get("poses", {})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
@@ -352,3 +368,5 @@ class ReDream(LightningModule):
         kept = self.guidance.state()
         if kept:
             checkpoint["guidance"] = kept
+        if self.poses is not None:
+            checkpoint["poses"] = self.poses.state()

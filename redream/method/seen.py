@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from redream.adapters import Adapter
 from redream.method.guidance import Guidance
+from redream.method.poses import Poses
 from redream.priors import Prior
 from redream.representations import Representation
 from redream.types import Asset, References
@@ -24,6 +25,7 @@ class SeenModule(Protocol):
         guidance: The way to distil.
         losses: The terms of the last step.
         held_out_losses: Eq. 5 on the held-out views, in the steps that look at them.
+        poses: What judges the poses that are shown; None where that is off.
         stage: What the run is doing.
     """
 
@@ -34,6 +36,7 @@ class SeenModule(Protocol):
     guidance: Guidance
     losses: Mapping[str, Tensor]
     held_out_losses: Mapping[str, float]
+    poses: Poses | None
 
     @property
     def stage(self) -> str:

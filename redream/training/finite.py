@@ -14,6 +14,7 @@ _ADVICE = {
     "variational": "a smaller learning_rate of the variational adapter or the prior in float32",
     "adapter": "a smaller learning_rate of the adapter or the prior in float32",
     "warmup": "a larger --model.warmup.sigma",
+    "poses": "a smaller --model.poses.weight",
 }
 _OTHERS = "a smaller --model.learning_rate_scale"
 

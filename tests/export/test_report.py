@@ -154,3 +154,28 @@ def test_the_viewer_can_read_what_the_writer_writes(sphere):
 )
 def test_numbers_read_well(value, shown):
     assert show_number(value) == shown
+
+
+def test_the_curve_of_faces_has_the_front_in_its_middle(report, tmp_path):
+    """Certainty 1 within the arc about azimuth 0, and 0 elsewhere, is one hill that fills it."""
+    curve = [(15.0 * i, float(i <= 3 or i >= 21)) for i in range(24)]
+    judged = report.particles[0]._replace(front=curve, front_arc_deg=90.0)
+    write_report(report._replace(particles=[judged, report.particles[1]]), tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text("utf-8"))
+    (arc,) = page.all("rect")
+    (chart,) = [each for each in page.all("svg") if "front" in each["aria-label"]]
+    (line,) = [each for each in page.all("polyline") if each["points"].count(",") == 25]
+    points = [tuple(map(float, each.split(","))) for each in line["points"].split()]
+    base = max(y for _, y in points)
+    high = [x for x, y in points if y < base]
+    width = float(chart["viewbox"].split()[2])
+    assert (high[0] + high[-1]) / 2 == pytest.approx(width / 2, abs=0.1)
+    left, right = float(arc["x"]), float(arc["x"]) + float(arc["width"])
+    assert high[0] == pytest.approx(left, abs=0.2) and high[-1] == pytest.approx(right, abs=0.2)
+    assert right - left == pytest.approx((width - 2) / 4, abs=0.1)
+    assert points[0][0] == 1.0 and points[-1][0] == pytest.approx(width - 1)
+
+
+def test_without_a_judge_there_is_no_curve(report, tmp_path):
+    write_report(report, tmp_path / "r.html")
+    assert "front seen" not in (tmp_path / "r.html").read_text("utf-8")

@@ -298,3 +298,23 @@ def test_a_particle_keeps_to_a_path_of_its_own(world):
 def test_what_cannot_be_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    "way", [SDS(), ASD(), CSD(negative_share=0.5), ISM(), SDI(), SDSBridge(), Reuse(SDS())],
+    ids=lambda way: type(way).__name__,
+)  # fmt: skip
+def test_what_is_heard_is_what_the_prior_said_last_of_the_views(world, way):
+    """The particle's rows come first, also where its asset is asked for its correction."""
+    asked(world.begin(way), world, correction=1.0, asset=torch.ones_like(world.x))
+    noisy, timesteps, eps = (each[: len(TIMES)] for each in way.heard)
+    alpha, sigma = world.prior.signal_and_noise(timesteps)
+    assert timesteps.tolist() == TIMES.tolist()
+    hat = (noisy - sigma * eps) / alpha
+    expected = world.prior.eps(noisy, timesteps, SHIFTS["prompt"])
+    if isinstance(way, CSD):  # it asks for the prompt's own score
+        torch.testing.assert_close(eps, expected)
+    else:
+        scale = way.way.scale if isinstance(way, Reuse) else way.scale
+        torch.testing.assert_close(eps, guided(world, noisy, timesteps, scale))
+    assert hat.isfinite().all() and len(way.heard.eps) == 2 * len(TIMES)

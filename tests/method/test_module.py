@@ -23,6 +23,7 @@ from redream.method.correction import Correction
 from redream.method.guidance import SDS, VSD
 from redream.method.module import ReDream
 from redream.method.pictures import Pictures
+from redream.method.poses import PictureFeatures, UniformPoses
 from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
@@ -97,6 +98,8 @@ def terms(module, step=0):
     drawn = [module._draw(index, step) for index in module.active_particles(step)]
     gradients = module._gradients(drawn, step)
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
+    if module.poses is not None:
+        losses |= module.poses.act(drawn, gradients, module.guidance, step)[1]
     losses |= module._attraction.losses(drawn, step)
     losses |= module._denoising_losses(drawn, step)
     return losses
@@ -111,8 +114,26 @@ def groups(module):
     return table
 
 
+class Corners(PictureFeatures):
+    """The colours of a picture, coarsely."""
+
+    name = "corners"
+
+    def of(self, pictures):
+        return nn.functional.adaptive_avg_pool2d(pictures, 2).flatten(1)
+
+
+def judged(**arguments):
+    """Poses of assets that are alike from everywhere, judged all the same."""
+    weight = Ramp(1.0, 1.0)
+    return UniformPoses(
+        **{"weight": weight, "num_poses": 2, "features": Corners(), "min_accuracy": 0.0} | arguments
+    )
+
+
 EXPECTED = {
     "guidance": {"theta"},
+    "poses": {"theta"},
     "warmup": {"theta"},
     "shape": {"theta"},
     "variational": {"zeta"},
@@ -121,9 +142,13 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("step", [0, 1], ids=["corrected", "plain"])
-def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step):
-    module = make(folder, warmup=Warmup(shape_weight=Ramp(1.0, 1.0)))
+@pytest.mark.parametrize("through_network", [False, True], ids=["heard", "through"])
+def test_each_loss_reaches_only_the_parameters_of_its_equation(folder, step, through_network):
+    """That of the poses not even omega's, though it may go through the network."""
+    poses = judged(through_network=through_network)
+    module = make(folder, warmup=Warmup(shape_weight=Ramp(1.0, 1.0)), poses=poses)
     module._assets.starts = ["a mesh of the user's own"]
+    module.poses.marginals.values[:] = torch.tensor([0.9, 0.1])  # an even one asks for nothing
     losses, named = terms(module, step), groups(module)
     assert set(named) == {"theta", "omega", "e_psi", "zeta"}
     assert set(losses) == set(EXPECTED)
@@ -570,6 +595,33 @@ def test_each_way_runs_beside_the_rest_of_the_method(folder, name):
     assert torch.tensor(train(module, 20)).isfinite().all()
     assert (module.particles[0].picture - before).abs().max() > 0.05
     assert set(module.losses) == {"guidance"}  # the 20th step scores nothing new, warms nothing up
+
+
+@pytest.mark.filterwarnings("ignore:the prompt")
+@pytest.mark.parametrize("way", [VSD, guidance.ASD])
+def test_poses_are_kept_even_beside_the_rest_of_the_method(folder, way):
+    """Its overlay, 20 steps with omega and e_psi, warm-up, correction."""
+    overlay = yaml.safe_load((OVERLAYS / "uniform_poses.yaml").read_text("utf-8"))
+    poses = judged(**built(overlay["model"]["poses"]) | {"num_poses": 2})
+    module = make(
+        folder, num_particles=2, guidance=way(), adapter=LightAdapter(max_steps=10), poses=poses,
+        warmup=Warmup(steps=5), adaptation=AdaptationSchedule(batch_size=2),
+    )  # fmt: skip
+    assert torch.tensor(train(module, 20)).isfinite().all()
+    expected = {"guidance", "poses"} | ({"variational"} if way is VSD else set())
+    assert set(module.losses) == expected and float(module.losses["poses"]) > 0
+    assert module.poses.marginals.counts.sum() == module.poses.shown.counts.sum() == 40
+
+
+def test_a_checkpoint_keeps_what_was_counted(folder):
+    checkpoint, module = {"state_dict": {}}, make(folder, poses=judged(), num_particles=1)
+    train(module, 3)
+    module.on_save_checkpoint(checkpoint)
+    again = make(folder, poses=judged(), num_particles=1)
+    again._poses_state = checkpoint["poses"]
+    again.on_fit_start()
+    assert torch.equal(again.poses.marginals.values, module.poses.marginals.values)
+    assert int(again.poses.shown.counts.sum()) == 3
 
 
 class OnlyAnAdapter(adapters.Adapter):

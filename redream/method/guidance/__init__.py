@@ -1,7 +1,7 @@
 """Ways to distil: a class each, from Eqs. 1 and 2 to what came after them."""
 
 from redream.method.guidance.asd import ASD
-from redream.method.guidance.base import Guidance, Scored
+from redream.method.guidance.base import Guidance, Heard, Scored
 from redream.method.guidance.csd import CSD
 from redream.method.guidance.ism import ISM
 from redream.method.guidance.reuse import Reuse
@@ -10,4 +10,16 @@ from redream.method.guidance.sds import SDS
 from redream.method.guidance.sds_bridge import SDSBridge
 from redream.method.guidance.vsd import VSD
 
-__all__ = ["ASD", "CSD", "ISM", "SDI", "SDS", "VSD", "Guidance", "Reuse", "SDSBridge", "Scored"]
+__all__ = [
+    "ASD",
+    "CSD",
+    "ISM",
+    "SDI",
+    "SDS",
+    "VSD",
+    "Guidance",
+    "Heard",
+    "Reuse",
+    "SDSBridge",
+    "Scored",
+]

@@ -58,6 +58,20 @@ class Scored(NamedTuple):
         )
 
 
+class Heard(NamedTuple):
+    """What the prior was asked last, and what it said.
+
+    Attributes:
+        noisy: x_t.
+        timesteps: t.
+        eps: The noise that it predicted.
+    """
+
+    noisy: Float[Tensor, "B C h w"]
+    timesteps: Int[Tensor, " B"]
+    eps: Float[Tensor, "B C h w"]
+
+
 class Guidance(ABC):
     """A way to distil the 2D prior into the particles: what Eq. 1 or Eq. 2 becomes.
 
@@ -84,11 +98,14 @@ class Guidance(ABC):
         adapter: What the way trains on the prior, such as zeta; None for most.
         own_prior: The network that hosts ``adapter`` where it is not phi itself.
         num_fits: For how many steps a score serves; see :class:`Reuse`.
+        heard: What :meth:`predict` was asked first, and answered, the last time in a step; None
+            in steps that ask for nothing.
     """
 
     adapter: Adapter | None = None
     own_prior: Prior | None = None
     num_fits: int = 1
+    heard: Heard | None = None
 
     def __init__(
         self,
@@ -193,6 +210,7 @@ class Guidance(ABC):
         Returns:
             dL/dx_0 of each particle's views.
         """
+        self.heard = None
         latents = [each.latents.detach() for each in drawn]
         rows = list(drawn)
         if correction != 0.0:
@@ -272,9 +290,10 @@ class Guidance(ABC):
 
     def predict(self, *requests: Guided | NoisyRows) -> tuple[Float[Tensor, "B C h w"], ...]:
         """The prior's noise for each request, all in one forward pass."""
-        return self.prior.predict_guided(
-            *(each if isinstance(each, Guided) else Guided(each) for each in requests)
-        )
+        asked = [each if isinstance(each, Guided) else Guided(each) for each in requests]
+        answers = self.prior.predict_guided(*asked)
+        self.heard = Heard(asked[0].rows.latents, asked[0].rows.timesteps, answers[0].detach())
+        return answers
 
     def w(self, at: Scored) -> Float[Tensor, "B 1 1 1"]:
         """The weight of each row."""

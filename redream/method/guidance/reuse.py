@@ -49,6 +49,7 @@ class Reuse(Guidance):
 
     def begin(self, prior: Prior, omega: Adapter | None, prompts: PromptTable) -> None:
         """As the way does."""
+        super().begin(prior, omega, prompts)
         self.way.begin(prior, omega, prompts)
 
     def other_texts(self, prompt: str) -> tuple[str, ...]:
@@ -74,9 +75,11 @@ class Reuse(Guidance):
         """The way's, corrected; or what leads to the targets that it gave."""
         if self._scores(step) or any(each.particle not in self._targets for each in drawn):
             found = self.way.gradients(drawn, step, asset_latents, correction)
+            self.heard = self.way.heard
             for each, gradient in zip(drawn, found, strict=True):
                 self._targets[each.particle] = each.latents.detach() - gradient
             return found
+        self.heard = None
         targets = [self._targets[each.particle].to(each.latents) for each in drawn]
         return [each.latents.detach() - z for each, z in zip(drawn, targets, strict=True)]
 
