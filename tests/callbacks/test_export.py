@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import pytest
@@ -284,3 +285,20 @@ def test_models_in_other_formats_only(toy, train, tmp_path):
 def test_unusable_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Export(**options)
+
+
+def test_who_judges_poses_leaves_a_curve_and_a_number(toy, train, export, tmp_path):
+    """A judge that takes every second picture for a front, of four poses: two faces."""
+
+    class Judge:
+        classifier = SimpleNamespace(num_poses=4)
+
+        def front(self, pictures):
+            return torch.arange(len(pictures)) % 2 * torch.ones(len(pictures))
+
+    module = toy.Module()
+    module.poses = Judge()
+    train(module, [export])
+    measures = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["particles"]
+    assert [each["faces"] for each in measures] == [2.0, 2.0]
+    assert (tmp_path / "report.html").read_text("utf-8").count("front seen, by azimuth") == 2

@@ -6,6 +6,7 @@ encoder; what it is worth is asked of views that it has not learned from, and it
 on those.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -132,9 +133,13 @@ def fit_classifier(
     temperature = fit_temperature(logits, answers)
     named = (logits.argmax(1) == answers).double()
     accuracy = torch.stack([named[answers == pose].mean() for pose in range(num_poses)]).mean()
+    centre, scale, weight, bias = _regress(seen, answers, num_poses, ridge)
     return PoseClassifier(
         features,
-        *(each.float() for each in _regress(seen, answers, num_poses, ridge)),
+        centre.float(),
+        scale.float(),
+        weight.float(),
+        bias.float(),
         temperature=temperature,
         accuracy=float(accuracy),
         error=calibration_error((logits / temperature).softmax(1), answers),
@@ -161,9 +166,9 @@ def fit_temperature(logits: Float[Tensor, "B C"], labels: Int[Tensor, " B"]) -> 
 
     low, high = 1 / 20, 20.0
     for _ in range(60):
-        middle = (low * high) ** 0.5
+        middle = math.sqrt(low * high)
         low, high = (low, middle) if slope(middle) > 0.0 else (middle, high)
-    return 1.0 / (low * high) ** 0.5
+    return 1.0 / math.sqrt(low * high)
 
 
 def calibration_error(

@@ -98,7 +98,7 @@ class TimmFeatures(PictureFeatures):
     def _network(self) -> Any:  # noqa: ANN401  (timm's models are of no common type)
         import timm  # takes seconds, so only when a model is needed
 
-        sized = {} if self.image_size is None else {"img_size": self.image_size}
+        sized: dict[str, Any] = {} if self.image_size is None else {"img_size": self.image_size}
         # Loaded as timm's own would be: a head is left out, and positions are resampled.
         source = {} if self.checkpoint is None else {"file": str(self.checkpoint)}
         try:
@@ -120,9 +120,9 @@ class TimmFeatures(PictureFeatures):
     @cached_property
     def _preprocessing(self) -> tuple[tuple[int, int], Tensor, Tensor]:
         """Height and width, mean and standard deviation, as timm states them."""
-        from timm.data import resolve_model_data_config
+        from timm.data.config import resolve_model_data_config
 
-        config = resolve_model_data_config(self._network)
+        config = resolve_model_data_config(self._network)  # type: ignore[no-untyped-call]
         _, height, width = config["input_size"]
         if self.image_size is not None:
             height = width = self.image_size

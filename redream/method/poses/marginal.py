@@ -42,7 +42,8 @@ def limit_length(
     """
     length, most = (each.flatten(1).norm(dim=1) for each in (gradient, reference))
     share = (bound * most / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
-    return gradient * share.view(-1, 1, 1, 1)
+    shortened: Tensor = gradient * share.view(-1, 1, 1, 1)
+    return shortened
 
 
 def wrongness(
