@@ -159,10 +159,10 @@ def compared(world: World, values: Mapping[str, Mapping[str, Any]]) -> list[Part
             mine, theirs = (values[each].get(measure.key, {}) for each in (name, method))
             common = sorted(mine.keys() & theirs.keys())
             if common and measure.better:
-                pair = [
+                first, second = (
                     cluster_means({key: each[key] for key in common}) for each in (mine, theirs)
-                ]
-                found.append((method, form, measure, compare_paired(*pair)))
+                )
+                found.append((method, form, measure, compare_paired(first, second)))
     if not found:
         return []
     rows = []
