@@ -5,6 +5,7 @@ from redream.priors.gaussian import GaussianPrior
 from redream.priors.mvdream import MVDreamPrior
 from redream.priors.rows import join_rows, with_image, without_image
 from redream.priors.stable_diffusion import StableDiffusionPrior
+from redream.priors.zero123 import StableZero123Prior, Zero123Prior
 
 __all__ = [
     "BASE",
@@ -14,6 +15,8 @@ __all__ = [
     "Prior",
     "Repelled",
     "StableDiffusionPrior",
+    "StableZero123Prior",
+    "Zero123Prior",
     "join_rows",
     "views_together",
     "with_image",

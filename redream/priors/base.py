@@ -222,6 +222,23 @@ class Prior(nn.Module, ABC):
                 f"set --model.cameras.elevation_deg [{least:g},{most:g}]"
             )
 
+    def require_image(
+        self,
+        images: ImagePrompt,
+        distance: tuple[float, float],
+        fovy_deg: tuple[float, float],
+    ) -> None:
+        """Finds out whether a run's views can be scored beside a picture.
+
+        Args:
+            images: The picture.
+            distance: Range of the views' distances.
+            fovy_deg: Range of their fields of view.
+
+        Raises:
+            ValueError: If they are taken otherwise than the network can be told.
+        """
+
     def require_sets(self, rows: NoisyRows) -> None:
         """Makes sure that rows are what the network can look at.
 

@@ -24,3 +24,40 @@ def mvdream_cameras(poses: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 16"]:
     unit = position / (position.norm(dim=1, keepdim=True) + 1e-8)
     top = torch.cat([turned[:, :3, :3], unit], dim=2)
     return torch.cat([top, turned[:, 3:]], dim=1).flatten(1)
+
+
+def spherical(poses: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 3"]:
+    """Polar angle from +Y and azimuth in radians, and distance, of cameras that look at the origin.
+
+    Args:
+        poses: Camera-to-world matrices, OpenGL.
+
+    Returns:
+        One row a camera; the azimuth is 0 at the front, +Z, and grows toward +X.
+    """
+    x, y, z = poses[:, :3, 3].unbind(dim=1)
+    across = torch.sqrt(x.square() + z.square())
+    distance = torch.sqrt(across.square() + y.square())
+    return torch.stack([torch.atan2(across, y), torch.atan2(x, z), distance], dim=1)
+
+
+def zero123_pose(
+    target: Float[Tensor, "B 3"], seen: Float[Tensor, "B 3"], stable: bool
+) -> Float[Tensor, "B 4"]:
+    """How a view lies to the picture, as Zero123 reads it (``get_T`` of the authors' data).
+
+    The azimuth grows counter-clockwise seen from above, as ours does; ports in DreamFusion's
+    convention, whose azimuth turns the other way, negate the sine.
+
+    Args:
+        target: :func:`spherical` of the views.
+        seen: The same of the picture.
+        stable: Whether it is Stable Zero123, whose fourth number is the picture's own polar angle
+            and not the difference of the distances.
+
+    Returns:
+        Difference of polar angles, sine and cosine of that of azimuths, and the fourth number.
+    """
+    turned = target - seen
+    fourth = seen[:, 0] if stable else turned[:, 2]
+    return torch.stack([turned[:, 0], turned[:, 1].sin(), turned[:, 1].cos(), fourth], dim=1)

