@@ -83,7 +83,8 @@ class Zero123Prior(StableDiffusionPrior):
         where = spherical(images.cameras.c2w.to(picture))
         parts = (torch.ones_like(where[:, :1]), where, embedded, latents.flatten(1))
         row = torch.cat([part.to(picture.dtype) for part in parts], dim=1)
-        return pad(row, (0, -row.shape[1] % network.width)).unflatten(1, (-1, network.width))
+        told: Tensor = pad(row, (0, -row.shape[1] % network.width))
+        return told.unflatten(1, (-1, network.width))
 
     def require_image(
         self,
