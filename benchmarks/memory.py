@@ -4,7 +4,8 @@
 configurations of Stable Diffusion 1.5, 2.1, XL and 3 under PyTorch's FakeTensorMode, with ReDream's
 own prior, adapters and passes; measures the bytes of a sample of the NeRF of configs/paper.yaml and
 counts its samples in fog and on a solid; and says which parts of a run fit which card. Five minutes
-of one core. ``--only "Stable Diffusion 2.1"`` counts one model.
+of one core. ``--only "Stable Diffusion 2.1"`` counts one model. ``--recipe --page docs/splats.md``
+counts configs/splats_gpu.yaml alone: passes, FLOPs and memory.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import memory_recipe
+import page
 import torch
 import yaml
 from memory_field import FIELDS, bytes_a_sample, cameras, count, field
@@ -67,10 +70,17 @@ def main(arguments: list[str]) -> None:
     """Counts, writes the record and the page, prints the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(ARRANGEMENTS), action="append")
+    parser.add_argument("--recipe", action="store_true", help="count the recipe of minutes alone")
     parser.add_argument("--page", type=Path, help="page that is written")
     parser.add_argument("--record", type=Path, default=RECORD, help="file of the numbers")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if options.recipe:
+        found = memory_recipe.count()
+        if options.page is not None:
+            page.put(options.page, "recipe", memory_recipe.table(found))
+        print(json.dumps(found))
+        return
     old = json.loads(options.record.read_text("utf-8")) if options.record.is_file() else {}
     models = dict(old.get("models", {}))
     for name in options.only or ARRANGEMENTS:

@@ -5,9 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+import trimesh
 import yaml
 
 from experiments.paper.world import WORLDS
+from redream.assets.splat_files import read_splats
 from redream.tools import run as tool
 
 ROOT = Path(__file__).parents[1]
@@ -65,10 +68,45 @@ def test_each_representation_lies_over_the_default(capsys, name):
     assert_holds(config, yaml.safe_load(overlay.read_text("utf-8")))
 
 
+def test_the_recipe_of_minutes_runs_on_a_miniature(tmp_path, sd_folders, monkeypatch):
+    """configs/splats_gpu.yaml over configs/paper.yaml, whole but for sizes, starts on the asset."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    box = trimesh.creation.box((1.0, 0.4, 1.0))
+    box.visual.vertex_colors = [255, 0, 0, 255]
+    (tmp_path / "box.ply").write_bytes(box.export(file_type="ply"))
+    (tmp_path / "short.yaml").write_text(
+        "trainer:\n  callbacks:\n    - class_path: redream.callbacks.Export\n      init_args: "
+        "{num_frames: 8, frame_size: 32, surface_resolution: 24, texture_size: 32, "
+        "formats: [glb, ply_splats]}\n"
+    )
+    configs = ROOT / "configs" / "paper.yaml", ROOT / "configs" / "splats_gpu.yaml"
+    cloud = ["--model.representation.init_args.num_splats=500", "--trainer.max_steps=3"]
+    tool.main(
+        "fit",
+        [
+            *(f"--config={path}" for path in (*configs, tmp_path / "short.yaml")),
+            "--prompt=a red box", f"--data.assets={tmp_path / 'box.ply'}", "--data.encoder=null",
+            f"--model.prior.init_args.model={sd_folders['epsilon']}", "--trainer.accelerator=cpu",
+            "--model.prior.init_args.dtype=float32", "--model.cameras.render_size=24",
+            "--data.retriever=null", "--data.store=null",
+            "--data.references.init_args.size=16", "--data.references.init_args.cache_dir=null",
+            f"--trainer.default_root_dir={tmp_path / 'out'}", *cloud,
+        ],
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["steps"] == 3 and metrics["models"][0]["silhouette_iou"] > 0.7
+    splats = read_splats(tmp_path / "out" / "particle_0.splats.ply")
+    assert len(splats.means) == 500
+    size = splats.means.amax(0) - splats.means.amin(0)
+    assert float(size[1] / size[0]) == pytest.approx(0.4, abs=0.1)
+    red, _, blue = (0.5 + 0.2820948 * splats.harmonics[:, 0]).mean(0).tolist()
+    assert red > 0.7 > 0.3 > blue
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("redream.assets.objaverse") is None, reason="no Objaverse store"
 )
-@pytest.mark.parametrize("overlay", [None, "paper_check", *sorted(BASELINES)])
+@pytest.mark.parametrize("overlay", [None, "paper_check", "splats_gpu", *sorted(BASELINES)])
 def test_the_papers_configuration_is_complete(capsys, overlay):
     paper = ROOT / "configs" / "paper.yaml"
     arguments = ["--config", paper, "--prompt", "a dog"]

@@ -52,7 +52,8 @@ class Export(Callback):
     Args:
         metrics: What to measure on each particle's turntable.
         formats: What to write models as: ``glb``, ``obj`` (with MTL and PNG), ``ply`` (colours by
-            vertex), ``usd`` (a ``.usdz`` package; needs usd-core).
+            vertex), ``usd`` (a ``.usdz`` package; needs usd-core); of splats also ``ply_splats``,
+            ``spz`` and ``spz_v4`` (need gsply), ``glb_splats`` (KHR_gaussian_splatting).
         surface_resolution: Cells along each axis of the grid that the surface is found on.
         num_faces: Most triangles of a model; its texture is baked after they are made fewer. None
             keeps what the surface has.

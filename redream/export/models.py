@@ -45,8 +45,8 @@ class ModelExport:
 
     Args:
         formats: ``glb``, ``obj`` (with MTL and PNG), ``ply`` (colours by vertex), ``usd`` (a
-            ``.usdz`` package; needs usd-core); of splats also ``ply_splats``, ``spz`` (needs
-            gsply) and ``glb_splats`` (KHR_gaussian_splatting).
+            ``.usdz`` package; needs usd-core); of splats also ``ply_splats``, ``spz`` and
+            ``spz_v4`` (need gsply), and ``glb_splats`` (KHR_gaussian_splatting).
         surface_resolution: Cells along each axis of the grid that the surface is found on.
         num_faces: Most triangles of a model; None keeps what the surface has.
         texture_size: Texels along a side of the texture.

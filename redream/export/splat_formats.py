@@ -6,6 +6,7 @@ viewers and tools turn it by 180 degrees about z, and so do we, so that the fron
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +25,7 @@ from redream.kernels.splats_placing import turned_about_z
 from redream.kernels.splats_projection import Gaussians
 from redream.representations.splat_parameters import HARMONIC_0
 
-SplatFormatName = Literal["ply_splats", "spz", "glb_splats"]
+SplatFormatName = Literal["ply_splats", "spz", "spz_v4", "glb_splats"]
 
 _MOST = 1.0 - 1e-6  # opacity whose logit a file holds
 _SPZ_FRACTION_BITS = (
@@ -84,13 +85,16 @@ def write_ply_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
         temporary.write_bytes(head + rows.tobytes())
 
 
-def write_spz(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -> None:
+def write_spz(
+    path: Path, splats: Gaussians, extras: Mapping[str, Any], version: Literal[3, 4] = 3
+) -> None:
     """Writes SPZ, quantised and compressed; the format has no place for an author.
 
     Args:
         path: The file.
         splats: The splats.
         extras: Not written.
+        version: 3 is one gzip stream; 4 is a stream of Zstandard for each property.
 
     Raises:
         ValueError: If a value is no number, or a scale not positive.
@@ -109,7 +113,7 @@ def write_spz(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -> None:
         shN=splats.harmonics[:, 1:].contiguous().numpy(),
     )
     with whole_file(path) as temporary:
-        write(temporary, data, version=3, fractional_bits=_SPZ_FRACTION_BITS)
+        write(temporary, data, version=version, fractional_bits=_SPZ_FRACTION_BITS)
 
 
 def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -> None:
@@ -168,6 +172,7 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
 SPLAT_FORMATS: dict[SplatFormatName, SplatFormat] = {
     "ply_splats": SplatFormat(".splats.ply", write_ply_splats),
     "spz": SplatFormat(".spz", write_spz, require_gsply),
+    "spz_v4": SplatFormat(".v4.spz", partial(write_spz, version=4), require_gsply),
     "glb_splats": SplatFormat(".splats.glb", write_glb_splats),
 }
 

@@ -66,10 +66,11 @@ def test_a_ply_is_read_as_it_was_written(harmonics, tmp_path):
         torch.testing.assert_close(part, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_an_spz_is_read_within_its_steps(tmp_path):
+@pytest.mark.parametrize("version", [3, 4])
+def test_an_spz_is_read_within_its_steps(version, tmp_path):
     pytest.importorskip("gsply")
     splats = cloud(harmonics=4)
-    write_spz(tmp_path / "a.spz", splats, {})
+    write_spz(tmp_path / "a.spz", splats, {}, version=version)
     read = read_splats(tmp_path / "a.spz")
     torch.testing.assert_close(read.means, splats.means, rtol=0, atol=2**-16)
     torch.testing.assert_close(read.scales.log(), splats.scales.log(), rtol=0, atol=1 / 16)

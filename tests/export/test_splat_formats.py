@@ -85,10 +85,13 @@ def test_gsply_reads_the_ply_as_it_was(harmonics, tmp_path):
     assert b"comment author: Zo\\xeb\n" in header
 
 
-def test_gsply_reads_the_spz_within_its_steps(tmp_path):
+@pytest.mark.parametrize("version", [3, 4])
+def test_gsply_reads_the_spz_within_its_steps(version, tmp_path):
     spz = pytest.importorskip("gsply.spz")
     splats = cloud()
-    write_spz(tmp_path / "a.spz", splats, {})
+    write_spz(tmp_path / "a.spz", splats, {}, version=version)
+    head = (tmp_path / "a.spz").read_bytes()[:8]
+    assert head[:2] == b"\x1f\x8b" if version == 3 else head == b"NGSP\x04\0\0\0"
     read = spz.read_spz(tmp_path / "a.spz")
     torch.testing.assert_close(torch.tensor(read.means), splats.means, rtol=0, atol=2**-16)
     torch.testing.assert_close(torch.tensor(read.scales), splats.scales.log(), rtol=0, atol=1 / 16)
