@@ -93,10 +93,12 @@ class Run:
             "prompt": self.prompt,
             "seed": self.seed,
             "measures": metrics["particles"][0],
+            "model": metrics["models"][0] if metrics.get("models") else {},
             "passes": budget["passes"],
             "steps": budget["steps"],
             "training_seconds": budget["seconds"],
             "seconds": facts["seconds"],
+            "cpu_seconds": facts.get("cpu_seconds", 0.0),
             "commit": facts["commit"],
         }
 
@@ -122,16 +124,16 @@ def execute(run: Run, num_threads: int = 1) -> bool:
         started, recipe, made_at = time.monotonic(), run.recipe, commit()
         command = [sys.executable, "-m", "redream", *run.arguments]
         with (run.folder / LOG).open("w", encoding="utf-8") as log:
-            ended = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env={"OMP_NUM_THREADS": str(num_threads), **os.environ},
                 pass_fds=[lock],  # the lock outlives us while the run does
-                check=False,
             )
-        if ended.returncode != 0:
+            code, cpu_seconds = _ended(process)
+        if code != 0:
             last = (run.folder / LOG).read_text("utf-8").strip().splitlines()[-1:]
             raise RuntimeError(f"{run.folder} failed: {''.join(last)}")
         shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
@@ -139,11 +141,24 @@ def execute(run: Run, num_threads: int = 1) -> bool:
             "recipe": recipe,
             "commit": made_at,
             "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(cpu_seconds, 1),
             "arguments": run.arguments,
         }
         with whole_file(run.folder / DONE) as temporary:
             temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
         return True
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> tuple[int, float]:
+    """Waits for a process; its exit code and its CPU seconds, with those of its own children."""
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime
 
 
 def execute_all(runs: Sequence[Run], num_processes: int = 1) -> list[str]:
