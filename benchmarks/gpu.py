@@ -54,7 +54,11 @@ def parts(device: str, quick: bool) -> list[Part]:
         Part("mesh", "mesh rendering", script("mesh_rendering.py", *mesh), 30),
         Part("splats", "splats against their reference",
              script("splats.py", "--rounds", rounds, *splats), 60),
-        Part("gsplat", "splats against gsplat's", script("gpu_gsplat.py", *splats), 120),
+        *(
+            Part(peer, f"splats against {peer}'s",
+                 script("gpu_splats.py", "--peer", peer, "--rounds", rounds, *splats), 120)
+            for peer in ("gsplat", "gswarp")
+        ),
     ]  # fmt: skip
 
 
