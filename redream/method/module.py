@@ -15,10 +15,12 @@ from redream.method.adaptation import Adaptation, AdaptationSchedule
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import VSD, Guidance
+from redream.method.image_prompt import image_of, require_image, require_reader
 from redream.method.pictures import Pictures
 from redream.method.poses import Poses, UniformPoses
 from redream.method.prompts import PromptTable
 from redream.method.pulls import Pulls
+from redream.method.reconstruction import Reconstruction
 from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
 from redream.method.view_sets import require_views
@@ -33,7 +35,7 @@ from redream.training.limits import require_uncompiled
 from redream.training.memory import predicted_memory
 from redream.training.optimizer import forget_replaced, make_optimizer
 from redream.training.processes import Processes
-from redream.types import ImagePrompt, RetrievedAssets, key_generator, particle_seed
+from redream.types import RetrievedAssets, key_generator, particle_seed
 
 
 class ReDream(LightningModule):
@@ -60,6 +62,7 @@ class ReDream(LightningModule):
         correction: How an asset's own gradient corrects a particle's (App. B).
         adaptation: What Eq. 5 sees in a step.
         poses: What keeps a particle from showing its front all around; off by default.
+        reconstruction: How strongly particles are held to ``--data.image``; not by default.
         learning_rate_scale: Factor on all learning rates, a ramp by step.
         weight_decay: AdamW's, of whatever is no position in space; threestudio has 0.01, PyTorch's
             default.
@@ -96,6 +99,7 @@ class ReDream(LightningModule):
         correction: Correction = Correction(),  # noqa: B008
         adaptation: AdaptationSchedule = AdaptationSchedule(),  # noqa: B008
         poses: UniformPoses = UniformPoses(),  # noqa: B008
+        reconstruction: Reconstruction = Reconstruction(),  # noqa: B008
         learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008
         weight_decay: float = 0.0,
         seed: int = 0,
@@ -110,7 +114,9 @@ class ReDream(LightningModule):
             )
         self.guidance = VSD() if guidance is None else guidance
         self.prior, self.variational_prior = prior, self.guidance.own_prior
-        self.views_per_set = require_views([prior, self.variational_prior], cameras, adaptation)
+        self.other_priors = nn.ModuleList(self.guidance.other_priors)
+        self.views_per_set = require_views(self._priors, cameras, adaptation)
+        require_reader(prior, adapter)
         seeds = (particle_seed(seed, index) for index in range(num_particles))
         self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, self.guidance.adapter
@@ -120,7 +126,7 @@ class ReDream(LightningModule):
         self.particles_per_step, self.cameras = active, cameras
         self.pictures, self.prompting = pictures, prompting or ViewWords()
         self.warmup, self.correction, self.adaptation_schedule = warmup, correction, adaptation
-        self.uniform_poses = poses
+        self.uniform_poses, self.reconstruction = poses, reconstruction
         self.learning_rate_scale, self.weight_decay = learning_rate_scale, weight_decay
         self.seed = seed
         self.register_buffer("asset_of", torch.full((num_particles,), -1))
@@ -142,6 +148,7 @@ class ReDream(LightningModule):
         losses = self._guidance_losses(drawn, step)  # Eq. 2
         losses |= self._attraction.losses(drawn, step)  # Eq. 3
         losses |= denoising | self._penalties(drawn, step)
+        losses |= self._reconstruction_losses(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
         self.log("loss", sum_of(self.losses.values()))
@@ -164,7 +171,7 @@ class ReDream(LightningModule):
 
     def predicted_memory(self) -> dict[str, int]:
         """Bytes of a GPU that a run holds at most, by part; see :mod:`redream.training.memory`."""
-        priors = [each for each in (self.prior, self.variational_prior) if each is not None]
+        priors = self._priors
         size, num = self.cameras.render_size, self.cameras.num_views
         largest = max(size.start, size.end) if isinstance(size, Ramp) else size
         return predicted_memory(
@@ -205,20 +212,26 @@ class ReDream(LightningModule):
         else:
             background = colors.to(self.device)
         image = views.over(background)
-        latents = self._encode(index, step, image)
+        latents = self._encode(self.prior, index, step, image)
         last = self.prior.num_train_timesteps
         times = self.guidance.timesteps.sample(num // together, step, last, generator)
         timesteps = times.repeat_interleave(together).to(self.device)
         noise = self.guidance.noise(latents.shape, generator, self.seed, index).to(latents)
         return Drawn(index, cameras, views, background, image, latents, timesteps, noise, generator)
 
+    @property
+    def _priors(self) -> list[Prior]:
+        """phi, zeta's own network where there is one, and what is distilled besides."""
+        all_of_them = (self.prior, self.variational_prior, *self.guidance.other_priors)
+        return [each for each in all_of_them if each is not None]
+
     def _encode(
-        self, index: int, step: int, image: Float[Tensor, "B 3 H W"]
+        self, prior: Prior, index: int, step: int, image: Float[Tensor, "B 3 H W"]
     ) -> Float[Tensor, "B C h w"]:
         """The latents of a particle's views, or of its asset's with the same random numbers."""
         scored = step - step % self.guidance.num_fits
         generator = key_generator("latents", self.seed, scored, index)
-        return self.pictures.encode(self.prior, image, generator)
+        return self.pictures.encode(prior, image, generator)
 
     def _denoising_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What the terms learn from what they ask, in one forward pass of each network."""
@@ -230,7 +243,9 @@ class ReDream(LightningModule):
         return self.guidance.gradients(
             drawn,
             step,
-            lambda each: self._encode(each.particle, step, self._attraction.image(each)),
+            lambda each: self._encode(
+                self.prior, each.particle, step, self._attraction.image(each)
+            ),
             self.correction.at(step),
         )
 
@@ -240,7 +255,20 @@ class ReDream(LightningModule):
         if self.poses is not None:
             gradients, posed = self.poses.act(drawn, gradients, self.guidance, step, self.processes)
         losses = map(guidance_loss, (each.latents for each in drawn), gradients)
-        return {"guidance": sum_of(losses) * self.guidance.weight.at(step), **posed}
+        others = self.guidance.other_losses(
+            drawn,
+            step,
+            lambda prior, each, image: self._encode(prior, each.particle, step, image),
+            self._attraction.image,
+            self.correction.at(step),
+        )
+        return {"guidance": sum_of(losses) * self.guidance.weight.at(step), **others, **posed}
+
+    def _reconstruction_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
+        """What holds particles to the picture, at its own camera."""
+        particles = [self.particle(each.particle) for each in drawn]
+        size = self.cameras.size_at(step)
+        return self.reconstruction.losses(particles, self._seen_image, step, size)
 
     def _penalties(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """The representations' regularisers, weighted, summed over particles."""
@@ -251,10 +279,14 @@ class ReDream(LightningModule):
         """Meets the retrieved assets."""
         self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
         require_uncompiled(self)
+        if stage == "fit":
+            require_image(self._assets, self._priors, self.cameras, self.reconstruction.is_on)
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""
         guidance, prompt = self.guidance, self._assets.prompt
+        is_needed = self.reconstruction.is_on or any(each.needs_image for each in self._priors)
+        self._seen_image = image_of(self._assets, self._priors, is_needed, self.device)
         prompts = PromptTable(
             self.prior,
             self.prompting,
@@ -262,7 +294,7 @@ class ReDream(LightningModule):
             prompt,
             guidance.negative_prompt,
             guidance.other_texts(prompt),
-            self._image(),
+            self._seen_image,
         )
         guidance.begin(self.prior, self.adapter, prompts)
         self._terms: list[Term] = [guidance]
@@ -281,16 +313,6 @@ class ReDream(LightningModule):
         self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
         if self.poses is not None and self._poses_state:
             self.poses.load_state(self._poses_state)
-
-    def _image(self) -> ImagePrompt | None:
-        """What the object looks like: the user's picture, or one that a prior of the run paints."""
-        image = getattr(self._assets, "image", None)  # data of others may know no pictures
-        priors = [each for each in (self.prior, self.variational_prior) if each is not None]
-        if image is None and any(each.needs_image for each in priors):
-            painters = [each for each in priors if each.reads_prompts and not each.needs_image]
-            if painters:
-                image = self._assets.paint_image(painters[0])
-        return None if image is None else image.to(self.device)
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""

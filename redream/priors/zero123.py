@@ -84,7 +84,7 @@ class Zero123Prior(StableDiffusionPrior):
         parts = (torch.ones_like(where[:, :1]), where, embedded, latents.flatten(1))
         row = torch.cat([part.to(picture.dtype) for part in parts], dim=1)
         told: Tensor = pad(row, (0, -row.shape[1] % network.width))
-        return told.unflatten(1, (-1, network.width))
+        return told.view(len(told), -1, network.width)
 
     def require_image(
         self,

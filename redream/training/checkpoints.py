@@ -228,7 +228,7 @@ def warn_of_other_random_keys(checkpoint: Mapping[str, Any]) -> None:
 
 def is_frozen(key: str) -> bool:
     """Whether an entry of the module's state belongs to a frozen prior."""
-    return key.startswith(("prior.", "variational_prior."))
+    return key.startswith(("prior.", "variational_prior.", "other_priors."))
 
 
 def _keep(path: Path) -> None:

@@ -8,6 +8,7 @@ from redream.method.guidance.reuse import Reuse
 from redream.method.guidance.sdi import SDI
 from redream.method.guidance.sds import SDS
 from redream.method.guidance.sds_bridge import SDSBridge
+from redream.method.guidance.sum_of_priors import AnotherPrior, SumOfPriors
 from redream.method.guidance.vsd import VSD
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "SDI",
     "SDS",
     "VSD",
+    "AnotherPrior",
     "Guidance",
     "Heard",
     "Reuse",
     "SDSBridge",
     "Scored",
+    "SumOfPriors",
 ]

@@ -98,6 +98,7 @@ class Guidance(ABC):
         adapter: What the way trains on the prior, such as zeta; None for most.
         own_prior: The network that hosts ``adapter`` where it is not phi itself.
         num_fits: For how many steps a score serves; see :class:`Reuse`.
+        other_priors: Priors that are distilled besides phi; see :class:`SumOfPriors`.
         heard: What :meth:`predict` was asked first, and answered, the last time in a step; None
             in steps that ask for nothing.
     """
@@ -105,6 +106,7 @@ class Guidance(ABC):
     adapter: Adapter | None = None
     own_prior: Prior | None = None
     num_fits: int = 1
+    other_priors: tuple[Prior, ...] = ()
     heard: Heard | None = None
 
     def __init__(
@@ -312,6 +314,25 @@ class Guidance(ABC):
         times = downward(first, at.timesteps.clamp_max(first), self.path_steps)
         noisy = follow(self.prior, at.noise, times, guided)
         return self.predict(self.guided(at, self.rows(at, noisy)))[0]
+
+    def other_losses(
+        self,
+        drawn: Sequence[Drawn],
+        step: int,
+        encode: Callable[[Prior, Drawn, Float[Tensor, "B 3 H W"]], Float[Tensor, "B C h w"]],
+        asset_image: Callable[[Drawn], Float[Tensor, "B 3 H W"]],
+        correction: float,
+    ) -> dict[str, Tensor]:
+        """What descends the gradients of :attr:`other_priors`, by name.
+
+        Args:
+            drawn: What the active particles drew.
+            step: The step.
+            encode: The latents that a prior has of a particle's pictures.
+            asset_image: The asset of a particle at the particle's cameras.
+            correction: Weight of App. B.
+        """
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint has to keep of the way, beside ``adapter``."""

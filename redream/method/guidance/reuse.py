@@ -37,6 +37,10 @@ class Reuse(Guidance):
             way.path_steps,
             way.rescale,
         )
+        if way.other_priors:
+            raise ValueError(
+                "Reuse keeps the scores of one prior: take SumOfPriors itself, without Reuse"
+            )
         if num_fits < 1:
             raise ValueError(f"num_fits is {num_fits}, and must be at least 1")
         self.way, self.num_fits = way, num_fits
