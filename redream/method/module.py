@@ -212,7 +212,7 @@ class ReDream(LightningModule):
         else:
             background = colors.to(self.device)
         image = views.over(background)
-        latents = self._encode(self.prior, index, step, image)
+        latents = self._encode(index, step, image)
         last = self.prior.num_train_timesteps
         times = self.guidance.timesteps.sample(num // together, step, last, generator)
         timesteps = times.repeat_interleave(together).to(self.device)
@@ -226,12 +226,12 @@ class ReDream(LightningModule):
         return [each for each in all_of_them if each is not None]
 
     def _encode(
-        self, prior: Prior, index: int, step: int, image: Float[Tensor, "B 3 H W"]
+        self, index: int, step: int, image: Float[Tensor, "B 3 H W"], prior: Prior | None = None
     ) -> Float[Tensor, "B C h w"]:
         """The latents of a particle's views, or of its asset's with the same random numbers."""
         scored = step - step % self.guidance.num_fits
         generator = key_generator("latents", self.seed, scored, index)
-        return self.pictures.encode(prior, image, generator)
+        return self.pictures.encode(prior or self.prior, image, generator)
 
     def _denoising_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What the terms learn from what they ask, in one forward pass of each network."""
@@ -243,9 +243,7 @@ class ReDream(LightningModule):
         return self.guidance.gradients(
             drawn,
             step,
-            lambda each: self._encode(
-                self.prior, each.particle, step, self._attraction.image(each)
-            ),
+            lambda each: self._encode(each.particle, step, self._attraction.image(each)),
             self.correction.at(step),
         )
 
@@ -258,7 +256,7 @@ class ReDream(LightningModule):
         others = self.guidance.other_losses(
             drawn,
             step,
-            lambda prior, each, image: self._encode(prior, each.particle, step, image),
+            lambda prior, each, image: self._encode(each.particle, step, image, prior),
             self._attraction.image,
             self.correction.at(step),
         )
