@@ -3,14 +3,19 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import trimesh
 import yaml
+from PIL import Image
 
 from experiments.paper.world import WORLDS
 from redream.assets.splat_files import read_splats
+from redream.image_prompts import save_picture
+from redream.priors.miniature import save_miniature_mvdream, save_miniature_zero123
+from redream.testing.priors import disc_of
 from redream.tools import run as tool
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +24,7 @@ METHODS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 BASELINES = {"dreamfusion", "sjc", "prolificdreamer", "debiased_sds", "perp_neg", "redream"}
 WAYS = {"asd", "csd", "sds_bridge", "ism", "sdi", "reuse", "dsd"}
 BESIDE = {"uniform_poses"}  # any of them
+OTHER_PRIORS = {"zero123", "stable_zero123", "magic123", "joint"}
 
 
 def printed(capsys, *arguments):
@@ -34,6 +40,8 @@ def leaves(tree, path=()):
     if isinstance(tree, dict) and tree:
         for key, value in tree.items():
             yield from leaves(value, (*path, key))
+    elif isinstance(tree, list) and tree and isinstance(tree[0], dict):
+        yield from leaves(dict(enumerate(tree)), path)
     else:
         yield path, tree
 
@@ -51,7 +59,7 @@ def assert_holds(config, overlay):
 
 
 def test_each_baseline_of_table_1_that_needs_only_stable_diffusion_is_one_file():
-    assert {path.stem for path in METHODS} == BASELINES | WAYS | BESIDE
+    assert {path.stem for path in METHODS} == BASELINES | WAYS | BESIDE | OTHER_PRIORS
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.stem)
@@ -197,7 +205,33 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+def on_miniatures(folder, method):
+    """What a method whose weights are no part of ReDream is given in their place."""
+    if method.stem not in OTHER_PRIORS:
+        return {}
+    model = yaml.safe_load(method.read_text("utf-8"))["model"]
+    given = {"prior": {"init_args": {"model": str(folder)}}}
+    if method.stem == "joint":
+        save_miniature_mvdream(folder)
+    else:
+        save_miniature_zero123(folder, "elevation" if "stable" in method.stem else "distance")
+        given["reconstruction"] = {"render_size": 32}
+    others = model["guidance"]["init_args"].get("others", [])
+    for each in others:
+        each["prior"]["init_args"]["model"] = "embedded:prior"
+    if others:
+        given["guidance"] = {"init_args": {"others": others}}
+    data = {} if others else {"image": str(folder / "disc.png")}
+    save_picture(
+        disc_of(SimpleNamespace(image_size=64, alphas=torch.ones(1), device="cpu")),
+        folder / "disc.png",
+    )
+    return {"model": given, "data": data}
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Stable Zero123's weights are licensed")
+@pytest.mark.filterwarnings("ignore:the prompt is too long")  # for the miniature of MVDream
 @pytest.mark.parametrize("method", METHODS, ids=lambda path: path.stem)
 def test_each_method_runs_on_the_embedded_world(tmp_path, cache, monkeypatch, method):
     monkeypatch.setenv("REDREAM_CACHE", str(cache))
@@ -205,7 +239,12 @@ def test_each_method_runs_on_the_embedded_world(tmp_path, cache, monkeypatch, me
         "trainer:\n  callbacks:\n    - class_path: redream.callbacks.Export\n      init_args: "
         "{num_frames: 8, frame_size: 32, surface_resolution: 16, texture_size: 32}\n"
     )
-    configs = [DEFAULT, method, tmp_path / "short.yaml"]
+    (tmp_path / "model").mkdir()
+    own = on_miniatures(tmp_path / "model", method)
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    whole = Image.new("L", (64, 64), 255)  # what the miniature paints has no object to cut out
+    monkeypatch.setattr("redream.image_prompts.rembg_mask", lambda picture: whole)
+    configs = [DEFAULT, method, tmp_path / "short.yaml", tmp_path / "own.yaml"]
     tool.main(
         "fit",
         [
