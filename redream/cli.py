@@ -43,6 +43,7 @@ VERBS = {
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
     "splats": Verb("redream.tools.splats", "look at a file of splats, or make others of it"),
+    "convert": Verb("redream.tools.convert", "write a checkpoint as a folder that priors read"),
     "study": Verb("redream.tools.study", "ask people which of two methods they prefer"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
     "doctor": Verb("redream.tools.doctor", "say what this computer has, and what is missing"),

@@ -62,7 +62,7 @@ def unet_of_ldm(tensors: Mapping[str, Tensor], head_width: int = 64, side: int =
     try:
         unet.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"its UNet is of another layout ({_first_misfit(error)})") from error
+        raise ValueError(f"its UNet is of another layout ({first_misfit(error)})") from error
     return unet.eval()
 
 
@@ -109,7 +109,7 @@ def _config(tensors: Mapping[str, Tensor], head_width: int, side: int) -> dict[s
     }
 
 
-def _first_misfit(error: RuntimeError) -> str:
+def first_misfit(error: RuntimeError) -> str:
     """What PyTorch says first of tensors that do not fit."""
     lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
     return lines[0].rstrip(". ")[:160] if lines else first_line(error)

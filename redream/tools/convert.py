@@ -1,0 +1,42 @@
+"""``redream convert``: an authors' checkpoint, once and for all, as a folder of safetensors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from redream.tools.arguments import ToolParser
+
+
+def main(verb: str, arguments: Sequence[str]) -> None:
+    """Converts a checkpoint.
+
+    Args:
+        verb: ``convert``.
+        arguments: The command line after it.
+
+    Raises:
+        FileExistsError: If the folder exists.
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint is of another layout.
+    """
+    options = _parser().parse_args(list(arguments))
+    import torch  # takes seconds, as the next does
+
+    from redream.priors.conversion import Wanted, convert
+
+    dtype = None if options.dtype is None else getattr(torch, options.dtype)
+    kind = convert(options.checkpoint, options.out, Wanted(options.base, dtype, options.head_width))
+    print(f"{kind.name} in {options.out}; licence: {kind.licence}")
+
+
+def _parser() -> ToolParser:
+    parser = ToolParser(
+        prog="redream convert",
+        description="Write a multi-view network's checkpoint as a folder in diffusers' format.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="the authors' .pt, .ckpt or .safetensors")
+    parser.add_argument("out", type=Path, help="the folder to make")
+    parser.add_argument("--base", help="the Stable Diffusion that it was made of; found by itself")
+    types = ("float32", "float16", "bfloat16")
+    parser.add_argument("--dtype", choices=types, help="of the weights; by default as they are")
+    parser.add_argument("--head_width", type=int, default=64, help="channels of an attention head")
+    return parser

@@ -1,0 +1,111 @@
+"""Authors' checkpoints become folders in diffusers' format, whole or not at all."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_multiview import RECORDED, authors_rows, authors_tensors
+
+from redream.cli import main
+from redream.priors import MVDreamPrior
+from redream.priors.checkpoints import read_checkpoint, with_averages
+
+PREFIX = "model.diffusion_model."
+
+
+def words_of(folder):
+    name = "text_model.embeddings.token_embedding.weight"
+    tensors = load_file(folder / "text_encoder" / "model.safetensors")
+    return next(each for key, each in tensors.items() if name.endswith(key) or key.endswith(name))
+
+
+@pytest.fixture
+def checkpoint(tmp_path, sd_folders):
+    """One pickle of a UNet in the authors' names, and the words of its text encoder."""
+    tensors = {PREFIX + name: each for name, each in authors_tensors("mvdream", "sd-v2.1").items()}
+    words = words_of(sd_folders["epsilon"])
+    tensors["cond_stage_model.model.token_embedding.weight"] = words
+    path = tmp_path / "sd-v2.1-base-4view.pt"
+    torch.save(tensors, path)
+    return path
+
+
+def convert(checkpoint, out, base, *more):
+    return main(["convert", str(checkpoint), str(out), f"--base={base}", "--head_width=16", *more])
+
+
+def test_a_converted_checkpoint_is_the_authors_network(checkpoint, tmp_path, sd_folders, capsys):
+    out = tmp_path / "mvdream"
+    assert convert(checkpoint, out, sd_folders["epsilon"]) == 0
+    assert "licence" in capsys.readouterr().out
+    prior, rows = MVDreamPrior(str(out), image_size=16), authors_rows("mvdream", "sd-v2.1")
+    with torch.no_grad():
+        eps = prior.predict_noise(rows)
+    expected = load_file(RECORDED / "mvdream.safetensors")["sd-v2.1"]
+    torch.testing.assert_close(eps, expected, atol=1e-5, rtol=0)
+    source = json.loads((out / "source.json").read_text())
+    assert source["checkpoint"] == checkpoint.name and "OpenRAIL" in source["licence"]
+    assert len(source["sha256"]) == 64 and source["published"].endswith("MVDream/MVDream")
+    assert not [*out.rglob("*.bin"), *out.rglob("*.pt")]
+
+
+def test_half_precision_can_be_asked_for(checkpoint, tmp_path, sd_folders):
+    out = tmp_path / "mvdream"
+    convert(checkpoint, out, sd_folders["epsilon"], "--dtype=float16")
+    tensors = load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {each.dtype for each in tensors.values()} == {torch.float16}
+
+
+def refused(capsys, *arguments):
+    assert main(["convert", *map(str, arguments)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+def test_what_is_no_such_checkpoint_is_refused_in_one_line(
+    checkpoint, tmp_path, sd_folders, capsys
+):
+    base, out = f"--base={sd_folders['epsilon']}", tmp_path / "out"
+    assert "no file" in refused(capsys, tmp_path / "none.pt", out, base)
+    (tmp_path / "torn.pt").write_bytes(checkpoint.read_bytes()[:5000])
+    assert "damaged" in refused(capsys, tmp_path / "torn.pt", out, base)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
+    assert "another layout" in refused(capsys, tmp_path / "other.pt", out, base)
+    for zipped in (True, False):
+        code = tmp_path / f"code {zipped}.pt"
+        torch.save({"a": Exploding()}, code, _use_new_zipfile_serialization=zipped)
+        assert "run code" in refused(capsys, code, out, base)
+    tensors = torch.load(checkpoint, weights_only=True)
+    del tensors[PREFIX + "input_blocks.1.0.in_layers.0.weight"]
+    torch.save(tensors, tmp_path / "short.pt")
+    said = refused(capsys, tmp_path / "short.pt", out, base, "--head_width=16")
+    assert "another layout" in said and "MVDream" in said
+    tensors = torch.load(checkpoint, weights_only=True)
+    tensors["cond_stage_model.model.token_embedding.weight"] += 1.0
+    torch.save(tensors, tmp_path / "words.pt")
+    assert "--base" in refused(capsys, tmp_path / "words.pt", out, base, "--head_width=16")
+    assert not out.exists() and not [*tmp_path.glob(".out*")]
+    out.mkdir()
+    assert "exists" in refused(capsys, checkpoint, out, base)
+
+
+class Exploding:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('run')",)
+
+
+def test_averaged_weights_take_the_place_of_those_they_are_averages_of(tmp_path):
+    tensors = {
+        "model.diffusion_model.out.0.weight": torch.zeros(2),
+        "model_ema.diffusion_modelout0weight": torch.ones(2),
+        "model_ema.decay": torch.tensor(0.9999),
+        "first_stage_model.a": torch.full((1,), 3.0),
+    }
+    found = with_averages(tensors)
+    assert set(found) == {"model.diffusion_model.out.0.weight", "first_stage_model.a"}
+    assert found["model.diffusion_model.out.0.weight"].eq(1).all()
+    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "a.ckpt")
+    read = read_checkpoint(tmp_path / "a.ckpt")
+    assert read["model.diffusion_model.out.0.weight"].eq(1).all()
