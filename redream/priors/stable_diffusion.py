@@ -209,6 +209,10 @@ class StableDiffusionPrior(Prior):
                 f"no adapter {', '.join(sorted(unknown))} is attached to the prior: "
                 f"attach it, or use one of {', '.join(sorted(self._first_timesteps))}"
             )
+        return self._score(rows)
+
+    def _score(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
+        """The noise of rows that can be scored, each with its adapter."""
         from redream.priors._routing import Rows
 
         self._cameras = rows.cameras

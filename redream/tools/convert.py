@@ -24,7 +24,8 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     from redream.priors.conversion import Wanted, convert
 
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
-    kind = convert(options.checkpoint, options.out, Wanted(options.base, dtype, options.head_width))
+    wanted = Wanted(options.base, dtype, options.head_width, options.mode, options.clip_head_width)
+    kind = convert(options.checkpoint, options.out, wanted)
     print(f"{kind.name} in {options.out}; licence: {kind.licence}")
 
 
@@ -39,4 +40,12 @@ def _parser() -> ToolParser:
     types = ("float32", "float16", "bfloat16")
     parser.add_argument("--dtype", choices=types, help="of the weights; by default as they are")
     parser.add_argument("--head_width", type=int, default=64, help="channels of an attention head")
+    parser.add_argument(
+        "--mode",
+        choices=("pixel", "local"),
+        help="of an ImageDream; by default local where the file's name says so",
+    )
+    parser.add_argument(
+        "--clip_head_width", type=int, default=80, help="the same of ImageDream's CLIP"
+    )
     return parser

@@ -109,3 +109,26 @@ def test_averaged_weights_take_the_place_of_those_they_are_averages_of(tmp_path)
     torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "a.ckpt")
     read = read_checkpoint(tmp_path / "a.ckpt")
     assert read["model.diffusion_model.out.0.weight"].eq(1).all()
+
+
+def test_a_converted_imagedream_is_one_that_sees(tmp_path, sd_folders, checkpoint):
+    """Its CLIP sees what open_clip's does, and the file's name says that it is local."""
+    from open_clip.transformer import VisionTransformer
+
+    from redream.priors import ImageDreamPrior
+
+    visual = VisionTransformer(28, 14, 1280, 2, 16, 4.0, output_dim=8).eval()
+    tensors = {PREFIX + name: each for name, each in authors_tensors("imagedream", "local").items()}
+    tensors |= {f"clip_model.model.visual.{n}": t for n, t in visual.state_dict().items()}
+    path, out = tmp_path / "4view-ipmv-local.pt", tmp_path / "imagedream"
+    torch.save(tensors, path)
+    assert convert(path, out, sd_folders["epsilon"]) == 0
+    prior = ImageDreamPrior(str(out), image_size=16)
+    assert not prior.family.adapter.is_pixel and prior.family.adapter.num_tokens == 16
+    pixels, seen = torch.rand(1, 3, 28, 28), []
+    visual.transformer.resblocks[0].register_forward_hook(lambda *a: seen.append(a[2]))
+    with torch.no_grad():
+        visual(pixels)
+        hidden = prior.family.image_encoder(pixels, output_hidden_states=True).hidden_states[-2]
+    expected = seen[0] if seen[0].shape == hidden.shape else seen[0].transpose(0, 1)
+    torch.testing.assert_close(hidden, expected, atol=1e-4, rtol=0)

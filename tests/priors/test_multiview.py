@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.cameras import orbit, turntable
-from redream.priors import BASE, MVDreamPrior, StableDiffusionPrior
+from redream.priors import BASE, ImageDreamPrior, MVDreamPrior, StableDiffusionPrior
 from redream.priors.families.ldm import unet_of_ldm
-from redream.priors.miniature import save_miniature_mvdream
+from redream.priors.miniature import save_miniature_imagedream, save_miniature_mvdream
+from redream.priors.miniature.imagedream import clip_vision
 from redream.priors.poses import mvdream_cameras
 from redream.priors.view_attention import ViewAttention
 from redream.testing.priors import AdapterContract, PriorContract, noisy_rows
@@ -49,6 +50,7 @@ def as_others_save_it(folder, mvdream_folder, package, layout):
     (folder / "unet" / "config.json").write_text(json.dumps(config))
     index = json.loads((folder / "model_index.json").read_text())
     index["unet"] = ["mv_unet", "MultiViewUNetModel"]
+    index["image_encoder"] = ["transformers", "CLIPVisionModel"]
     (folder / "model_index.json").write_text(json.dumps(index))
     return str(folder)
 
@@ -180,3 +182,89 @@ def test_tensors_of_another_layout_are_refused_in_one_line(spoil, said):
     with pytest.raises(ValueError, match=said) as refusal:
         unet_of_ldm(tensors, 16)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture(scope="session")
+def imagedream_folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("imagedream")
+    for mode in ("pixel", "local"):
+        save_miniature_imagedream(root / mode, mode)
+    return {mode: root / mode for mode in ("pixel", "local")}
+
+
+@pytest.mark.parametrize("mode", ["pixel", "local"])
+def test_imagedream_is_the_authors_network(mode, tmp_path, mvdream_folder):
+    """A UNet of the authors' in a folder of others', told a picture as they tell it."""
+    folder = tmp_path / "model"
+    as_others_save_it(folder, mvdream_folder, "imagedream", mode)
+    clip = clip_vision(parity.WIDTH_OF_PICTURE, 224)  # 257 tokens, as many as were recorded
+    clip.save_pretrained(folder / "image_encoder")
+    prior, rows = ImageDreamPrior(str(folder), image_size=16), authors_rows("imagedream", mode)
+    family = prior.family
+    family.adapter.is_pixel = mode == "pixel"
+    family.look_at(V + 1 if mode == "pixel" else V)
+    prior._text_length = 16  # of the recorded context, not of the folder's tokenizer
+    hidden = parity.random("ip", (1, 257, parity.WIDTH_OF_PICTURE))
+    recorded = load_file(RECORDED / "imagedream.safetensors")
+    with torch.no_grad():
+        told = family.adapter.resampler(hidden) - family.nothing
+        if mode == "pixel":
+            latents = parity.random("ip_img", (1, 4, 8, 8))
+            told = torch.cat([told, latents.reshape(1, -1, 16)], 1)
+        seen = rows._replace(text=torch.cat([rows.text, told.expand(2 * V, -1, -1)], 1))
+        eps = prior.predict_noise(seen)
+        without_cameras = prior.predict_noise(seen._replace(poses=torch.zeros_like(rows.poses)))
+        unseen = torch.cat([rows.text, torch.zeros(2 * V, *told.shape[1:])], 1)
+        blind = prior.predict_noise(seen._replace(text=unseen))
+    for found, name in ((eps, mode), (without_cameras, f"{mode}.without_cameras")):
+        views = recorded[name].unflatten(0, (2, -1))[:, :V].flatten(0, 1)  # without the picture
+        torch.testing.assert_close(found, views, atol=1e-5, rtol=0)
+    assert (blind - eps).abs().max() > 0.05 and (without_cameras - eps).abs().max() > 0.05
+
+
+def test_rows_that_know_of_no_picture_are_told_what_the_authors_tell_them(imagedream_folders):
+    """Zeros of a picture's tokens are the adapter's answer to zeros, and a picture of zeros."""
+    prior = ImageDreamPrior(str(imagedream_folders["local"]))
+    family = prior.family
+    asked = []
+    family.denoiser.register_forward_pre_hook(lambda module, args: asked.append(args[2]))
+    rows = noisy_rows(prior, (BASE,))
+    plain = rows.text[:, : prior._text_length]
+    with torch.no_grad():
+        prior.predict_noise(rows._replace(text=plain))
+        expected = family.adapter.resampler(torch.zeros(1, 5, 32))
+    torch.testing.assert_close(asked[0][:, -4:], expected.expand(V, -1, -1))
+
+
+@pytest.fixture(scope="session")
+def loaded_imagedreams(imagedream_folders):
+    return {mode: ImageDreamPrior(str(folder)) for mode, folder in imagedream_folders.items()}
+
+
+class OnImageDream:
+    @pytest.fixture(autouse=True, params=["pixel", "local"])
+    def _loaded(self, request, loaded_imagedreams):
+        self.loaded = loaded_imagedreams[request.param]
+
+    def make_prior(self):
+        return copy.deepcopy(self.loaded)
+
+
+class TestImageDreamPrior(OnImageDream, PriorContract):
+    pass
+
+
+class TestVariationalAdapterOnImageDream(OnImageDream, AdapterContract):
+    def make_adapter(self):
+        return VariationalAdapter(rank=2, camera_conditioning=False)
+
+
+def test_an_imagedream_is_no_mvdream(tmp_path, mvdream_folder, imagedream_folders):
+    others = as_others_save_it(tmp_path / "a", mvdream_folder, "imagedream", "pixel")
+    with pytest.raises(ValueError, match="class_path ImageDreamPrior"):
+        MVDreamPrior(others)
+    with pytest.raises(ValueError, match="made for ImageDreamPipeline"):
+        MVDreamPrior(str(imagedream_folders["pixel"]))
+    plain = as_others_save_it(tmp_path / "b", mvdream_folder, "mvdream", "sd-v2.1")
+    with pytest.raises(FileNotFoundError, match="image_encoder"):
+        ImageDreamPrior(plain)

@@ -4,6 +4,7 @@ from redream.priors.families._quiet import quiet_libraries
 from redream.priors.families.base import Family
 from redream.priors.families.loading import (
     MULTI_VIEW_FAMILIES,
+    PICTURED_FAMILIES,
     PLAIN_FAMILIES,
     SEEN_FAMILIES,
     load_family,
@@ -11,6 +12,7 @@ from redream.priors.families.loading import (
 
 __all__ = [
     "MULTI_VIEW_FAMILIES",
+    "PICTURED_FAMILIES",
     "PLAIN_FAMILIES",
     "SEEN_FAMILIES",
     "Family",

