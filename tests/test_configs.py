@@ -14,7 +14,11 @@ from PIL import Image
 from experiments.paper.world import WORLDS
 from redream.assets.splat_files import read_splats
 from redream.image_prompts import save_picture
-from redream.priors.miniature import save_miniature_mvdream, save_miniature_zero123
+from redream.priors.miniature import (
+    save_miniature_imagedream,
+    save_miniature_mvdream,
+    save_miniature_zero123,
+)
 from redream.testing.priors import disc_of
 from redream.tools import run as tool
 
@@ -24,7 +28,7 @@ METHODS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 BASELINES = {"dreamfusion", "sjc", "prolificdreamer", "debiased_sds", "perp_neg", "redream"}
 WAYS = {"asd", "csd", "sds_bridge", "ism", "sdi", "reuse", "dsd"}
 BESIDE = {"uniform_poses"}  # any of them
-OTHER_PRIORS = {"zero123", "stable_zero123", "magic123", "joint"}
+OTHER_PRIORS = {"mvdream", "imagedream", "zero123", "stable_zero123", "magic123", "joint"}
 
 
 def printed(capsys, *arguments):
@@ -211,8 +215,10 @@ def on_miniatures(folder, method):
         return {}
     model = yaml.safe_load(method.read_text("utf-8"))["model"]
     given = {"prior": {"init_args": {"model": str(folder)}}}
-    if method.stem == "joint":
+    if method.stem in ("joint", "mvdream"):
         save_miniature_mvdream(folder)
+    elif method.stem == "imagedream":
+        save_miniature_imagedream(folder)
     else:
         save_miniature_zero123(folder, "elevation" if "stable" in method.stem else "distance")
         given["reconstruction"] = {"render_size": 32}
@@ -221,7 +227,7 @@ def on_miniatures(folder, method):
         each["prior"]["init_args"]["model"] = "embedded:prior"
     if others:
         given["guidance"] = {"init_args": {"others": others}}
-    data = {} if others else {"image": str(folder / "disc.png")}
+    data = {} if others or method.stem == "mvdream" else {"image": str(folder / "disc.png")}
     save_picture(
         disc_of(SimpleNamespace(image_size=64, alphas=torch.ones(1), device="cpu")),
         folder / "disc.png",

@@ -1,11 +1,12 @@
 """Diffusion priors phi: what a picture of the prompt looks like, or several views of it."""
 
-from redream.priors.base import BASE, Guided, Prior, Repelled, views_together
+from redream.priors.base import BASE, Guided, Prior, Repelled
 from redream.priors.gaussian import GaussianPrior
 from redream.priors.imagedream import ImageDreamPrior
 from redream.priors.mvdream import MVDreamPrior
 from redream.priors.rows import join_rows, with_image, without_image
 from redream.priors.stable_diffusion import StableDiffusionPrior
+from redream.priors.together import views_together
 from redream.priors.zero123 import StableZero123Prior, Zero123Prior
 
 __all__ = [

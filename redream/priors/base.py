@@ -397,18 +397,3 @@ class Prior(nn.Module, ABC):
             clean = (latents - sigmas[now] * eps) / alphas[now]
             latents = alphas[after] * clean + sigmas[after] * eps
         return self.decode_latents(latents)
-
-
-def views_together(*priors: Prior | None) -> int:
-    """How many views a run draws together, so that each prior gets whole sets.
-
-    Raises:
-        ValueError: If two priors look at sets of different sizes.
-    """
-    nums = {each.views_per_set for each in priors if each is not None} - {1}
-    if len(nums) > 1:
-        raise ValueError(
-            f"two priors look at sets of {' and of '.join(map(str, sorted(nums)))} views, which no "
-            "cameras are at once: take priors of one size of sets, or of single views"
-        )
-    return max(nums, default=1)

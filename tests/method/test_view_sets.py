@@ -16,8 +16,14 @@ from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, VSD, Reuse
 from redream.method.module import ReDream
 from redream.method.noise import draw_noise, random_backgrounds
 from redream.method.pictures import Pictures
-from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior, join_rows
-from redream.priors.base import views_together
+from redream.priors import (
+    BASE,
+    GaussianPrior,
+    Guided,
+    StableDiffusionPrior,
+    join_rows,
+    views_together,
+)
 from redream.testing.priors import PriorContract, noisy_rows
 from redream.types import NoisyRows, References, key_generator
 

@@ -1,0 +1,18 @@
+"""How many views priors look at together."""
+
+from redream.priors.base import Prior
+
+
+def views_together(*priors: Prior | None) -> int:
+    """How many views a run draws together, so that each prior gets whole sets.
+
+    Raises:
+        ValueError: If two priors look at sets of different sizes.
+    """
+    nums = {each.views_per_set for each in priors if each is not None} - {1}
+    if len(nums) > 1:
+        raise ValueError(
+            f"two priors look at sets of {' and of '.join(map(str, sorted(nums)))} views, which no "
+            "cameras are at once: take priors of one size of sets, or of single views"
+        )
+    return max(nums, default=1)
