@@ -18,6 +18,7 @@ from redream.priors.families._parts import load_part
 from redream.priors.families._quiet import quiet_libraries
 from redream.priors.families.ldm import PICTURE, PREFIX, first_misfit, unet_of_ldm
 from redream.priors.families.loading import model_folder
+from redream.priors.families.zero123 import POSE_FIELD, PROJECTIONS
 from redream.tensor_files import write_tensors
 
 _BASES = {
@@ -28,6 +29,8 @@ _BASES = {
 
 _VAE_PREFIXES = ("first_stage_model.", "vae_model.")
 _BASE_PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
+_NONE = torch.empty(0)
+_POSES = {"zero123": "distance", "stable_zero123": "elevation"}
 _CLOSE = 1e-2  # half precision of embeddings whose largest is about 1
 
 
@@ -56,8 +59,8 @@ class Wanted(NamedTuple):
         base: The model whose text encoder the network was trained with; None finds it.
         dtype: Of the weights; None leaves them as they are.
         head_width: Channels of an attention head where projections are linear.
-        mode: ``pixel`` or ``local`` of an ImageDream, whose tensors do not say it; None finds it
-            in the file's name.
+        mode: What tensors do not say: ``pixel`` or ``local`` of an ImageDream, which None finds in
+            the file's name; ``zero123`` or ``stable_zero123``, which has to be said.
         clip_head_width: Channels of an attention head of the CLIP that sees pictures.
     """
 
@@ -96,6 +99,39 @@ def write_imagedream(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted
         image_encoder=("transformers", "CLIPVisionModel"),
         image_adapter=("redream", "PictureAdapter"),
     )
+
+
+def write_zero123(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted) -> None:
+    """Writes Zero123 or Stable Zero123: UNet, CLIP, the layer that mixes picture and pose."""
+    from diffusers import AutoencoderKL, DDPMScheduler
+
+    if wanted.mode not in _POSES:
+        raise ValueError(
+            "Zero123 and Stable Zero123 have the same tensors and other poses: say which it is "
+            "with --mode zero123 or --mode stable_zero123"
+        )
+    _save(unet_of_ldm(part_of(tensors, PREFIX)), folder / "unet", wanted)
+    sees = part_of(tensors, "cond_stage_model.model.visual.")
+    width = 64 if wanted.clip_head_width == Wanted().clip_head_width else wanted.clip_head_width
+    _save(clip_of_open_clip(sees, width, "quick_gelu", True), folder / "image_encoder", wanted)
+    layer = part_of(tensors, "cc_projection.")
+    dtype = wanted.dtype or torch.float32
+    named = {f"projection.{end}": layer[end].to(dtype) for end in ("weight", "bias")}
+    write_tensors(folder / PROJECTIONS[0] / "diffusion_pytorch_model.safetensors", named)
+    source = model_folder(wanted.base or _BASES[False], ("vae", "scheduler"))
+    vae = load_part(AutoencoderKL, source, "vae", dtype, None)
+    _save(_with_own_tensors(vae, part_of(tensors, *_VAE_PREFIXES)), folder / "vae", wanted)
+    load_part(DDPMScheduler, source, "scheduler", dtype, None).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "Zero1to3StableDiffusionPipeline",
+        POSE_FIELD: _POSES[wanted.mode],
+        PROJECTIONS[0]: ("pipeline_zero1to3", "CCProjection"),
+        "image_encoder": ("transformers", "CLIPVisionModelWithProjection"),
+        "scheduler": ("diffusers", "DDPMScheduler"),
+        "unet": ("diffusers", "UNet2DConditionModel"),
+        "vae": ("diffusers", "AutoencoderKL"),
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2), "utf-8")
 
 
 def write_base(tensors: Mapping[str, Tensor], base: str, folder: Path, wanted: Wanted) -> None:
@@ -171,6 +207,13 @@ KINDS: tuple[Kind, ...] = (
         "https://huggingface.co/Peng-Wang/ImageDream",
         "the authors state none for the weights; Stable Diffusion's is CreativeML Open RAIL",
     ),
+    Kind(
+        "Zero123",
+        lambda unet: tuple(unet.get("input_blocks.0.0.weight", _NONE).shape)[1:2] == (8,),
+        write_zero123,
+        "https://huggingface.co/cvlab/zero123-weights, or stabilityai/stable-zero123",
+        "Zero123's authors state none for the weights; Stable Zero123's are non-commercial",
+    ),
 )
 """The kinds of checkpoints that are known."""
 
@@ -194,8 +237,6 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new folder")
     tensors = read_checkpoint(path)
-    if wanted.mode is None:
-        wanted = wanted._replace(mode="local" if "local" in path.stem else "pixel")
     unet = part_of(tensors, PREFIX)
     kind = next((each for each in KINDS if each.holds(unet or tensors)), None)
     if kind is None:
@@ -203,6 +244,8 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
             f"{path} is a checkpoint of another layout, none of "
             f"{', '.join(each.name for each in KINDS)}: give the file that its authors published"
         )
+    if wanted.mode is None and kind.write is write_imagedream:
+        wanted = wanted._replace(mode="local" if "local" in path.stem else "pixel")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     try:

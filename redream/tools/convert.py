@@ -42,10 +42,14 @@ def _parser() -> ToolParser:
     parser.add_argument("--head_width", type=int, default=64, help="channels of an attention head")
     parser.add_argument(
         "--mode",
-        choices=("pixel", "local"),
-        help="of an ImageDream; by default local where the file's name says so",
+        choices=("pixel", "local", "zero123", "stable_zero123"),
+        help="what tensors do not say: of an ImageDream, by default local where the file's name "
+        "says so; which Zero123 it is",
     )
     parser.add_argument(
-        "--clip_head_width", type=int, default=80, help="the same of ImageDream's CLIP"
+        "--clip_head_width",
+        type=int,
+        default=80,
+        help="the same of the CLIP that sees; 64 of Zero123's by itself",
     )
     return parser

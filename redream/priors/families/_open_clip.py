@@ -1,4 +1,4 @@
-"""The half of an open_clip that sees pictures, as transformers has it."""
+"""The half of a CLIP that sees pictures, open_clip's or OpenAI's, as transformers has it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,12 +26,19 @@ _LAYERS = {
 }
 
 
-def clip_of_open_clip(tensors: Mapping[str, Tensor], head_width: int = 80) -> Any:  # noqa: ANN401
-    """A vision transformer of open_clip's as a ``CLIPVisionModel``.
+def clip_of_open_clip(
+    tensors: Mapping[str, Tensor],
+    head_width: int = 80,
+    hidden_act: str = "gelu",
+    projects: bool = False,
+) -> Any:  # noqa: ANN401
+    """A vision transformer of open_clip's, or OpenAI's, as a ``CLIPVisionModel``.
 
     Args:
         tensors: Of ``visual``, without that prefix.
-        head_width: Channels of an attention head; 80 in ViT-H-14.
+        head_width: Channels of an attention head; 80 in ViT-H-14, 64 in ViT-L-14.
+        hidden_act: Its non-linearity; ``quick_gelu`` in OpenAI's.
+        projects: Whether its last projection is wanted, as a ``CLIPVisionModelWithProjection``.
 
     Returns:
         The network.
@@ -39,9 +46,9 @@ def clip_of_open_clip(tensors: Mapping[str, Tensor], head_width: int = 80) -> An
     Raises:
         ValueError: If they are of another one.
     """
-    from transformers import CLIPVisionConfig, CLIPVisionModel
+    from transformers import CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
 
-    if not set(_NAMES) <= set(tensors):
+    if not set(_NAMES) | ({"proj"} if projects else set()) <= set(tensors):
         raise ValueError("it has no CLIP that sees pictures")
     width, _, patch, _ = tensors["conv1.weight"].shape
     num = sum(name.endswith("ln_1.weight") for name in tensors)
@@ -63,12 +70,15 @@ def clip_of_open_clip(tensors: Mapping[str, Tensor], head_width: int = 80) -> An
         num_attention_heads=width // head_width,
         image_size=places * patch,
         patch_size=patch,
-        hidden_act="gelu",
+        hidden_act=hidden_act,
+        projection_dim=tensors["proj"].shape[1] if projects else 512,
     )
-    network = CLIPVisionModel(config)
+    network: Any = (CLIPVisionModelWithProjection if projects else CLIPVisionModel)(config)
     known = network.state_dict()
     prefix = "vision_model." if any(name.startswith("vision_model.") for name in known) else ""
     named = {prefix + name: each.to(torch.float32) for name, each in state.items()}
+    if projects:
+        named["visual_projection.weight"] = tensors["proj"].T.to(torch.float32).contiguous()
     try:
         network.load_state_dict(named)
     except RuntimeError as error:
