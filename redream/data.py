@@ -22,6 +22,7 @@ from redream.indexing.on_demand import supply_pictures
 from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.encoder import let_encoders_rest
+from redream.sources.base import AssetSource, store_of
 from redream.training.telling import tell
 from redream.types import Asset, Cameras, ImagePrompt, References, TriangleMesh, Views
 
@@ -55,11 +56,13 @@ class RetrievalDataModule(LightningDataModule):
         image_depth: A picture that is brighter the farther away a pixel is, of any scale, for the
             order of depths at the picture's view.
         image_camera: Where the picture was taken from.
+        licenses: Licence codes, such as ``[cc0, by]``: nothing else is retrieved or generated,
+            whatever the source. Your own files are yours.
 
     Raises:
         FileNotFoundError: If one of the files is missing.
         ValueError: If the prompt is empty, there is neither a file nor a retriever with its store,
-            or files and captions do not match.
+            files and captions do not match, or the retriever cannot choose by licence.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class RetrievalDataModule(LightningDataModule):
         image_mask: str | None = None,
         image_depth: str | None = None,
         image_camera: ImageCamera = ImageCamera(),  # noqa: B008  (frozen)
+        licenses: list[str] | None = None,
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -88,7 +92,8 @@ class RetrievalDataModule(LightningDataModule):
         self.prompt = prompt
         self.retriever, self.encoder = retriever, encoder
         self.own = own_files(assets, captions, prompt, up)
-        self.store = self.own or store
+        brought = store if retriever is None else store_of(retriever, store)
+        self.store = self.own or brought
         if self.store is None or (self.own is None and retriever is None):
             raise ValueError(
                 "there is nowhere to take assets from: set data.retriever and data.store, or "
@@ -100,6 +105,8 @@ class RetrievalDataModule(LightningDataModule):
             self.image = read_image_prompt(image, image_camera, image_mask, image_depth)
         elif image_mask is not None or image_depth is not None:
             raise ValueError("data.image_mask and data.image_depth belong to data.image: set it")
+        if licenses is not None and retriever is not None and self.own is None:
+            retriever.restrict(licenses)
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
         self.front_axis: FrontAxis = front_axis
@@ -144,10 +151,19 @@ class RetrievalDataModule(LightningDataModule):
         else:
             assert self.retriever is not None
             supply_pictures(self.retriever, self.store)
+            self._let_paint(self.retriever)
             assets = self.retriever.retrieve(self.prompt, self.num_assets)
         self.meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
         self.starts = self.meshes if self.own is not None else []
         self.assets = [self.store.complete(asset) for asset in assets]
+
+    def _let_paint(self, retriever: Retriever) -> None:
+        """Hands the run's prior to a source whose generator is shown a picture."""
+        if self.trainer is None or not isinstance(retriever, AssetSource):
+            return
+        prior = getattr(self.trainer.lightning_module, "prior", None)
+        if isinstance(prior, Prior):
+            retriever.paint_with(prior.to(self.trainer.strategy.root_device))
 
     def _orient(self, mesh: TriangleMesh, asset: Asset) -> TriangleMesh:
         if self.encoder is None or not self.orient:

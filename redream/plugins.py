@@ -32,6 +32,7 @@ INTERFACES = {
     "redream.guidance": "redream.method.guidance:Guidance",
     "redream.adapters": "redream.adapters:Adapter",
     "redream.stores": "redream.assets:Store",
+    "redream.generators": "redream.sources:Generator",
     "redream.metrics": "redream.metrics:Metric",
     "redream.promptings": "redream.priors.prompting:Prompting",
     "redream.pictures": "redream.indexing:PictureSource",

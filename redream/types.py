@@ -117,6 +117,8 @@ class Asset:
         num_faces: Triangles; None where nobody counted.
         num_animations: Animation clips; None where nobody counted.
         scores: Named similarities of a retrieval, for example ``{"text": 0.31, "image": 0.27}``.
+        origin: Which source it came from: ``library`` for what was retrieved, ``generated``,
+            ``own``, or the name that a mixture of sources gives it.
     """
 
     uid: str
@@ -128,6 +130,7 @@ class Asset:
     num_faces: int | None = None
     num_animations: int | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    origin: str = "library"
 
 
 class Cameras(NamedTuple):

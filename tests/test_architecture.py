@@ -21,6 +21,7 @@ BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
 ORDER = [
     {"image_prompts", "indexing", "training", "export", "metrics"},
+    {"sources"},
     {"data", "method"},
     {"callbacks"},
 ]
@@ -55,8 +56,8 @@ DOORS = {
 CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL", "yaml"}
 CONFINED = {
     "lightning": UPPER | TOP | ABOVE,
-    "diffusers": {"priors", "adapters", "mini"},
-    "transformers": {"priors", "adapters", "mini"},
+    "diffusers": {"priors", "adapters", "mini", "sources/shap_e.py"},
+    "transformers": {"priors", "adapters", "mini", "sources/shap_e.py"},
     "peft": {"priors", "adapters", "mini"},
     "open_clip": {"retrieval/encoder.py", "retrieval/encoder_names.py", "metrics", "mini"},
     "timm": {"method/poses/features.py"},
@@ -64,10 +65,10 @@ CONFINED = {
     "faiss": {"retrieval"},
     "trimesh": {"assets", "mini"},
     "objaverse": {"assets"},
-    "huggingface_hub": {"assets", "priors"},
+    "huggingface_hub": {"assets", "priors", "sources/shap_e.py"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
-    "ray": {"tools/sweep.py"},
+    "ray": {"tools/cluster.py"},
 }
 """Third parties and the rooms or files that may import them."""
 

@@ -112,6 +112,8 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
             f"- license: {in_markdown(asset.license)}",
             f"- source: {in_markdown(asset.source or 'not stated')}",
         ]
+        if asset.origin != "library":
+            lines.append(f"- taken from: {in_markdown(asset.origin)}")
         scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines += [f"- similarity: {scores}", ""] if scores else [""]
     with whole_file(path) as temporary:

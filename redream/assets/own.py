@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -52,12 +53,13 @@ class OwnFiles(Store):
 
     def assets(self) -> list[Asset]:
         """The files' records: whose they are is what the files themselves say of it."""
-        return [
+        records = [
             asset_record(
                 str(number), caption, f"your own file {file.name}", file_facts(file), _YOURS
             )
             for number, (file, caption) in enumerate(zip(self.files, self.captions, strict=True))
         ]
+        return [replace(record, origin="own") for record in records]
 
     def load(self, uid: str) -> TriangleMesh:
         """Loads a file, normalised to radius 0.9.

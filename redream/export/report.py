@@ -219,12 +219,18 @@ def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
     if asset.source.startswith(("https://", "http://")):
         source = f'<a href="{source}" rel="noreferrer">source</a>'
     license_name = escape(_license_name(asset.license))
-    lines = (scores, f"{license_name} &middot; {escape(asset.author)}", source)
+    scored = " &middot; ".join(filter(None, (_origin_name(asset.origin), scores)))
+    lines = (scored, f"{license_name} &middot; {escape(asset.author)}", source)
     return (
         f'<figure class="card asset">{image}<figcaption><p>{escape(asset.caption)}</p>'
         + "".join(f'<p class="soft">{line}</p>' for line in lines if line)
         + "</figcaption></figure>"
     )
+
+
+def _origin_name(origin: str) -> str:
+    """Says where an asset came from, unless it was retrieved from the one library."""
+    return "" if origin in ("library", "own") else escape(origin)
 
 
 def _license_name(code: str) -> str:

@@ -82,7 +82,7 @@ class IndexBuild:
                 raise ValueError(f"two assets have the uid {asset.uid}: each may come once")
             seen.add(asset.uid)
         self.assets, self.encoder, self.pictures, self.store = assets, encoder, pictures, store
-        self.out, self.shard_size = Path(out).expanduser(), shard_size
+        self.out, self.shard_size = Path(out).expanduser().absolute(), shard_size
         check_replaceable(self.out)
         self.unfinished = self.out.with_name(f".{self.out.name}.building")
         self._begin()
@@ -133,29 +133,8 @@ class IndexBuild:
         )
 
     def embed(self, batch: Sequence[ShownAsset]) -> Shard:
-        """Embeds assets; those whose vector is not finite are left out like unshowable ones."""
-        left_out = {each.asset.uid: each.reason for each in batch if each.reason is not None}
-        kept = [each for each in batch if each.reason is None]
-        text = self.encoder.encode_texts([each.asset.caption for each in kept]) if kept else None
-        image = None
-        if text is None:
-            text = torch.empty(0, 0)
-        if self.pictures is not None:
-            shown = [each.pictures for each in kept if each.pictures is not None]
-            image = torch.stack(embed_pictures(shown, self.encoder)) if shown else text
-        vectors = text if image is None else torch.cat([text, image], dim=1)
-        finite = vectors.isfinite().all(1)
-        for row in (~finite).nonzero().flatten().tolist():
-            left_out[kept[row].asset.uid] = "its vector is not finite"
-        rows = finite.nonzero().flatten().tolist()
-        return Shard(
-            uids=tuple(kept[row].asset.uid for row in rows),
-            captions=tuple(kept[row].asset.caption for row in rows),
-            num_views=tuple(_num_views(kept[row]) for row in rows),
-            left_out=left_out,
-            text=text[finite].half(),
-            image=None if image is None else image[finite].half(),
-        )
+        """Embeds assets; see :func:`embed_assets`."""
+        return embed_assets(batch, self.encoder, self.pictures is not None)
 
     def keep(self, shard: Shard) -> None:
         """Writes a shard, with a warning for each asset that it had to leave out."""
@@ -233,6 +212,38 @@ class AssetPictures(Dataset[ShownAsset]):
                 asset, None, f"{type(error).__name__}: {' '.join(str(error).split())}"
             )
         return ShownAsset(asset, to_bytes(pictures))
+
+
+def embed_assets(batch: Sequence[ShownAsset], encoder: Encoder, with_pictures: bool) -> Shard:
+    """Embeds assets; those whose vector is not finite are left out like unshowable ones.
+
+    Args:
+        batch: The assets.
+        encoder: Makes the vectors.
+        with_pictures: Whether pictures are embedded, too.
+    """
+    left_out = {each.asset.uid: each.reason for each in batch if each.reason is not None}
+    kept = [each for each in batch if each.reason is None]
+    text = encoder.encode_texts([each.asset.caption for each in kept]) if kept else None
+    image = None
+    if text is None:
+        text = torch.empty(0, 0)
+    if with_pictures:
+        shown = [each.pictures for each in kept if each.pictures is not None]
+        image = torch.stack(embed_pictures(shown, encoder)) if shown else text
+    vectors = text if image is None else torch.cat([text, image], dim=1)
+    finite = vectors.isfinite().all(1)
+    for row in (~finite).nonzero().flatten().tolist():
+        left_out[kept[row].asset.uid] = "its vector is not finite"
+    rows = finite.nonzero().flatten().tolist()
+    return Shard(
+        uids=tuple(kept[row].asset.uid for row in rows),
+        captions=tuple(kept[row].asset.caption for row in rows),
+        num_views=tuple(_num_views(kept[row]) for row in rows),
+        left_out=left_out,
+        text=text[finite].half(),
+        image=None if image is None else image[finite].half(),
+    )
 
 
 def to_bytes(pictures: Float[Tensor, "M 3 H W"]) -> UInt8[Tensor, "M 3 H W"]:

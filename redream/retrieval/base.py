@@ -1,6 +1,7 @@
 """The interface of a retriever: a prompt in, a few assets out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from redream.types import Asset
 
@@ -24,3 +25,21 @@ class Retriever(ABC):
         Raises:
             ValueError: If the prompt is empty, ``k`` is below 1 or ``k`` assets do not exist.
         """
+
+    def restrict(self, licenses: Sequence[str]) -> None:
+        """From now on finds only assets of some licences; retrievers that know them override it.
+
+        Args:
+            licenses: Licence codes, such as ``cc0`` and ``by``. What nobody stated does not match.
+
+        Raises:
+            ValueError: If this retriever does not know licences; so it is unless overridden.
+        """
+        raise ValueError(
+            f"{type(self).__name__} cannot choose by licence: leave out the licences, or take a "
+            "retriever that knows them"
+        )
+
+    def most(self) -> int | None:
+        """How many assets there are to find at most; None, as here, where nobody has counted."""
+        return None

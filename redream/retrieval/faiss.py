@@ -1,5 +1,6 @@
 """Approximate search by faiss (Douze et al., 2024), which has wheels for every platform."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class FaissRetriever(ApproximateRetriever):
         _, found = self._lists.search(query[None], min(num, len(self._rows)), params=parameters)
         rows: np.ndarray = found[0][found[0] >= 0]
         return rows
+
+    def restrict(self, licenses: Sequence[str]) -> None:
+        """Finds only assets of some licences, and of those that its filters have, too."""
+        super().restrict(licenses)
+        self.__dict__.pop("_selector", None)  # it was made of the rows before
 
     @cached_property
     def _selector(self) -> Any:  # noqa: ANN401  (faiss ships no types)

@@ -1,6 +1,8 @@
 """Ranks an index: in the paper's two stages (Sec. 4.5), by text, by image, or by their sum."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -98,6 +100,18 @@ class RankingRetriever(Retriever):
             )
             for i in best
         ]
+
+    def restrict(self, licenses: Sequence[str]) -> None:
+        """Finds only assets of some licences, and of those that its filters have, too."""
+        before = self.filters.licenses
+        both = list(licenses) if before is None else [each for each in before if each in licenses]
+        self.filters = replace(self.filters, licenses=both)
+        self._allowed = self.filters.mask(self.index)
+        self.__dict__.pop("_rows", None)
+
+    def most(self) -> int:
+        """How many assets of the index pass the filters."""
+        return int(self._allowed.sum())
 
     def _scores(self, candidates: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
         """Named similarities of rows; the last one ranks them."""

@@ -48,7 +48,7 @@ def require_classes(config: Any, bases: Collection[type]) -> None:  # noqa: ANN4
     kinds = tuple(bases)
     for where, value in _values(config):
         if isinstance(value, _ClassPath):
-            found = _already_imported(value)
+            found = already_imported(value)
             if not (isclass(found) and issubclass(found, kinds)):
                 raise ValueError(
                     f"{where}: {str(value)!r} may not be named in a config: it is no class of a "
@@ -123,7 +123,7 @@ def _values(config: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
                 waiting.append((place, each))
 
 
-def _already_imported(path: str) -> Any:  # noqa: ANN401
+def already_imported(path: str) -> Any:  # noqa: ANN401
     """What a dotted path means among the modules that are imported; None where it means nothing."""
     parts = path.split(".")
     for num in range(len(parts) - 1, 0, -1):

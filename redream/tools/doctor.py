@@ -21,7 +21,7 @@ REQUIRED = (
 OPTIONAL = {
     "scann": "a search of millions of assets has to read every vector",
     "faiss-cpu": "no FaissRetriever, approximate search where ScaNN has no wheels",
-    "ray": "no `redream sweep`: prompts run one by one; pip install 'redream[ray]'",
+    "ray": "no `redream sweep`, no index on a cluster; pip install 'redream[ray]'",
     "kaolin": "the plugin DMTet takes our marching tetrahedra, which give the same mesh",
 }
 """Distributions that may be missing, and what that costs."""
@@ -41,8 +41,16 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         description="Say what this computer has for ReDream, and what each missing part costs.",
     )
     parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument(
+        "--generator",
+        metavar="LINE",
+        action="append",
+        default=[],
+        help="look at a generator, too: its command, such as 'tool --image {image} --out {glb}', "
+        "or the folder or hub id of a Shap-E",
+    )
     options = parser.parse_args(arguments)
-    findings = examine()
+    findings = [*examine(), *(examine_generator(each) for each in options.generator)]
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
         return
@@ -66,6 +74,7 @@ def examine() -> list[Finding]:
         "GPU": computer.gpu,
         "kernels": computer.kernels,
         "hub": computer.hub,
+        "Shap-E": _shap_e,
         "memory": computer.memory,
         "disk": computer.disk,
         "cache": computer.cache,
@@ -78,6 +87,32 @@ def examine() -> list[Finding]:
             reason = f"{type(error).__name__}: {one_line(error)}"
             findings.append(Finding(part, "broken", reason))
     return findings
+
+
+def examine_generator(named: str) -> Finding:
+    """Looks at a generator: what it needs, and what of that is missing."""
+    from redream.sources import Command, Generator, ShapE
+
+    part = f"generator {named.split()[0] if named.split() else named}"
+    try:
+        generator: Generator = Command(named) if "{" in named else ShapE(named)
+        lacking = generator.lacks()
+        if lacking:
+            return Finding(part, "missing", "cannot run", "; ".join(lacking))
+        asks = "needs a picture, which a run paints" if generator.needs_picture else "reads text"
+        return Finding(part, "ok", f"{generator.author}, {asks}")
+    except Exception as error:  # a doctor who falls ill is no help
+        return Finding(part, "broken", one_line(error), "no meshes are generated with it")
+
+
+def _shap_e() -> Finding:
+    """Whether Shap-E, the generator that needs no other program, has its weights here."""
+    from redream.sources import ShapE
+
+    lacking = ShapE().lacks()
+    if lacking:
+        return Finding("Shap-E", "missing", "no weights", "; ".join(lacking))
+    return Finding("Shap-E", "ok", ShapE().model)
 
 
 def _required(name: str) -> Finding:

@@ -16,8 +16,9 @@ from redream.indexing.cap3d import Cap3DPictures
 from redream.indexing.captions import with_captions
 from redream.indexing.predict import run_build
 from redream.plugins import find_class
-from redream.retrieval import Encoder
+from redream.retrieval import EmbeddingIndex, Encoder
 from redream.retrieval.writing import check_replaceable
+from redream.tools.index_cluster import Cluster, build_on_cluster
 from redream.tools.lightning import Parser, prepare_parser
 from redream.tools.output import require_writable
 from redream.types import Asset
@@ -38,14 +39,10 @@ def build(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: If the store, the captions, the encoder or the output is wrong.
     """
-    parser = _parser()
-    config = parser.parse_args(list(arguments))
-    check_replaceable(config.out.expanduser())
-    require_writable(config.out.expanduser().absolute().parent)
-    _hand_captions_on(config)
-    made = parser.instantiate(config)
-    trainer = Trainer(**made.trainer)
-    pictures = _pictures(made)
+    made, pictures = made_of(arguments)
+    cluster = Cluster(**vars(made.ray))
+    if cluster.cpus < 1 or min(cluster.workers, cluster.retries, cluster.gpus) < 0:
+        raise ValueError("--ray.cpus must be at least 1, the other numbers of --ray not negative")
     assets = _assets(made)
     if made.only is not None:
         assets = _chosen(assets, made.only)
@@ -59,11 +56,25 @@ def build(arguments: Sequence[str]) -> None:
         None if made.get("store") is None else made.store.reference(),
         made.shard_size or (_TEXT_SHARD if made.pictures == "none" else _SHARD),
     )
-    index = run_build(job, trainer, made.num_workers)
+    if cluster.address is not None or cluster.workers:
+        index: EmbeddingIndex | None = build_on_cluster(job, arguments, cluster)
+    else:
+        index = run_build(job, Trainer(**made.trainer), made.num_workers)
     if index is not None:
         left_out = len(assets) - len(index)
         named = f"; {left_out} left out, named in its manifest" if left_out else ""
         print(f"{len(index)} assets in {made.out}{named}")
+
+
+def made_of(arguments: Sequence[str]) -> tuple[Namespace, PictureSource | None]:
+    """What a command line names, and its pictures; nothing is embedded or written yet."""
+    parser = _parser()
+    config = parser.parse_args(list(arguments))
+    check_replaceable(config.out.expanduser())
+    require_writable(config.out.expanduser().absolute().parent)
+    _hand_captions_on(config)
+    made = parser.instantiate(config)
+    return made, _pictures(made)
 
 
 def _assets(made: Namespace) -> list[Asset]:
@@ -146,6 +157,7 @@ def _parser() -> Parser:
         help=f"assets kept together; {_SHARD} by default, {_TEXT_SHARD} without pictures",
     )
     parser.add_argument("--num_workers", type=int, default=0, help="processes that make pictures")
+    parser.add_class_arguments(Cluster, "ray", instantiate=False)
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.set_defaults(
         {

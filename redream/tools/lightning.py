@@ -30,6 +30,7 @@ from redream.tools.going_on import last_or_before, seed_of, while_restoring
 from redream.tools.output import require_writable
 from redream.tools.parser_errors import explain, what_the_class_said
 from redream.tools.run_folder import make_room, owned, require_no_links
+from redream.tools.typed_commands import add_command_option, withhold_commands
 from redream.tools.vocabulary import gather
 from redream.tools.whole_config import WholeConfig
 from redream.training.checkpoints import WholeCheckpoints, require_same_origin
@@ -69,6 +70,14 @@ class Parser(LightningArgumentParser):
     command = "redream fit"
     """What is called, to point to its help."""
 
+    typed: Sequence[str] = ()
+    """The command line, from the moment that it is parsed."""
+
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Parses a command line, and remembers it: some things are taken from there alone."""
+        self.typed = list(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, *more, **named)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises a ValueError that says in one line what is wrong and what would be right."""
         if not self.exit_on_error:  # a parser inside a parser: the outer one reports
@@ -89,7 +98,8 @@ class Parser(LightningArgumentParser):
     def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
         self.require_classes(namespace)
-        resolved = resolve(namespace)
+        resolved = resolve(namespace)  # a copy: the saved config keeps what was written
+        withhold_commands(resolved, self.typed)
         try:
             instances: Namespace = super().instantiate(resolved, *args, **kwargs)
         except ValueError as error:
@@ -114,6 +124,7 @@ class ReDreamCLI(LightningCLI):
             default=None,
             help="Runs that follow one another, what is different in each; configs/stages.yaml.",
         )
+        add_command_option(parser)
         parser.add_argument("--stage", type=str | None, default=None, help="The one to run alone.")
         add_export_options(parser)
 

@@ -38,6 +38,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     """
     options = _parser(verb).parse_args(arguments)
     require_writable(options.out.parent)
+    if options.config is not None:
+        _retrieve_as_a_run(options, arguments)
+        return
     retriever: Any = find_class("redream.retrievers", options.retriever)
     index = resolve(options.index)
     ready = retriever(index=index, **_filters(options, retriever))
@@ -54,6 +57,38 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             assets = [store.complete(asset) for asset in assets]
     finally:
         _print(assets, options.json)
+    _show(options, store, assets)
+
+
+def _retrieve_as_a_run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Takes the assets that a run of the config would take, from all its sources."""
+    from redream.tools.data_config import data_of  # Lightning, which takes seconds
+
+    data = data_of(options.config, options.prompt, arguments)
+    licenses = options.licenses
+    others = [
+        each
+        for each in ("categories", "max_faces", "animated")
+        if getattr(options, each) is not None
+    ]
+    if others:
+        raise ValueError(f"{', '.join(others)}: say it in the config, in a retriever's filters")
+    assert data.store is not None
+    if data.own is not None:
+        assets = data.own.assets()
+    else:
+        assert data.retriever is not None
+        if licenses is not None:
+            data.retriever.restrict(licenses)
+        supply_pictures(data.retriever, data.store)
+        assets = data.retriever.retrieve(options.prompt, options.k)
+        assets = [data.store.complete(asset) for asset in assets]
+    _print(assets, options.json)
+    _show(options, data.store, assets)
+
+
+def _show(options: argparse.Namespace, store: Store | None, assets: Sequence[Asset]) -> None:
+    """Writes whose the assets are, and their pictures."""
     attribution = options.out.with_name("attribution.md")
     write_attribution(options.prompt, assets, attribution)
     print(on_one_line(f"licences: {attribution}"), file=sys.stderr)
@@ -96,17 +131,17 @@ def picture_rows(
 
 
 def as_json(assets: Sequence[Asset]) -> str:
-    """The assets as a JSON list of objects with uid, caption, scores and license, best first."""
-    keys = ("uid", "caption", "scores", "license")
+    """The assets as a JSON list of what is shown of them, best first."""
+    keys = ("uid", "caption", "origin", "scores", "license", "author")
     return json.dumps([{key: getattr(asset, key) for key in keys} for asset in assets], indent=2)
 
 
 def as_text(assets: Sequence[Asset]) -> str:
-    """The assets as one line each."""
+    """The assets as one line each: uid, caption, scores, where it came from, licence."""
     lines = []
     for asset in assets:
         scores = [f"{name} {score:.3f}" for name, score in asset.scores.items()]
-        columns = (asset.uid, asset.caption, *scores, asset.license)
+        columns = (asset.uid, asset.caption, *scores, asset.origin, asset.license)
         lines.append("  ".join(on_one_line(str(column)) for column in columns))
     return "\n".join(lines)
 
@@ -141,6 +176,18 @@ def _parser(verb: str) -> ToolParser:
     parser.add_argument("prompt", metavar="PROMPT", help='such as "a striped dog"')
     parser.add_argument(
         "--index", metavar="DIR", default="embedded:index", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--config",
+        metavar="YAML",
+        type=Path,
+        help="take retriever and store from a run's config, in the place of an index: generators "
+        "and mixtures of sources, too",
+    )
+    parser.add_argument(
+        "--command",
+        metavar="LINE",
+        help="the command of a generator in the config, typed again so that it may run",
     )
     parser.add_argument(
         "--retriever", metavar="NAME", default="ExactRetriever", help="default: %(default)s"

@@ -3,12 +3,9 @@
 import argparse
 import hashlib
 import json
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,11 @@ from redream.files import whole_file
 from redream.plain_data import read_json
 from redream.signals import leave_if_asked, signals_answered, take_signals, wait_for_steps
 from redream.tools.arguments import ToolParser
+from redream.tools.cluster import elsewhere, reason_of, start_cluster
 from redream.tools.output import require_writable
 from redream.tools.sweep_results import Results
 from redream.tools.sweep_run import Run, make, plan, read_prompts
 
-_STARTS = 3  # attempts
 _REPORT_S = 15.0  # between two lines on what is running
 
 
@@ -56,8 +53,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     _remember(out, shared, options.config)
     results = Results(runs, out)
     if waiting:
-        with signals_answered(), _elsewhere():
-            ray = _start(options)
+        with signals_answered(), elsewhere():
+            num_cpus = options.workers * options.cpus or None
+            ray = start_cluster("a sweep", options.address, num_cpus)
             take_signals()  # Ray has put its own in between, and loses what a handler raises
             wait_for_steps(True)
             try:
@@ -101,30 +99,6 @@ def _remember(out: Path, shared: Sequence[str], configs: Sequence[Path]) -> None
         )
 
 
-def _start(options: argparse.Namespace) -> Any:  # noqa: ANN401
-    """Joins a cluster, or makes one of this computer."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError(
-            "a sweep needs Ray, which is not installed: pip install 'redream[ray]'"
-        ) from error
-    if options.address is not None:
-        ray.init(address=options.address, log_to_driver=False)
-        return ray
-    cpus = options.workers * options.cpus or None
-    for attempt in range(_STARTS):
-        try:
-            ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
-            break
-        except Exception as error:  # a busy computer takes longer than the 30 s that Ray waits
-            ray.shutdown()
-            if attempt + 1 == _STARTS:
-                raise OSError(f"Ray does not start here: {_reason(error)}") from error
-    return ray
-
-
 def _drive(
     ray: Any,  # noqa: ANN401
     options: argparse.Namespace,
@@ -158,8 +132,8 @@ def _drive(
                 results.note(run)
                 print(f"{results.count}: {named} made in {result['seconds']:.0f} s", flush=True)
             except Exception as error:  # whatever it died of, the others go on
-                results.note(run, _reason(error))
-                print(f"{results.count}: {named} failed: {_reason(error)}", file=sys.stderr)
+                results.note(run, reason_of(error))
+                print(f"{results.count}: {named} failed: {reason_of(error)}", file=sys.stderr)
             results.write_now_and_then()
         if pending and time.monotonic() - reported > _REPORT_S:
             reported = time.monotonic()
@@ -167,25 +141,6 @@ def _drive(
                 if run.last_line:
                     said = on_one_line(run.last_line)
                     print(f"  {run.prompt!r}, seed {run.seed}: {said}", flush=True)
-
-
-@contextmanager
-def _elsewhere() -> Iterator[None]:
-    """Works in an empty folder: Ray lets its workers import what lies where the driver stands."""
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="redream-sweep-") as empty:
-        os.chdir(empty)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-
-
-def _reason(error: Exception) -> str:
-    """The cause of a task's failure in one line."""
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return on_one_line(lines[-1]) if lines else type(cause).__name__
 
 
 def _parser(verb: str) -> ToolParser:

@@ -15,6 +15,7 @@ from typing import Any
 from redream import cli
 from redream.files import lock_alone, whole_file
 from redream.plain_data import read_json
+from redream.tools.cluster import stand_in
 
 DONE, LOG, LOCK = "done.json", "log.txt", ".lock"
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -119,7 +120,7 @@ def make(run: Run) -> dict[str, Any]:
     Raises:
         RunFailed: If ``redream fit`` failed; its log says why.
     """
-    _stand_in(run.started_in)
+    stand_in(run.started_in)
     run.folder.mkdir(parents=True, exist_ok=True)
     with lock_alone(run.folder / LOCK, waits=True):
         if run.result is not None:
@@ -149,13 +150,6 @@ def _status(command: Sequence[str]) -> int:
         return cli.main(command)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
-
-
-def _stand_in(folder: Path | None) -> None:
-    """Makes relative paths mean what they meant to the driver, without modules from there."""
-    if folder is not None:
-        sys.path[:] = [each for each in sys.path if each not in ("", str(folder))]
-        os.chdir(folder)
 
 
 def _usable_checkpoint(folder: Path) -> Path | None:

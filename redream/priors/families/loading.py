@@ -107,6 +107,44 @@ def load_family(
     return loaded
 
 
+def load_parts(
+    model: str, kinds: Mapping[str, Any], dtype: torch.dtype, variant: str | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Loads the parts of a pipeline of diffusers that is no prior, by the same rules.
+
+    Args:
+        model: A folder that the pipeline's ``save_pretrained`` wrote, or a hub id.
+        kinds: The class of each part, by the name of its folder.
+        dtype: The weights' dtype.
+        variant: Suffix of the weight files, such as ``fp16``.
+
+    Returns:
+        The folder, and the parts by their names.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or a part of it is missing.
+        ValueError: If it does not load; one line.
+    """
+    source = _find(model)
+    index = _read_index(source, model)
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(source, model, [*kinds], variant)
+    loaded = {}
+    for part, kind in kinds.items():
+        if not (folder / part).is_dir():
+            raise FileNotFoundError(
+                f"{folder} is not a whole diffusers folder: it has no {part}/; "
+                "give one that save_pretrained wrote"
+            )
+        try:
+            _require_class(kind, part, index, ())
+            loaded[part] = load_part(kind, folder, part, dtype, variant)
+        except Exception as error:
+            raise ValueError(f"could not load {folder}: {_reason(error)}") from error
+    return folder, loaded
+
+
 def _require_class(
     kind: Any,  # noqa: ANN401
     part: str,

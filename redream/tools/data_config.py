@@ -1,0 +1,43 @@
+"""The ``data`` of a run's config, made without the run: for tools that only look at assets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning import Trainer
+from lightning.pytorch import LightningModule
+
+from redream.data import RetrievalDataModule
+from redream.plain_data import read_yaml
+from redream.tools.lightning import Parser, prepare_parser
+from redream.tools.typed_commands import add_command_option
+
+
+def data_of(config: Path, prompt: str, typed: Sequence[str] = ()) -> RetrievalDataModule:
+    """Makes the data of a config, with the safety of the command line.
+
+    Args:
+        config: A YAML file such as ``configs/default.yaml``, of which only ``data`` is read.
+        prompt: What is looked for.
+        typed: Words of the command line that let a generator's command run.
+
+    Returns:
+        The data; nothing is retrieved yet.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has no data, or wrong ones; one line.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"there is no config at {config}")
+    tree = read_yaml(config)
+    if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
+        raise ValueError(f"{config} has no `data`, which says where assets come from")
+    prepare_parser({"trainer": Trainer, "model": LightningModule, "data": RetrievalDataModule})
+    parser = Parser(prog="redream retrieve")
+    parser.command = parser.prog
+    add_command_option(parser)
+    parser.add_lightning_class_args(RetrievalDataModule, "data")
+    parsed = parser.parse_object({"data": {**tree["data"], "prompt": prompt}})
+    parser.typed = list(typed)
+    made: RetrievalDataModule = parser.instantiate(parsed).data
+    return made
