@@ -73,8 +73,8 @@ def test_each_method_lies_over_the_default(capsys, method):
     assert config["data"]["retriever"]["init_args"]["index"] == "embedded:index"
 
 
-@pytest.mark.parametrize("name", ["splats"])
-def test_each_representation_lies_over_the_default(capsys, name):
+@pytest.mark.parametrize("name", ["mixed", "splats"])
+def test_what_lies_over_the_default_holds(capsys, name):
     overlay = ROOT / "configs" / f"{name}.yaml"
     config = printed(capsys, "--config", DEFAULT, "--config", overlay)
     assert_holds(config, yaml.safe_load(overlay.read_text("utf-8")))

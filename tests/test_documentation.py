@@ -12,7 +12,7 @@ import pytest
 import redream
 from redream import cli
 from redream.plugins import INTERFACES, list_components
-from redream.tools import index, index_build, index_import, retrieve, study, sweep
+from redream.tools import doctor, index, index_build, index_import, retrieve, study, sweep
 
 ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
@@ -105,6 +105,8 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
         index_import._parser().parse_args(rest[1:])
     elif verb == "index":
         index._parser(verb).parse_args(rest)
+    elif verb == "doctor":
+        doctor._parser(verb).parse_args(rest)
     elif verb == "study":
         study._parser(verb).parse_args(rest)
     elif verb == "sweep":

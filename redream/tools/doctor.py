@@ -36,6 +36,21 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         verb: ``doctor``.
         arguments: The command line after the verb.
     """
+    options = _parser(verb).parse_args(arguments)
+    findings = [*examine(), *(examine_generator(each) for each in options.generator)]
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return
+    width = max(len(finding.part) for finding in findings)
+    for finding in findings:
+        print(f"{_MARKS[finding.state]:2}  {finding.part:{width}}  {finding.found}")
+        if finding.cost:
+            print(f"    {'':{width}}  costs: {finding.cost}")
+    faults = [finding.part for finding in findings if finding.state == "broken"]
+    print(f"\nbroken: {', '.join(faults)}" if faults else "\nnothing is broken")
+
+
+def _parser(verb: str) -> ToolParser:
     parser = ToolParser(
         prog=f"redream {verb}",
         description="Say what this computer has for ReDream, and what each missing part costs.",
@@ -49,18 +64,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         help="look at a generator, too: its command, such as 'tool --image {image} --out {glb}', "
         "or the folder or hub id of a Shap-E",
     )
-    options = parser.parse_args(arguments)
-    findings = [*examine(), *(examine_generator(each) for each in options.generator)]
-    if options.json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-        return
-    width = max(len(finding.part) for finding in findings)
-    for finding in findings:
-        print(f"{_MARKS[finding.state]:2}  {finding.part:{width}}  {finding.found}")
-        if finding.cost:
-            print(f"    {'':{width}}  costs: {finding.cost}")
-    faults = [finding.part for finding in findings if finding.state == "broken"]
-    print(f"\nbroken: {', '.join(faults)}" if faults else "\nnothing is broken")
+    return parser
 
 
 def examine() -> list[Finding]:

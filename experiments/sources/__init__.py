@@ -1,0 +1,1 @@
+"""Where should attractors come from: retrieved, generated, or both?"""

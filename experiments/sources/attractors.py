@@ -1,0 +1,277 @@
+"""What helps when? Retrieved, generated and mixed assets, with thinned and wrong libraries.
+
+``python -m experiments.sources.attractors --out DIR`` asks each source for three assets of every
+test prompt of the embedded world and measures their shapes against individuals of the prompt's
+category. A generator errs: the embedded one does so by a noise of its shapes. ``--objects`` also
+makes the objects of the runs, which takes minutes each. What is measured is kept in ``DIR``: the
+command goes on where it was stopped, by ``--minutes`` of processor time or otherwise. ``--page``
+puts the table into a page.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from benchmarks.page import put
+from experiments.paper.provenance import command, commit
+from experiments.paper.runs import Run, execute_all
+from experiments.paper.shape import individuals, shape_f_score, shape_of_model, visible_points
+from experiments.paper.thinned import category_of, write_library_index
+from experiments.paper.world import OURS, WORLDS, read_prompts
+from redream.files import whole_file
+from redream.metrics.statistics import compare_paired, decided, estimate, holm
+from redream.mini.generator import EmbeddedGenerator
+from redream.mini.prepare import embedded_world
+from redream.mini.store import EmbeddedLibrary
+from redream.retrieval import Encoder, ExactRetriever
+from redream.sources import GenerativeRetriever, MixedRetriever, Source
+from redream.sources.mixed import score_of
+from redream.types import Asset
+
+LIBRARIES = {
+    "whole": "the whole library", "32nd": "a 32nd of it", "wrong": "all but the prompt's category",
+}  # fmt: skip
+NOISES = (0.04, 0.12)
+NUM = 3
+MARK = "attractors"
+_WHOLE, _NONE = "whole", "none"
+
+
+class Case(NamedTuple):
+    """A source of attractors.
+
+    Attributes:
+        source: ``retrieved``, ``generated`` or ``mixed``.
+        library: One of :data:`LIBRARIES`; ``none`` where nothing is retrieved.
+        noise: The generator's; 0 where nothing is generated.
+    """
+
+    source: str
+    library: str
+    noise: float
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        noise = f"generator of noise {self.noise:g}"
+        library = LIBRARIES.get(self.library, "")
+        return {
+            "retrieved": f"retrieved from {library}",
+            "generated": noise,
+            "mixed": f"mixed: {library}, {noise}",
+        }[self.source]
+
+
+def cases() -> Iterator[Case]:
+    """All sources that are compared."""
+    for library in LIBRARIES:
+        yield Case("retrieved", library, 0.0)
+    for noise in NOISES:
+        yield Case("generated", _NONE, noise)
+        for library in LIBRARIES:
+            yield Case("mixed", library, noise)
+
+
+class Bench:
+    """The sources, and what was measured of their assets.
+
+    Args:
+        out: Where indices, meshes and measures are kept.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.encoder = Encoder(str(embedded_world().retrieval_clip))
+        self.floor = self._floor()
+
+    def _floor(self) -> float:
+        """What a good library reaches: the first quartile of its best scores on tuning prompts."""
+        tuning = WORLDS["embedded"].tuning
+        assert tuning is not None
+        retriever = ExactRetriever(embedded_world().index, self.encoder)
+        best = [score_of(retriever.retrieve(each, 1)[0]) for each in read_prompts(tuning)]
+        return float(np.quantile(best, 0.25))
+
+    def retriever(self, case: Case, prompt: str) -> MixedRetriever:
+        """A case's source, in a mixture of one or two."""
+        sources = {}
+        if case.library != _NONE:
+            index = write_library_index(case.library, prompt, self.out)
+            sources["library"] = Source(ExactRetriever(index, self.encoder), EmbeddedLibrary())
+        if case.noise > 0.0:
+            generator = EmbeddedGenerator(case.noise)
+            cache = self.out / "generated"
+            made = GenerativeRetriever(generator, self.encoder, NUM, cache_dir=cache)
+            sources["generated"] = Source(made)
+        return MixedRetriever(sources, floor=self.floor if case.source == "mixed" else None)
+
+    def measure(self, case: Case, prompt: str) -> dict[str, float]:
+        """Mean shape F-score of the attractors, and how many were generated."""
+        retriever = self.retriever(case, prompt)
+        found = retriever.retrieve(prompt, NUM)
+        scores = [self._f_score(retriever, asset, category_of(prompt)) for asset in found]
+        made = sum(asset.origin == "generated" for asset in found)
+        return {"f_score": float(np.mean(scores)), "num_generated": float(made)}
+
+    def _f_score(self, retriever: MixedRetriever, asset: Asset, category: str) -> float:
+        key = hashlib.sha256(f"{asset.uid} {category}".encode()).hexdigest()[:24]
+        path = self.out / "shapes" / f"{key}.json"
+        if not path.is_file():
+            mesh = retriever.store.load(asset.uid)
+            points = visible_points(mesh.vertices, mesh.faces)
+            value = shape_f_score(points, individuals(category))
+            with whole_file(path) as temporary:
+                temporary.write_text(json.dumps(value))
+        return float(json.loads(path.read_text()))
+
+
+def measured(bench: Bench, prompts: Sequence[str], minutes: float) -> dict[str, dict[str, Any]]:
+    """The measures by prompt and case; those of whole prompts, as far as the time goes."""
+    end = time.process_time() + 60.0 * minutes
+    found: dict[str, dict[str, Any]] = {}
+    for prompt in prompts:
+        if time.process_time() > end:
+            break
+        found[prompt] = {each.title: bench.measure(each, prompt) for each in cases()}
+        print(f"{len(found)}/{len(prompts)}: {prompt}", file=sys.stderr, flush=True)
+    return found
+
+
+def table(values: Mapping[str, Mapping[str, Any]], num_planned: int, floor: float) -> str:
+    """The table in Markdown, with what it says and how it was made."""
+    rows, ps, compared = [], [], []
+    for case in cases():
+        mine = {prompt: cells[case.title]["f_score"] for prompt, cells in values.items()}
+        made = np.mean([cells[case.title]["num_generated"] for cells in values.values()])
+        base = Case("retrieved", case.library, 0.0)
+        if case.library == _NONE:
+            base = Case("retrieved", _WHOLE, 0.0)
+        other = {prompt: cells[base.title]["f_score"] for prompt, cells in values.items()}
+        compared.append((case, base, estimate(list(mine.values())), made))
+        difference = None if case == base else compare_paired(mine, other)
+        rows.append(difference)
+        ps += [] if difference is None else [difference.p]
+    adjusted = iter(holm(ps))
+    lines = ["| attractors | shape F-score | generated of 3 | beside retrieval alone | p (Holm) |"]
+    lines.append("|---|---|---|---|---|")
+    for (case, _, mean, made), difference in zip(compared, rows, strict=True):
+        cells = [
+            case.title,
+            f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
+            "-" if np.isnan(made) else f"{made:.1f}",
+        ]
+        if difference is None:
+            cells += ["", ""]
+        else:
+            p = next(adjusted)
+            word = "" if decided(p, difference.num) else " undecided"
+            cells.append(
+                f"{difference.difference:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+            )
+            cells.append(f"{p:.3f}{word}")
+        lines.append(f"| {' | '.join(cells)} |")
+    about = (
+        f"Made by `{command()}` at commit {commit()}: {len(values)} of {num_planned} test prompts. "
+        "Mean shape F-score of the three assets that a run would be attracted to, 95% intervals "
+        f"over prompts. The floor of the mixtures is {floor:.3f}, the first quartile of the best "
+        "scores of the tuning prompts. Differences are paired, to retrieval from the same library "
+        "(generators alone: from the whole one)."
+    )
+    return "\n".join([about, "", *lines])
+
+
+def plan_objects(prompts: Sequence[str], bench: Bench) -> dict[tuple[str, str], Run]:
+    """The runs whose attractors each case gives, by case and prompt."""
+    world, runs = WORLDS["embedded"], {}
+    for prompt in prompts:
+        for case in cases():
+            overlay = bench.out / "overlays" / f"{slug_of(case, prompt)}.yaml"
+            overlay.parent.mkdir(parents=True, exist_ok=True)
+            overlay.write_text(yaml.safe_dump({"data": data_of(case, prompt, bench)}))
+            layers = (*world.layers(OURS), overlay)
+            name = f"{OURS}@{slug_of(case, '')}"
+            runs[case.title, prompt] = Run(name, prompt, 0, layers, (), bench.out / "runs")
+    return runs
+
+
+def slug_of(case: Case, prompt: str) -> str:
+    """A short name of a case, and of a prompt where there is one."""
+    words = f"{case.source}-{case.library}-{case.noise:g}-{prompt.replace(' ', '-')}"
+    return words.strip("-")
+
+
+def data_of(case: Case, prompt: str, bench: Bench) -> dict[str, Any]:
+    """What a run's config says of a case's sources."""
+    encoder = {"model": "embedded:retrieval_clip"}
+    sources: dict[str, Any] = {}
+    if case.library != _NONE:
+        index = write_library_index(case.library, prompt, bench.out)
+        exact = {"class_path": "ExactRetriever", "init_args": {"index": str(index.resolve())}}
+        sources["library"] = {"retriever": exact, "store": {"class_path": "EmbeddedLibrary"}}
+    if case.noise > 0.0:
+        generator = {"class_path": "EmbeddedGenerator", "init_args": {"noise": case.noise}}
+        arguments = {"generator": generator, "encoder": encoder, "num_meshes": NUM}
+        made = {"class_path": "GenerativeRetriever", "init_args": arguments}
+        sources["generated"] = {"retriever": made}
+    mixed: dict[str, Any] = {"sources": sources}
+    if case.source == "mixed":
+        mixed["floor"] = bench.floor
+    return {"retriever": {"class_path": "MixedRetriever", "init_args": mixed}, "store": None}
+
+
+def objects(runs: Mapping[tuple[str, str], Run]) -> dict[str, dict[str, Any]]:
+    """Shape F-scores of the finished objects, of prompts that have all."""
+    found: dict[str, dict[str, Any]] = {}
+    for (title, prompt), run in runs.items():
+        if run.done() is not None:
+            model = run.folder / "particle_0.glb"
+            score = shape_of_model(prompt, model)["shape_f_score"]
+            found.setdefault(prompt, {})[title] = {"f_score": score, "num_generated": np.nan}
+    titles = {each.title for each in cases()}
+    return {prompt: cells for prompt, cells in found.items() if titles <= cells.keys()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures, and writes the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="what is measured is kept here")
+    parser.add_argument("--prompts", type=int, help="so many of the test prompts; all by default")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="of processor time")
+    parser.add_argument("--objects", action="store_true", help="make the objects, too")
+    parser.add_argument("--processes", type=int, default=1, help="that make objects")
+    parser.add_argument("--page", type=Path, help="put the table between its marks of this page")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options.out)
+    prompts = read_prompts(WORLDS["embedded"].prompts)[: options.prompts]
+    if options.objects:
+        runs = plan_objects(prompts, bench)
+        failures = execute_all(list(runs.values()), options.processes)
+        values = objects(runs)
+        if not values:
+            raise SystemExit(f"no prompt has all its objects in {options.out} yet")
+        text = table(values, len(prompts), bench.floor)
+        print(text)
+        return 1 if failures else 0
+    values = measured(bench, prompts, options.minutes)
+    text = table(values, len(read_prompts(WORLDS["embedded"].prompts)), bench.floor)
+    with whole_file(options.out / "attractors.md") as temporary:
+        temporary.write_text(text + "\n", "utf-8")
+    print(text)
+    if options.page is not None:
+        put(options.page, MARK, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
