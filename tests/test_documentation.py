@@ -12,7 +12,7 @@ import pytest
 import redream
 from redream import cli
 from redream.plugins import INTERFACES, list_components
-from redream.tools import doctor, index, index_build, index_import, retrieve, study, sweep
+from redream.tools import doctor, index, index_import, index_options, retrieve, study, sweep
 
 ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
@@ -100,7 +100,7 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
     if verb == "retrieve":
         retrieve._parser(verb).parse_args(rest)
     elif verb == "index" and rest[0] == "build":
-        index_build._parser().parse_args(rest[1:])
+        index_options.parser_of_build().parse_args(rest[1:])
     elif verb == "index" and rest[0] == "import":
         index_import._parser().parse_args(rest[1:])
     elif verb == "index":

@@ -83,7 +83,10 @@ def test_a_broken_plugin_is_isolated_and_says_why(install, source, entry_points,
     assert [c.name for c in components if c.distribution == "redream" and c.group == GROUP] == [
         "ExactRetriever",
         "FaissRetriever",
+        "GenerativeRetriever",
+        "MixedRetriever",
         "ScannRetriever",
+        "StoreRetriever",
     ]
 
 
@@ -121,7 +124,10 @@ def test_a_working_plugin_replaces_a_broken_one_of_its_name(install):
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match=r"no 'ExactRetreiver' .* did you mean ExactRetriever"):
         find_class(GROUP, "ExactRetreiver")
-    with pytest.raises(ValueError, match="choose from: .*FaissRetriever, ScannRetriever"):
+    with pytest.raises(
+        ValueError,
+        match="choose from: .*FaissRetriever, GenerativeRetriever, MixedRetriever, Scann",
+    ):
         find_class(GROUP, "zzz")
 
 

@@ -5,12 +5,32 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redream.escaping import on_one_line
 
 _STARTS = 3  # attempts
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where and how shards are made.
+
+    Attributes:
+        address: Of a cluster to join; None starts one here.
+        workers: Shards at once on a cluster that is started here; 0 takes what fits.
+        cpus: Of a shard.
+        gpus: Of a shard; a share lets several have one.
+        retries: How often a shard is made again whose worker was lost.
+    """
+
+    address: str | None = None
+    workers: int = 0
+    cpus: int = 1
+    gpus: float = 0.0
+    retries: int = 2
 
 
 def start_cluster(what: str, address: str | None, num_cpus: int | None) -> Any:  # noqa: ANN401

@@ -3,7 +3,6 @@
 import sys
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,29 +16,11 @@ from redream.indexing.progress import AssetProgress
 from redream.indexing.shards import Shard
 from redream.retrieval import EmbeddingIndex, Encoder
 from redream.signals import leave_if_asked, signals_answered, take_signals, wait_for_steps
-from redream.tools.cluster import elsewhere, reason_of, stand_in, start_cluster
+from redream.tools.cluster import Cluster, elsewhere, reason_of, stand_in, start_cluster
+from redream.tools.index_options import made_of
 from redream.types import Asset
 
 _ENOUGH_FAILED = 3  # shards in a row, before any succeeded: it is no single asset's fault
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where and how shards are made.
-
-    Attributes:
-        address: Of a cluster to join; None starts one here.
-        workers: Shards at once on a cluster that is started here; 0 takes what fits.
-        cpus: Of a shard.
-        gpus: Of a shard; a share lets several have one.
-        retries: How often a shard is made again whose worker was lost.
-    """
-
-    address: str | None = None
-    workers: int = 0
-    cpus: int = 1
-    gpus: float = 0.0
-    retries: int = 2
 
 
 class Workshop(NamedTuple):
@@ -57,8 +38,6 @@ class Workshop(NamedTuple):
 @lru_cache(maxsize=1)
 def workshop(arguments: tuple[str, ...]) -> Workshop:
     """Makes a worker's store and encoder of the driver's own command line."""
-    from redream.tools.index_build import made_of
-
     made, pictures = made_of(arguments)
     return Workshop(pictures, made.encoder)
 

@@ -70,6 +70,9 @@ class Parser(LightningArgumentParser):
     command = "redream fit"
     """What is called, to point to its help."""
 
+    is_making = False
+    """Whether a parser is making objects: those of what is inside are made within."""
+
     typed: Sequence[str] = ()
     """The command line, from the moment that it is parsed."""
 
@@ -99,11 +102,15 @@ class Parser(LightningArgumentParser):
         """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
         self.require_classes(namespace)
         resolved = resolve(namespace)  # a copy: the saved config keeps what was written
-        withhold_commands(resolved, self.typed)
+        if not Parser.is_making:  # the parsers of what is inside have no command line of their own
+            withhold_commands(resolved, self.typed)
+        is_inside, Parser.is_making = Parser.is_making, True
         try:
             instances: Namespace = super().instantiate(resolved, *args, **kwargs)
         except ValueError as error:
             raise ValueError(what_the_class_said(str(error))) from error
+        finally:
+            Parser.is_making = is_inside
         return instances
 
     def instantiate_classes(self, cfg: Namespace, **kwargs: Any) -> Namespace:  # noqa: ANN401
