@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from page import put
 
-from benchmarks.page import put
 from redream.assets import FolderStore, Store
 from redream.indexing import IndexBuild, RenderedPictures
 from redream.indexing.build import AssetPictures, ShownAsset

@@ -104,7 +104,12 @@ class GenerativeRetriever(AssetSource):
         folder = self.make(prompt)
         seeds = range(self.seed, self.seed + self.num_meshes)
         wanted = {f"{folder.name}-{seed}" for seed in seeds}
-        made = [asset for asset in self.store.of(folder) if asset.uid in wanted]
+        licence = self.generator.license  # in full: what stands in brackets may forbid regions
+        made = [
+            replace(asset, license=licence)
+            for asset in self.store.of(folder)
+            if asset.uid in wanted
+        ]
         return self._ranking.rank(prompt, made)[:k]
 
     def make(self, prompt: str) -> Path:

@@ -82,6 +82,13 @@ def test_a_mesh_is_known_as_a_retrieved_asset_is(encoder, boxes, tmp_path):
     assert replace(best, scores={}) in retriever.store.assets()
 
 
+def test_a_licence_is_kept_word_for_word(encoder, boxes, tmp_path):
+    generator = boxes()
+    generator.license = "Community licence (not in the EU)"
+    (found,) = GenerativeRetriever(generator, encoder, 1, cache_dir=tmp_path).retrieve("a dog", 1)
+    assert found.license == generator.license
+
+
 def test_scores_are_those_of_an_index(encoder):
     found = ExactRetriever(embedded_world().index, encoder).retrieve("a golden elephant", 2)
     library = EmbeddedLibrary()

@@ -1,0 +1,75 @@
+"""The study of sources: its table from known numbers, and sources as it says."""
+
+import numpy as np
+import pytest
+
+from experiments.sources import attractors
+from experiments.sources.attractors import Bench, Case, cases, data_of, table
+
+WRONG = Case("mixed", "wrong", 0.04)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("attractors"))
+
+
+def test_the_table_tells_means_differences_and_what_is_decided():
+    rng = np.random.default_rng(0)
+    values = {}
+    for number in range(12):
+        noise = rng.normal(scale=0.01)
+        values[f"a red dog {number}"] = {
+            case.title: {
+                "f_score": 0.5 + noise + (0.2 if case == WRONG else 0.0),
+                "num_generated": 3.0 if case.source == "generated" else 0.0,
+            }
+            for case in cases()
+        }
+    lines = table(values, 24, 0.25).splitlines()
+    assert "12 of 24 test prompts" in lines[0] and "floor of the mixtures is 0.250" in lines[0]
+    rows = {line.split(" | ")[0].strip("| "): line for line in lines[4:]}
+    assert len(rows) == len(list(cases()))
+    assert "+0.200 [+0.200, +0.200]" in rows[WRONG.title]
+    assert "undecided" not in rows[WRONG.title]
+    assert (
+        "+0.000" in rows["generator of noise 0.04"]
+        and "undecided" in rows["generator of noise 0.04"]
+    )
+    assert rows["retrieved from the whole library"].endswith("| 0.0 |  |  |")
+
+
+def test_where_nothing_is_alike_what_is_mixed_is_generated(bench):
+    prompt = "a golden elephant"
+    retrieved = bench.retriever(Case("retrieved", "wrong", 0.0), prompt).retrieve(prompt, 3)
+    assert all("elephant" not in asset.caption for asset in retrieved)
+    scores = [asset.scores["image"] for asset in retrieved]
+    mixed = bench.retriever(WRONG, prompt).retrieve(prompt, 3)
+    reach = sum(score >= bench.floor for score in scores)
+    if reach < 3:
+        assert any(asset.origin == "generated" for asset in mixed)
+    assert all(score >= bench.floor or asset.origin == "generated"
+               for asset in mixed for score in [asset.scores["image"]])  # fmt: skip
+
+
+def test_a_shape_is_measured_once(bench, monkeypatch):
+    asked = []
+    monkeypatch.setattr(attractors, "individuals", lambda category: [category])
+    monkeypatch.setattr(attractors, "visible_points", lambda vertices, faces: vertices)
+    monkeypatch.setattr(
+        attractors, "shape_f_score", lambda points, truths: asked.append(truths) or 0.25
+    )
+    case = Case("generated", "none", 0.04)
+    assert bench.measure(case, "a golden dog") == {"f_score": 0.25, "num_generated": 3.0}
+    assert len(asked) == 3
+    bench.measure(case, "a golden dog")
+    assert len(asked) == 3
+
+
+def test_the_config_of_a_case_names_its_sources(bench):
+    data = data_of(WRONG, "a golden elephant", bench)
+    arguments = data["retriever"]["init_args"]
+    assert list(arguments["sources"]) == ["library", "generated"]
+    assert arguments["floor"] == bench.floor and data["store"] is None
+    retrieved = data_of(Case("retrieved", "whole", 0.0), "a golden elephant", bench)
+    assert "floor" not in retrieved["retriever"]["init_args"]
