@@ -28,20 +28,21 @@ import os, signal, time
 from pathlib import Path
 from redream.assets import FolderStore
 
-plain = FolderStore.load
-words = Path({words!r})
-
-def load(self, uid):
+class SlowStore(FolderStore):
     "Leaves word of its process; one asset kills whoever loads it."
-    (words / f"{{uid}}-{{os.getpid()}}-{{time.monotonic_ns()}}").touch()
-    if uid == "poison":
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep({pause})
-    return plain(self, uid)
 
-FolderStore.load = load
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+
+    def load(self, uid):
+        words = Path(os.environ["WORDS"])
+        (words / f"{uid}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        if uid == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.7)
+        return super().load(uid)
 """
-"""Makes loading slow in every process, the workers included."""
+"""A store that a user tries, in every process, the workers included."""
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def library(tmp_path):
     return folder
 
 
-def command(library, out, *more):
+def command(library, out, *more, store="FolderStore"):
     encoder = ["--encoder.model", str(WEIGHTS / "retrieval_clip"), "--encoder.device", "cpu"]
-    words = ["--store", "FolderStore", "--store.path", str(library), "--out", str(out)]
+    words = ["--store", store, "--store.path", str(library), "--out", str(out)]
     small = ["--views.num_views", "2", "--shard_size", "2"]
     return ["index", "build", *words, *encoder, *small, *more]
 
@@ -111,10 +112,11 @@ def test_whatever_is_killed_the_index_is_whole(library, tmp_path):
     words = tmp_path / "words"
     words.mkdir()
     out = tmp_path / "index"
-    line = [sys.executable, "-m", "redream", *command(library, out)]
+    line = [sys.executable, "-m", "redream", *command(library, out, store="SlowStore")]
     line += ["--ray.workers", "2", "--ray.retries", "1"]
-    (tmp_path / "sitecustomize.py").write_text(SLOW.format(words=str(words), pause=0.7))
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(cli.__file__).parents[1]}"}
+    (tmp_path / "slow.py").write_text(SLOW)
+    plugin = f"stores={tmp_path / 'slow.py'}:SlowStore"
+    environment = {**os.environ, "REDREAM_PLUGINS": plugin, "WORDS": str(words)}
     started = []
 
     def start():
