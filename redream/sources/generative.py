@@ -136,7 +136,7 @@ class GenerativeRetriever(AssetSource):
                 require_mesh(temporary)
         except (ValueError, OSError) as error:
             reason = on_one_line(str(error))
-            raise type(error)(
+            raise ValueError(
                 f"{type(self.generator).__name__} made no mesh of {prompt!r} with seed {seed}: "
                 f"{reason}"
             ) from error

@@ -26,6 +26,9 @@ class Module(LightningModule):
     def training_step(self, batch):
         return self.weight.square()
 
+    def validation_step(self, batch):
+        """The data have a batch for it."""
+
     def configure_optimizers(self):
         return torch.optim.SGD([self.weight], lr=0.1)
 
@@ -41,6 +44,7 @@ def test_the_prior_of_the_run_paints_for_the_generator(encoder, boxes, few, tmp_
     data = RetrievalDataModule("a dog", retriever, num_assets=1, references=few)
     trainer = Trainer(
         max_steps=1,
+        limit_val_batches=0,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
