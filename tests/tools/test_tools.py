@@ -51,6 +51,7 @@ def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys)
     status, out = run(tmp_path, "--json", "-k", "2")
     assert status == 0
     known = {"scores": {"text": 0.5, "image": 0.25}, "license": "cc0"}
+    known |= {"origin": "library", "author": "unknown"}
     assert json.loads(capsys.readouterr().out) == [
         {"uid": "ball", "caption": "a ball", **known},
         {"uid": "box", "caption": "a box", **known},
@@ -71,7 +72,7 @@ def test_retrieve_prints_a_line_for_each_asset(library, tmp_path, capsys):
     status, _ = run(tmp_path)
     assert status == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first == "ball  a ball  text 0.500  image 0.250  cc0"
+    assert first == "ball  a ball  text 0.500  image 0.250  library  cc0"
     assert second.startswith("box")
 
 
