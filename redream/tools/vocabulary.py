@@ -44,7 +44,8 @@ def gather(core: Mapping[str, type], components: Sequence[Component]) -> Vocabul
     ours = [find_class(each.group, each.name) for each in usable]
     lightning = [*_descendants(Callback), *_descendants(Logger)]
     roots = [each for key, each in core.items() if key != "trainer"]
-    top_level = ["prompt", "config", "ckpt_path", "seed_everything", "stages", "stage", *core]
+    top_level = ["prompt", "config", "ckpt_path", "seed_everything", "stages", "stage", "command"]
+    top_level += core
     keys = [f"{key}.{name}" for key, each in core.items() for name in _parameters(each)]
     return Vocabulary(
         keys=[*top_level, *keys],
