@@ -15,6 +15,9 @@ class EarlyStopping(nn.Module):
         patience: Held-out losses in a row without improvement after which to stop; None to
             ignore them.
         min_improvement: Relative fall of the held-out loss that counts as improvement.
+
+    Attributes:
+        finished: Whether training is over, whatever the step.
     """
 
     def __init__(self, max_steps: int | None, patience: int | None, min_improvement: float) -> None:
@@ -24,9 +27,12 @@ class EarlyStopping(nn.Module):
         self.min_improvement = min_improvement
         self.best = float("inf")
         self.num_without_improvement = 0
+        self.finished = False
 
     def stopped(self, step: int) -> bool:
         """Whether training is over at a step, counted from 0."""
+        if self.finished:
+            return True
         if self.max_steps is not None and step >= self.max_steps:
             return True
         return self.patience is not None and self.num_without_improvement >= self.patience
@@ -41,9 +47,14 @@ class EarlyStopping(nn.Module):
 
     def get_extra_state(self) -> dict[str, float]:
         """What a checkpoint must remember."""
-        return {"best": self.best, "num_without_improvement": self.num_without_improvement}
+        return {
+            "best": self.best,
+            "num_without_improvement": self.num_without_improvement,
+            "finished": self.finished,
+        }
 
     def set_extra_state(self, state: Any) -> None:  # noqa: ANN401
         """Restores what a checkpoint remembered."""
         self.best = state["best"]
         self.num_without_improvement = int(state["num_without_improvement"])
+        self.finished = bool(state.get("finished", False))  # earlier checkpoints lack it

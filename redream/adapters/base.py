@@ -74,6 +74,7 @@ class Adapter(nn.Module, ABC):
         view_contrast: Weight, beside Eq. 5, of telling views apart for the user's prompt.
         anchor: Weight of keeping what two views share where the frozen prior has it.
         stops: Whether :meth:`stopped` is ever true.
+        finishes: Whether :meth:`finish` is given, so that it can be trained before the first step.
     """
 
     lowest_time: float = 0.0
@@ -81,6 +82,7 @@ class Adapter(nn.Module, ABC):
     view_contrast: float = 0.0
     anchor: float = 0.0
     stops: bool = False
+    finishes: bool = False
 
     @property
     @abstractmethod
@@ -130,8 +132,20 @@ class Adapter(nn.Module, ABC):
         """Whether Eq. 5 is over at a step, counted from 0."""
         return False
 
+    def finish(self) -> None:  # noqa: B027  (see ``finishes``)
+        """From now on :meth:`stopped` is true at every step, after a checkpoint too."""
+
     def observe(self, held_out_loss: float) -> None:
         """Takes note of Eq. 5 on the held-out pictures, for stopping early."""
+
+    def settings(self) -> dict[str, object] | None:
+        """All by which, beside what it starts from and is shown, is decided what it becomes.
+
+        Returns:
+            Plain values by their names; None, where that is not known: then it is never taken for
+            one that was made before.
+        """
+        return None
 
     def save(self, directory: str | Path) -> None:
         """Saves what was learned, by default its ``state_dict`` in one safetensors file.

@@ -58,6 +58,8 @@ class LightAdapter(Adapter):
         init_from: Folder that an adapter was saved to, to start from; None starts as a no-op.
     """
 
+    finishes = True
+
     def __init__(
         self,
         rank: int = 4,
@@ -155,6 +157,10 @@ class LightAdapter(Adapter):
         """Whether adaptation is over at a step, counted from 0."""
         return self.early_stopping.stopped(step)
 
+    def finish(self) -> None:
+        """It has learned all that it shall; see :meth:`Adapter.finish`."""
+        self.early_stopping.finished = True
+
     def learning_rate_scale(self, step: int) -> float:
         """Factor on the learning rates at a step; see ``cosine_decay``."""
         last = self.early_stopping.max_steps
@@ -166,6 +172,19 @@ class LightAdapter(Adapter):
     def observe(self, held_out_loss: float) -> None:
         """Takes note of Eq. 5 on the held-out pictures, for early stopping."""
         self.early_stopping.observe(held_out_loss)
+
+    def settings(self) -> dict[str, object] | None:
+        """Its arguments; a subclass may have more, and says its own."""
+        if type(self) is not LightAdapter:
+            return None
+        stopping = self.early_stopping
+        return {name: value for name, value in vars(self).items() if name[0] != "_"} | {
+            "max_steps": stopping.max_steps,
+            "patience": stopping.patience,
+            "min_improvement": stopping.min_improvement,
+            "init_from": None,  # it is what the adapter starts from
+            "training": None,
+        }
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Two groups, ``omega`` and ``e_psi``; the second only where it is learned."""

@@ -1,7 +1,9 @@
 """Lightweight adaptation (Sec. 4.4): the rows of Eq. 5, drawn from the assets' views."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -16,11 +18,13 @@ from redream.method.pictures import Pictures
 from redream.method.terms import Drawn, Request
 from redream.priors import BASE, Prior, join_rows, with_image
 from redream.priors.prompting import Prompting, ViewWords
+from redream.training.finite import FiniteSteps
 from redream.training.optimizer import make_optimizer
 from redream.training.processes import Processes
 from redream.types import ImagePrompt, NoisyRows, RetrievedAssets, key_generator
 
 _PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
+_MAX_SKIPPED = 10  # steps that were not finite
 _LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
 
 
@@ -34,11 +38,18 @@ class AdaptationSchedule:
         balanced_views: Whether front, side and back are drawn equally often. Eq. 5's expectation
             is over the cameras, of which most see sides; False draws from them alike. A set of
             views goes round the object and is balanced by itself.
+        ahead: Whether the prior is adapted before the first step, so that particles meet it
+            finished; otherwise it learns beside them, step by step. It takes no more steps than
+            the run has, and its learning rates are not the run's but its own.
+        cache: Whether an adapter that was made ahead is kept in the user's cache, and taken from
+            there by a run whose assets, prior and settings are the same.
     """
 
     batch_size: int = 4
     held_out_period: int = 50
     balanced_views: bool = True
+    ahead: bool = False
+    cache: bool = True
 
 
 class AdaptationBatch(NamedTuple):
@@ -71,6 +82,10 @@ class Adaptation:
         seed: Keys every random number, together with the step.
         prompting: Names the views, by the same angles as in the distillation.
         pictures: What stands behind the views, and how they become latents.
+
+    Attributes:
+        references: The views.
+        views: For each its index in ``VIEW_NAMES``.
     """
 
     def __init__(
@@ -87,23 +102,30 @@ class Adaptation:
         self.prompting = prompting or ViewWords()
         self.schedule, self.seed, self.prompt = schedule, seed, assets.prompt
         self.pictures = pictures
-        self.latents = self._encode()
-        with torch.no_grad():
-            self._plain = prior.encode_prompts([self.prompt])
         self._seen = prior.image_tokens(self._fronts()) if prior.needs_image else None
         names = self.prompting.view_names(self.references.cameras)
-        self._views = torch.tensor([VIEW_NAMES.index(name) for name in names])
-        self._poses = self.references.cameras.c2w.to(self.latents)
+        self.views = torch.tensor([VIEW_NAMES.index(name) for name in names])
+        self._poses = self.references.cameras.c2w.to(prior.device)
         self.views_per_set = self._require_sets()
-        self._sets = torch.arange(len(self.latents)).view(-1, self.views_per_set)
+        self._sets = torch.arange(len(self.views)).view(-1, self.views_per_set)
         training, self._held_out = adapter.split(len(self._sets))
         groups = [training]
         if schedule.balanced_views and self.views_per_set == 1:
-            groups = [training[self._views[training] == view] for view in range(len(VIEW_NAMES))]
+            groups = [training[self.views[training] == view] for view in range(len(VIEW_NAMES))]
         self._groups = [group for group in groups if len(group)]
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
         times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
         self._mean_emphasis = self._emphasis(times).mean()
+
+    @cached_property
+    def latents(self) -> Float[Tensor, "B C h w"]:
+        """The assets' views, encoded once."""
+        return self._encode()
+
+    @cached_property
+    def _plain(self) -> Float[Tensor, "1 L D"]:
+        with torch.no_grad():
+            return self.prior.encode_prompts([self.prompt])
 
     def batch(self, step: int, share: slice = slice(None)) -> AdaptationBatch:
         """What omega and e_psi learn from at a step.
@@ -123,7 +145,7 @@ class Adaptation:
         rows, noise = self._rows(picks, generator, share)
         if not self.adapter.view_contrast:
             return AdaptationBatch(rows, noise)
-        own = self._views[self._sets[picks[share]]]
+        own = self.views[self._sets[picks[share]]]
         other = (own + turns[share, None]) % len(VIEW_NAMES)
         prompts = [self.prompt] * len(VIEW_NAMES)
         texts = self.prior.encode_prompts(prompts, self.adapter.prefixes(VIEW_NAMES))
@@ -223,7 +245,7 @@ class Adaptation:
             each.unflatten(0, (-1, together))[share].flatten(0, 1)
             for each in (chosen, latents, *drawn)
         )
-        names = [VIEW_NAMES[view] for view in self._views[chosen].tolist()]
+        names = [VIEW_NAMES[view] for view in self.views[chosen].tolist()]
         indices = self.references.asset_index[chosen].tolist()
         captions = [self.references.captions[index] for index in indices]
         text = self.prior.encode_prompts(captions, self.adapter.prefixes(names))
@@ -274,29 +296,39 @@ def _retold(rows: NoisyRows, text: Float[Tensor, "B L D"]) -> NoisyRows:
     return rows._replace(text=with_image(text, rows.text[:, text.shape[1] :]))
 
 
-def adapt(adaptation: Adaptation, held_out_period: int = 50) -> int:
+def adapt(
+    adaptation: Adaptation,
+    held_out_period: int = 50,
+    num_steps: int | None = None,
+    weight_decay: float = 0.0,
+) -> int:
     """Trains omega and e_psi on Eq. 5 alone, without any particle, to the adapter's own end.
 
     Args:
         adaptation: What to train and on which views.
         held_out_period: Steps between two looks at the held-out views.
+        num_steps: Steps after which to stop in any case.
+        weight_decay: AdamW's.
 
     Returns:
         The steps taken.
 
     Raises:
         ValueError: If the adapter would never stop.
+        GivenUp: If more than a few steps were not finite.
     """
-    adapter = adaptation.adapter
-    if not adapter.stops:
+    adapter, last = adaptation.adapter, math.inf if num_steps is None else num_steps
+    if not adapter.stops and num_steps is None:
         raise ValueError("the adapter has neither max_steps nor patience, and would never stop")
-    optimizer, scheduler = make_optimizer([], [adapter], lambda step: 1.0)
+    optimizer, scheduler = make_optimizer([], [adapter], lambda step: 1.0, weight_decay)
+    finite, alone = FiniteSteps(_MAX_SKIPPED), Processes()
     step = 0
-    while not adapter.stopped(step):
+    while step < last and not adapter.stopped(step):
         batch = adaptation.batch(step)
         loss = adaptation.loss(adaptation.prior.predict_noise(batch.rows), batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        finite.guard({"adapter": loss}, optimizer, step, alone)
         optimizer.step()
         scheduler.step()
         step += 1

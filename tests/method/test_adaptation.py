@@ -84,7 +84,7 @@ def contrasting(prior):
 def test_views_are_drawn_of_each_prefix_in_turn():
     made = adaptation()
     picks = made._pick(torch.Generator().manual_seed(0))
-    seen = [VIEW_NAMES[view] for view in made._views[picks].tolist()]
+    seen = [VIEW_NAMES[view] for view in made.views[picks].tolist()]
     assert set(seen) == {"front", "side", "back"} and not set(picks.tolist()) & {9}
 
 
@@ -99,9 +99,9 @@ def test_views_can_be_drawn_of_all_cameras_alike_as_eq_5_has_them():
         generator = torch.Generator().manual_seed(0)
         picks = torch.cat([made._pick(generator) for _ in range(600)])
         assert picks.unique().numel() == len(references.rgba) - len(made._held_out)
-        counts = torch.bincount(made._views[picks], minlength=3) / len(picks)
+        counts = torch.bincount(made.views[picks], minlength=3) / len(picks)
         seen[balanced] = dict(zip(VIEW_NAMES, counts.tolist(), strict=True))
-        trained = made._views[adapted_on(made)]
+        trained = made.views[adapted_on(made)]
     shares = torch.bincount(trained, minlength=3) / len(trained)
     for name, share in zip(VIEW_NAMES, shares.tolist(), strict=True):
         assert seen[True][name] == pytest.approx(1 / 3, abs=0.02)
@@ -110,7 +110,7 @@ def test_views_can_be_drawn_of_all_cameras_alike_as_eq_5_has_them():
 
 
 def adapted_on(made):
-    return torch.tensor([i for i in range(len(made._views)) if i not in made._held_out.tolist()])
+    return torch.tensor([i for i in range(len(made.views)) if i not in made._held_out.tolist()])
 
 
 def test_contrasted_rows_differ_in_their_words_alone(contrasting):
