@@ -4,14 +4,20 @@
 each prompt from both checkouts alternately, on one environment, and writes what each run took and
 made. A process's own seconds (user and system, children included) hardly change with what else the
 computer does; the clock on the wall is said beside them. ``--base`` is left out to time this
-checkout alone. ``--page docs/performance.md`` puts the table there.
+checkout alone. ``--again`` runs this checkout a second time on the same cache, which then has the
+adapter. ``--page docs/performance.md`` puts the table there.
+
+The floor is what arithmetic alone would take: the passes of a row through the denoiser that the run
+counted, times the FLOPs of one, over the rate at which this machine was seen to multiply matrices.
 
 ``--max_steps`` makes runs shorter, which says less of the export; other options are handed on.
+``--threads 1`` gives both checkouts one passive thread; otherwise each takes what it takes alone.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,6 +48,8 @@ class Run(NamedTuple):
         wall_seconds: From start to end.
         psnr_db: Of its models to their particles, the mean.
         clip_score: The mean over particles.
+        passes: Of a row through the denoiser, gradients twice; None where the checkout counts none.
+        again: Whether the run's cache is that of a run before.
     """
 
     commit: str
@@ -50,9 +58,11 @@ class Run(NamedTuple):
     wall_seconds: float
     psnr_db: float
     clip_score: float
+    passes: int | None
+    again: bool
 
 
-def run(checkout: Path, prompt: str, cache: Path, options: list[str]) -> Run:
+def run(checkout: Path, prompt: str, cache: Path, options: list[str], again: bool = False) -> Run:
     """Runs the default configuration of a checkout in a process of its own."""
     commit = subprocess.check_output(
         ["git", "-C", str(checkout), "describe", "--always", "--dirty"], text=True
@@ -60,6 +70,7 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str]) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", COMMAND, "fit", "--config=configs/default.yaml"]
         command += [f"--prompt={prompt}", f"--trainer.default_root_dir={folder}", *options]
+        command += ["--trainer.callbacks+=redream.callbacks.Budget"]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "REDREAM_CACHE": str(cache)}
         started = time.monotonic()
         process = subprocess.Popen(
@@ -70,7 +81,10 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str]) -> Run:
         wall = time.monotonic() - started
         if status != 0:
             raise SystemExit(f"{checkout}: a run of {prompt!r} failed")
-        made = json.loads((Path(folder) / "metrics.json").read_text("utf-8"))
+        made, used = (
+            json.loads((Path(folder) / name).read_text("utf-8"))
+            for name in ("metrics.json", "budget.json")
+        )
     models = [model["psnr_db"] for model in made["models"] if model]
     scores = [particle.get("clip_score", float("nan")) for particle in made["particles"]]
     return Run(
@@ -80,26 +94,62 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str]) -> Run:
         wall,
         sum(models) / max(len(models), 1),
         sum(scores) / len(scores),
+        used.get("passes"),
+        again,
     )
 
 
-def table(rounds: list[list[Run]]) -> str:
-    """A row a prompt and round, and the ratio of the last checkout over the first."""
+def seconds_per_pass() -> tuple[float, float]:
+    """What a pass of one row through the embedded denoiser takes where arithmetic alone counts.
+
+    Returns:
+        The seconds, and the FLOP/s of large matrix products, both of one thread.
+    """
+    import torch
+    from step import Clock, matrix_rate
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from redream.mini.prepare import embedded_world
+    from redream.priors import BASE, StableDiffusionPrior
+    from redream.types import NoisyRows
+
+    torch.set_num_threads(1)
+    prior = StableDiffusionPrior(str(embedded_world().prior))
+    row = NoisyRows(
+        torch.zeros(1, *prior.latent_shape),
+        torch.tensor([500]),
+        prior.encode_prompts(["a box"]),
+        (BASE,),
+    )
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        prior.predict_noise(row)
+    cpu = torch.device("cpu")
+    rate = matrix_rate(Clock(cpu), cpu, torch.float32)
+    return counter.get_total_flops() / rate, rate
+
+
+def table(rounds: list[list[Run]], pass_seconds: float) -> str:
+    """A row for each run, and the median ratio over the first of its round."""
     lines = [
-        "| prompt | commit | CPU, s | wall, s | GLB, dB | CLIP score | CPU over the first |",
-        "|---|---|---|---|---|---|---|",
+        "| prompt | commit | CPU, s | over the first | wall, s | passes | floor, s | GLB, dB "
+        "| CLIP score |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for runs in rounds:
         for each in runs:
-            ratio = each.cpu_seconds / runs[0].cpu_seconds
+            commit = f"{each.commit}, again" if each.again else each.commit
+            passes = "not counted" if each.passes is None else f"{each.passes:,}"
+            floor = "" if each.passes is None else f"{each.passes * pass_seconds:.0f}"
             lines.append(
-                f"| {each.prompt} | {each.commit} | {each.cpu_seconds:.0f} "
-                f"| {each.wall_seconds:.0f} | {each.psnr_db:.1f} | {each.clip_score:.1f} "
-                f"| {ratio:.2f} |"
+                f"| {each.prompt} | {commit} | {each.cpu_seconds:.0f} "
+                f"| {each.cpu_seconds / runs[0].cpu_seconds:.2f} | {each.wall_seconds:.0f} "
+                f"| {passes} | {floor} | {each.psnr_db:.1f} | {each.clip_score:.1f} |"
             )
-    ratios = [runs[-1].cpu_seconds / runs[0].cpu_seconds for runs in rounds]
-    if len(rounds[0]) > 1:
-        lines += ["", f"Median ratio of {len(rounds)}: {median(ratios):.2f}."]
+    for place, first in list(enumerate(rounds[0]))[1:]:
+        ratios = [runs[place].cpu_seconds / runs[0].cpu_seconds for runs in rounds]
+        what = f"{first.commit}{', again' if first.again else ''} over {rounds[0][0].commit}"
+        lines += ["", f"{what}, median of {len(rounds)}: {median(ratios):.2f}."]
     return "\n".join(lines)
 
 
@@ -110,27 +160,39 @@ def main() -> None:
     parser.add_argument("--prompts", nargs="+", default=PROMPTS)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--max_steps", type=int)
+    parser.add_argument("--again", action="store_true", help="a second run on the same cache")
+    parser.add_argument("--threads", type=int, help="of both, passive; by default each its own")
     parser.add_argument("--page", type=Path, help="a page with a place <!-- run -->")
     arguments, options = parser.parse_known_args()
     if arguments.max_steps is not None:
         options.append(f"--trainer.max_steps={arguments.max_steps}")
+    if arguments.threads is not None:
+        os.environ |= {"OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     checkouts = [each.resolve() for each in (arguments.base, ROOT) if each is not None]
     rounds: list[list[Run]] = []
     with tempfile.TemporaryDirectory() as caches:
-        for _ in range(arguments.rounds):
+        for turn in range(arguments.rounds):
             for prompt in arguments.prompts:
                 rounds.append([])
                 for number, checkout in enumerate(checkouts):
                     cache = Path(caches, str(number))
+                    if turn and checkout == ROOT:  # an adapter of the round before is no news
+                        shutil.rmtree(cache / "adapters", ignore_errors=True)
                     rounds[-1].append(run(checkout, prompt, cache, options))
                     print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
-    text = table(rounds)
+                if arguments.again:
+                    rounds[-1].append(run(ROOT, prompt, cache, options, again=True))
+                    print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
+    pass_seconds, rate = seconds_per_pass()
+    text = table(rounds, pass_seconds)
     print(text)
     if arguments.page is not None:
         from page import put
 
         threads = os.environ.get("OMP_NUM_THREADS", "not set")
-        put(arguments.page, "run", f"{text}\n\n`OMP_NUM_THREADS` {threads}.")
+        made = " ".join(["python", *sys.argv])
+        said = f"`{made}`; one thread multiplies matrices at {rate / 1e9:.0f} GFLOP/s."
+        put(arguments.page, "run", f"{said} `OMP_NUM_THREADS` {threads}.\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ class ReDream(LightningModule):
 
         What comes out is the same whether it was found in the cache or made.
         """
-        if not (self.adaptation_schedule.ahead and adapter.finishes):
+        if not (self.adaptation_schedule.ahead and adapter.finishes) or adapter.stopped(0):
             return
         last = self.trainer.max_steps
         if self.trainer.is_global_zero:
