@@ -10,7 +10,8 @@ adapter. ``--page docs/performance.md`` puts the table there.
 The floor is what arithmetic alone would take: the passes of a row through the denoiser that the run
 counted, times the FLOPs of one, over the rate at which this machine was seen to multiply matrices.
 
-``--max_steps`` makes runs shorter, which says less of the export; other options are handed on.
+``--share 0.2`` makes runs shorter, of the distillation and of the adaptation alike, and says more of
+what comes before and after; other options are handed on.
 ``--threads 1`` gives both checkouts one passive thread; otherwise each takes what it takes alone.
 """
 
@@ -25,6 +26,8 @@ import time
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PROMPTS = (
@@ -99,6 +102,18 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str], again: boo
     )
 
 
+def shorter(checkout: Path, share: float) -> list[str]:
+    """Options by which a checkout's default run has a share of its steps."""
+    if share == 1.0:
+        return []
+    tree = yaml.safe_load((checkout / "configs" / "default.yaml").read_text("utf-8"))
+    adapter = tree["model"]["adapter"]["init_args"]["max_steps"]
+    return [
+        f"--trainer.max_steps={round(share * tree['trainer']['max_steps'])}",
+        f"--model.adapter.init_args.max_steps={round(share * adapter)}",
+    ]
+
+
 def seconds_per_pass() -> tuple[float, float]:
     """What a pass of one row through the embedded denoiser takes where arithmetic alone counts.
 
@@ -159,13 +174,11 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="another checkout, such as a git worktree")
     parser.add_argument("--prompts", nargs="+", default=PROMPTS)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--max_steps", type=int)
+    parser.add_argument("--share", type=float, default=1.0, help="of all steps")
     parser.add_argument("--again", action="store_true", help="a second run on the same cache")
     parser.add_argument("--threads", type=int, help="of both, passive; by default each its own")
     parser.add_argument("--page", type=Path, help="a page with a place <!-- run -->")
     arguments, options = parser.parse_known_args()
-    if arguments.max_steps is not None:
-        options.append(f"--trainer.max_steps={arguments.max_steps}")
     if arguments.threads is not None:
         os.environ |= {"OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     checkouts = [each.resolve() for each in (arguments.base, ROOT) if each is not None]
@@ -178,10 +191,13 @@ def main() -> None:
                     cache = Path(caches, str(number))
                     if turn and checkout == ROOT:  # an adapter of the round before is no news
                         shutil.rmtree(cache / "adapters", ignore_errors=True)
-                    rounds[-1].append(run(checkout, prompt, cache, options))
+                    rounds[-1].append(
+                        run(checkout, prompt, cache, options + shorter(checkout, arguments.share))
+                    )
                     print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
                 if arguments.again:
-                    rounds[-1].append(run(ROOT, prompt, cache, options, again=True))
+                    told = options + shorter(ROOT, arguments.share)
+                    rounds[-1].append(run(ROOT, prompt, cache, told, again=True))
                     print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
     pass_seconds, rate = seconds_per_pass()
     text = table(rounds, pass_seconds)
