@@ -10,7 +10,7 @@ adapter. ``--page docs/performance.md`` puts the table there.
 The floor is what arithmetic alone would take: the passes of a row through the denoiser that the run
 counted, times the FLOPs of one, over the rate at which this machine was seen to multiply matrices.
 
-``--share 0.2`` makes runs shorter, of the distillation and of the adaptation alike, and says more of
+``--share 0.2`` makes runs shorter, in distillation and adaptation alike, and says more of
 what comes before and after; other options are handed on.
 ``--threads 1`` gives both checkouts one passive thread; otherwise each takes what it takes alone.
 """
