@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from lightning.pytorch import Trainer
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -90,6 +91,30 @@ class AdapterCache:
             kept = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
             for path in kept[:-_NUM_KEPT]:
                 path.unlink(missing_ok=True)
+
+
+def adapt_ahead(adaptation: Adaptation, trainer: Trainer, weight_decay: float) -> None:
+    """Adapts the prior before a run's first step where that is asked for, once for all processes.
+
+    What comes out is the same whether it was found in the cache or made.
+
+    Args:
+        adaptation: Before its first step.
+        trainer: Of the run, than which it takes no more steps.
+        weight_decay: AdamW's.
+    """
+    adapter = adaptation.adapter
+    if not (adaptation.schedule.ahead and adapter.finishes) or adapter.stopped(0):
+        return
+    if trainer.is_global_zero:
+        last = trainer.max_steps
+        adapt_or_find(adaptation, None if last < 0 else last, weight_decay)
+    learned = {name: each.cpu() for name, each in _tensors(adapter).items()}
+    learned = trainer.strategy.broadcast(learned)
+    with torch.no_grad():
+        for name, tensor in _tensors(adapter).items():
+            tensor.copy_(learned[name])
+    adapter.finish()
 
 
 def adapt_or_find(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from redream.adapters import Adapter, require_host
 from redream.losses import guidance_loss, sum_of
 from redream.method.adaptation import Adaptation, AdaptationSchedule
-from redream.method.adapter_cache import adapt_or_find
+from redream.method.adapter_cache import adapt_ahead
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
 from redream.method.guidance import VSD, Guidance
@@ -303,7 +303,7 @@ class ReDream(LightningModule):
             self._adaptation = self.adaptation(self._assets)
             self._terms.append(self._adaptation)
             if int(self.asset_of[0]) < 0:
-                self._adapt_ahead(self.adapter)
+                adapt_ahead(self._adaptation, self.trainer, self.weight_decay)
         if int(self.asset_of[0]) < 0:  # not from a checkpoint
             on_all = self.warmup.start_on_assets
             starts = self._assets.meshes if on_all else self._assets.starts
@@ -316,23 +316,6 @@ class ReDream(LightningModule):
         self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
         if self.poses is not None and self._poses_state:
             self.poses.load_state(self._poses_state)
-
-    def _adapt_ahead(self, adapter: Adapter) -> None:
-        """Adapts the prior before the first step where that is asked for, once for all processes.
-
-        What comes out is the same whether it was found in the cache or made.
-        """
-        if not (self.adaptation_schedule.ahead and adapter.finishes) or adapter.stopped(0):
-            return
-        last = self.trainer.max_steps
-        if self.trainer.is_global_zero:
-            adapt_or_find(self._adaptation, None if last < 0 else last, self.weight_decay)
-        learned = {name: each.detach().cpu() for name, each in adapter.named_parameters()}
-        learned = self.trainer.strategy.broadcast(learned)
-        with torch.no_grad():
-            for name, parameter in adapter.named_parameters():
-                parameter.copy_(learned[name])
-        adapter.finish()
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""
