@@ -5,7 +5,8 @@ each prompt from both checkouts alternately, on one environment, and writes what
 made. A process's own seconds (user and system, children included) hardly change with what else the
 computer does; the clock on the wall is said beside them. ``--base`` is left out to time this
 checkout alone. ``--again`` runs this checkout a second time on the same cache, which then has the
-adapter. ``--page docs/performance.md`` puts the table there.
+adapter where ``--ahead`` has this checkout adapt before the first step. ``--page
+docs/performance.md`` puts the table there.
 
 The floor is what arithmetic alone would take: the passes of a row through the denoiser that the run
 counted, times the FLOPs of one, over the rate at which this machine was seen to multiply matrices.
@@ -176,12 +177,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--share", type=float, default=1.0, help="of all steps")
     parser.add_argument("--again", action="store_true", help="a second run on the same cache")
+    parser.add_argument("--ahead", action="store_true", help="this checkout adapts first")
     parser.add_argument("--threads", type=int, help="of both, passive; by default each its own")
     parser.add_argument("--page", type=Path, help="a page with a place <!-- run -->")
     arguments, options = parser.parse_known_args()
     if arguments.threads is not None:
         os.environ |= {"OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     checkouts = [each.resolve() for each in (arguments.base, ROOT) if each is not None]
+
+    def told(checkout: Path) -> list[str]:
+        ahead = ["--model.adaptation.ahead=true"] if arguments.ahead and checkout == ROOT else []
+        return [*options, *ahead, *shorter(checkout, arguments.share)]
+
     rounds: list[list[Run]] = []
     with tempfile.TemporaryDirectory() as caches:
         for turn in range(arguments.rounds):
@@ -191,13 +198,10 @@ def main() -> None:
                     cache = Path(caches, str(number))
                     if turn and checkout == ROOT:  # an adapter of the round before is no news
                         shutil.rmtree(cache / "adapters", ignore_errors=True)
-                    rounds[-1].append(
-                        run(checkout, prompt, cache, options + shorter(checkout, arguments.share))
-                    )
+                    rounds[-1].append(run(checkout, prompt, cache, told(checkout)))
                     print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
                 if arguments.again:
-                    told = options + shorter(ROOT, arguments.share)
-                    rounds[-1].append(run(ROOT, prompt, cache, told, again=True))
+                    rounds[-1].append(run(ROOT, prompt, cache, told(ROOT), again=True))
                     print(json.dumps(rounds[-1][-1]._asdict()), flush=True)
     pass_seconds, rate = seconds_per_pass()
     text = table(rounds, pass_seconds)

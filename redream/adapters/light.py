@@ -55,7 +55,6 @@ class LightAdapter(Adapter):
             ``view_contrast``.
         cosine_decay: Whether the learning rates rise in 20 steps and fall to 0 over
             ``max_steps``.
-        decay_from: Share of ``max_steps`` after which they begin to fall.
         init_from: Folder that an adapter was saved to, to start from; None starts as a no-op.
     """
 
@@ -79,7 +78,6 @@ class LightAdapter(Adapter):
         view_contrast: float = 0.0,
         anchor: float = 0.0,
         cosine_decay: bool = False,
-        decay_from: float = 0.0,
         init_from: str | None = None,
     ) -> None:
         super().__init__()
@@ -89,8 +87,6 @@ class LightAdapter(Adapter):
             raise ValueError("held_out_every must be 2 or more, or nothing is left to train on")
         if not 0.0 <= lowest_time < 1.0:
             raise ValueError(f"lowest_time is {lowest_time}, and must be at least 0 and below 1")
-        if not 0.0 <= decay_from < 1.0:
-            raise ValueError(f"decay_from is {decay_from}, and must be at least 0 and below 1")
         weights = {"max_emphasis": max_emphasis, "view_contrast": view_contrast, "anchor": anchor}
         for option, value in weights.items():
             if value < 0.0:
@@ -109,7 +105,7 @@ class LightAdapter(Adapter):
         self.held_out_every = held_out_every
         self.lowest_time, self.max_emphasis = lowest_time, max_emphasis
         self.view_contrast, self.anchor = view_contrast, anchor
-        self.cosine_decay, self.decay_from = cosine_decay, decay_from
+        self.cosine_decay = cosine_decay
         self.init_from = init_from
         self.early_stopping = EarlyStopping(max_steps, patience, min_improvement)
         self.stops = max_steps is not None or patience is not None
@@ -171,8 +167,7 @@ class LightAdapter(Adapter):
         if not self.cosine_decay or not last:
             return 1.0
         rising = min(1.0, (step + 1) / _RISE_STEPS)
-        fallen = (step / last - self.decay_from) / (1.0 - self.decay_from)
-        return rising * 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(0.0, fallen))))
+        return rising * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / last)))
 
     def observe(self, held_out_loss: float) -> None:
         """Takes note of Eq. 5 on the held-out pictures, for early stopping."""

@@ -188,13 +188,6 @@ def test_cosine_decay_rises_and_falls_to_nothing():
     assert LightAdapter(max_steps=0, cosine_decay=True).learning_rate_scale(0) == 1.0
 
 
-def test_rates_may_begin_to_fall_late():
-    omega = LightAdapter(max_steps=200, cosine_decay=True, decay_from=0.6)
-    scales = [omega.learning_rate_scale(step) for step in range(201)]
-    assert scales[20:121] == [1.0] * 101 and scales[200] == pytest.approx(0.0, abs=1e-12)
-    assert scales[160] == pytest.approx(0.5)
-
-
 def test_the_optimizer_multiplies_both_schedules(prior):
     omega = LightAdapter(max_steps=200, cosine_decay=True, learning_rate=1e-2)
     omega.attach(prior)
@@ -228,7 +221,6 @@ def test_weights_decay_and_places_do_not(decay):
         ({"view_contrast": -1.0}, "view_contrast is -1.0"),
         ({"anchor": 1.0}, "set view_contrast too"),
         ({"cosine_decay": True, "max_steps": None}, "needs max_steps"),
-        ({"cosine_decay": True, "decay_from": 1.0}, "decay_from is 1.0"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(arguments, message):
