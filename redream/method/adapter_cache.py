@@ -108,7 +108,8 @@ def adapt_ahead(adaptation: Adaptation, trainer: Trainer, weight_decay: float) -
         return
     if trainer.is_global_zero:
         last = trainer.max_steps
-        adapt_or_find(adaptation, None if last < 0 else last, weight_decay)
+        ends_itself = last < 0 or adapter.stopped(last)
+        adapt_or_find(adaptation, None if ends_itself else last, weight_decay)
     learned = {name: each.cpu() for name, each in _tensors(adapter).items()}
     learned = trainer.strategy.broadcast(learned)
     with torch.no_grad():

@@ -64,9 +64,9 @@ def test_a_run_adapts_ahead_and_the_second_ends_alike_to_the_bit(folder, cache, 
     assert same(longer, first, "adapter.") and not same(longer, first, "particles.")
 
 
-def test_other_particles_find_the_same_adapter(folder, cache, tmp_path):
-    run(folder, tmp_path / "one", 2)
-    run(folder, tmp_path / "two", 2, num_particles=2)
+def test_other_particles_and_longer_runs_find_the_same_adapter(folder, cache, tmp_path):
+    run(folder, tmp_path / "one", 2, adapter=LightAdapter(max_steps=1))
+    run(folder, tmp_path / "two", 3, num_particles=2, adapter=LightAdapter(max_steps=1))
     assert len(list(cache.iterdir())) == 1
 
 
