@@ -3,15 +3,19 @@
 ``python benchmarks/memory.py --page docs/memory.md`` counts every storage of the real
 configurations of Stable Diffusion 1.5, 2.1, XL and 3 under PyTorch's FakeTensorMode, with ReDream's
 own prior, adapters and passes; measures the bytes of a sample of the NeRF of configs/paper.yaml and
-counts its samples in fog and on a solid; and says which parts of a run fit which card. Five minutes
-of one core. ``--only "Stable Diffusion 2.1"`` counts one model. ``--recipe --page docs/splats.md``
-counts configs/splats_gpu.yaml alone: passes, FLOPs and memory.
+counts its samples in fog and on a solid; and says which parts of a run fit which card. Ten minutes
+of one core. Each model is recorded when it is counted, with a digest of what was counted: a run
+that was stopped goes on, and a model of which nothing changed is not counted again unless
+``--again`` says so. ``--only "Stable Diffusion 2.1"`` counts one model.
+``--recipe --page docs/splats.md`` counts configs/splats_gpu.yaml alone: passes, FLOPs and memory.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +28,39 @@ from memory_models import MODELS
 from memory_page import put
 from memory_step import measure
 
+from redream.files import whole_file
+
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "benchmarks" / "memory.json"
 
 ARRANGEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "Stable Diffusion 2.1, two networks": ("Stable Diffusion 2.1", {"two": True}),
     **{name: (name, {}) for name in MODELS},
-    "Stable Diffusion XL, gradient checkpointing": (
-        "Stable Diffusion XL", {"gradient_checkpointing": True},
-    ),
+    **{
+        f"{name}, gradient checkpointing": (name, {"gradient_checkpointing": True})
+        for name in MODELS
+    },
     "Stable Diffusion 2.1, two networks, gradient checkpointing": (
         "Stable Diffusion 2.1", {"two": True, "gradient_checkpointing": True},
     ),
 }  # fmt: skip
 """What is counted, by the names of the page. Without "two networks" zeta shares the prior's."""
+
+COUNTED = (
+    "benchmarks/memory_counting.py", "benchmarks/memory_models.py", "benchmarks/memory_step.py",
+    "redream/adapters", "redream/method/adaptation.py", "redream/method/early_backward.py",
+    "redream/priors",
+)  # fmt: skip
+"""The code that is counted."""
+
+
+def digest() -> str:
+    """Of what a model's count depends on: our code and the libraries' versions."""
+    parts = [f"{name} {version(name)}" for name in ("torch", "diffusers", "transformers", "peft")]
+    for path in map(ROOT.joinpath, COUNTED):
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        parts += [each.read_text("utf-8") for each in files]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def paper() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -73,6 +96,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--recipe", action="store_true", help="count the recipe of minutes alone")
     parser.add_argument("--page", type=Path, help="page that is written")
     parser.add_argument("--record", type=Path, default=RECORD, help="file of the numbers")
+    parser.add_argument("--again", action="store_true", help="count what is counted already")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if options.recipe:
@@ -81,23 +105,36 @@ def main(arguments: list[str]) -> None:
             page.put(options.page, "recipe", memory_recipe.table(found))
         print(json.dumps(found))
         return
-    old = json.loads(options.record.read_text("utf-8")) if options.record.is_file() else {}
-    models = dict(old.get("models", {}))
+    record: dict[str, Any] = {"models": {}}
+    if options.record.is_file():
+        record = json.loads(options.record.read_text("utf-8"))
+    now = digest()
     for name in options.only or ARRANGEMENTS:
+        if record["models"].get(name, {}).get("of") == now and not options.again:
+            continue
         model, how = ARRANGEMENTS[name]
-        models[name] = measure(model, **how)
-        print(name, models[name], file=sys.stderr, flush=True)
-    record = {
-        "command": "python benchmarks/memory.py --page docs/memory.md",
-        "date": time.strftime("%Y-%m-%d"),
-        "pytorch": torch.__version__,
-        "models": {name: models[name] for name in ARRANGEMENTS if name in models},
-        "field": count_field(),
-    }
-    options.record.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        record["models"][name] = {**measure(model, **how), "of": now}
+        print(name, record["models"][name], file=sys.stderr, flush=True)
+        write(record, options.record)
+    record["field"] = count_field()
+    write(record, options.record)
     if options.page is not None:
         put(record, options.page)
     print(json.dumps(record))
+
+
+def write(record: dict[str, Any], path: Path) -> None:
+    """Writes the record whole, models in the order of the page."""
+    record |= {
+        "command": "python benchmarks/memory.py --page docs/memory.md",
+        "date": time.strftime("%Y-%m-%d"),
+        "pytorch": torch.__version__,
+        "models": {
+            name: record["models"][name] for name in ARRANGEMENTS if name in record["models"]
+        },
+    }
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

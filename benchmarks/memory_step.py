@@ -11,6 +11,7 @@ from memory_models import MODELS
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.cameras import turntable
 from redream.method import adaptation
+from redream.method.early_backward import backward_now
 from redream.priors import Guided, StableDiffusionPrior, join_rows
 from redream.types import NoisyRows
 
@@ -77,16 +78,18 @@ def _measure(counter: Counter, name: str, two: bool, options: dict[str, Any]) ->
     def step() -> None:
         picture = torch.rand(1, 3, side, side, requires_grad=True)
         encoded = prior.encode_images(picture)
+        with torch.no_grad():
+            prior.encode_images(picture.detach())
+            score(2)
+        loss = backward_now(encoded.sum(), [picture])
+        del encoded
         zetas = batch(1, "zeta", zeta.embed_cameras(turntable(1)))
         omegas = batch(1, "omega")._replace(text=prior.encode_prompts(["a dog"], prefixes))
         if two:
             answers = [host.predict_noise(zetas), prior.predict_noise(omegas)]
         else:
             answers = [prior.predict_noise(join_rows([zetas, omegas]))]
-        with torch.no_grad():
-            prior.encode_images(picture.detach())
-            score(2)
-        sum((each.square().mean() for each in answers), encoded.sum()).backward()
+        sum((each.square().mean() for each in answers), loss).backward()
         for parameter in [*adapter.parameters(), *zeta.parameters()]:
             parameter.grad = None
 

@@ -15,6 +15,7 @@ from redream.method.adaptation import Adaptation, AdaptationSchedule
 from redream.method.adapter_cache import adapt_ahead
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
+from redream.method.early_backward import backward_now
 from redream.method.guidance import VSD, Guidance
 from redream.method.image_prompt import image_of, require_image, require_reader
 from redream.method.pictures import Pictures
@@ -147,10 +148,12 @@ class ReDream(LightningModule):
         step = self.global_step
         active = self.processes.own(self.active_particles(step))
         drawn = [self._draw(index, step) for index in active]
-        denoising = self._denoising_losses(drawn, step)  # Eqs. 4 and 5
+        learns_first = self.guidance.learns_first
+        denoising = self._denoising_losses(drawn, step) if learns_first else {}
         losses = self._guidance_losses(drawn, step)  # Eq. 2
         losses |= self._attraction.losses(drawn, step)  # Eq. 3
-        losses |= denoising | self._penalties(drawn, step)
+        losses |= denoising if learns_first else self._denoising_losses(drawn, step)  # Eqs. 4, 5
+        losses |= self._penalties(drawn, step)
         losses |= self._reconstruction_losses(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
@@ -251,7 +254,11 @@ class ReDream(LightningModule):
         )
 
     def _guidance_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
-        """What descends the gradients of all particles, and keeps their poses even."""
+        """What descends the gradients of all particles, and keeps their poses even.
+
+        It goes back to the pictures at once: the autoencoder's activations, a third of a step's
+        memory, are gone before the networks train on Eqs. 4 and 5.
+        """
         gradients, posed = self._gradients(drawn, step), dict[str, Tensor]()
         if self.poses is not None:
             gradients, posed = self.poses.act(drawn, gradients, self.guidance, step, self.processes)
@@ -263,7 +270,11 @@ class ReDream(LightningModule):
             self._attraction.image,
             self.correction.at(step),
         )
-        return {"guidance": sum_of(losses) * self.guidance.weight.at(step), **others, **posed}
+        others |= posed
+        loss = sum_of([sum_of(losses) * self.guidance.weight.at(step), *others.values()])
+        known = backward_now(loss, [each.image for each in drawn])
+        values = {name: each.detach() for name, each in others.items()}
+        return {"guidance": known - sum(values.values()), **values}
 
     def _reconstruction_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What holds particles to the picture, at its own camera."""

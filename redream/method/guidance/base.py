@@ -101,6 +101,8 @@ class Guidance(ABC):
         other_priors: Priors that are distilled besides phi; see :class:`SumOfPriors`.
         heard: What :meth:`predict` was asked first, and answered, the last time in a step; None
             in steps that ask for nothing.
+        learns_first: Whether :meth:`gradient` needs what the rows of :meth:`ask` were answered. If
+            not it comes before, and less is remembered at once.
     """
 
     adapter: Adapter | None = None
@@ -108,6 +110,7 @@ class Guidance(ABC):
     num_fits: int = 1
     other_priors: tuple[Prior, ...] = ()
     heard: Heard | None = None
+    learns_first: bool = False
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class Reuse(Guidance):
             raise ValueError(f"num_fits is {num_fits}, and must be at least 1")
         self.way, self.num_fits = way, num_fits
         self.adapter, self.own_prior = way.adapter, way.own_prior
+        self.learns_first = way.learns_first
         self._targets: dict[int, Float[Tensor, "B C h w"]] = {}
 
     def attach(self, prior: Prior) -> None:

@@ -47,7 +47,7 @@ class VSD(Guidance):
         self.adapter: Adapter = VariationalAdapter() if adapter is None else adapter
         if share_noise and self.path_steps:
             raise ValueError("zeta cannot share a noise that follows a path: set share_noise false")
-        self.own_prior, self.share_noise = prior, share_noise
+        self.own_prior, self.share_noise, self.learns_first = prior, share_noise, share_noise
         self._answered: Float[Tensor, "S C h w"] | None = None
 
     def attach(self, prior: Prior) -> None:
