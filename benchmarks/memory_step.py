@@ -27,7 +27,8 @@ def measure(name: str, two: bool = False, **options: Any) -> dict[str, float]:  
     Returns:
         ``resident`` as loaded, ``running`` while the adapter learns and ``without_text`` after; and
         the most bytes beyond: ``encode`` and ``held_out`` of the adaptation, and ``step``, from the
-        picture to the gradients, while the adapter learns, corrected as in App. B.
+        picture to the gradients, while the adapter learns, corrected as in App. B; in it
+        ``autoencoder``, what the encoding of the picture remembers.
     """
     torch.set_default_dtype(torch.bfloat16)
     try:
@@ -77,7 +78,9 @@ def _measure(counter: Counter, name: str, two: bool, options: dict[str, Any]) ->
 
     def step() -> None:
         picture = torch.rand(1, 3, side, side, requires_grad=True)
+        before = counter.held
         encoded = prior.encode_images(picture)
+        found["autoencoder"] = counter.held - before
         with torch.no_grad():
             prior.encode_images(picture.detach())
             score(2)

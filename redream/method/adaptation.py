@@ -23,7 +23,7 @@ from redream.training.optimizer import make_optimizer
 from redream.training.processes import Processes
 from redream.types import ImagePrompt, NoisyRows, RetrievedAssets, key_generator
 
-_PIXELS_AT_ONCE = 1 << 20  # that are encoded: 4 pictures of 512, 1.4 GB
+_PIXELS_AT_ONCE = 1 << 19  # that are encoded: 2 pictures of 512, 0.7 GB
 _MAX_SKIPPED = 10  # steps that were not finite
 _LATENTS_AT_ONCE = 1 << 15  # places of latents that are scored: 8 rows of 64 x 64, 0.6 GB
 

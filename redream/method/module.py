@@ -187,6 +187,7 @@ class ReDream(LightningModule):
             self.particles_per_step,
             num,
             round(largest) ** 2,
+            self.guidance.learns_first,
         )
 
     def active_particles(self, step: int) -> list[int]:

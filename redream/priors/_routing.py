@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from redream.priors._gradient_scale import GradientScale
+
 BASE = "__base__"
 
 
@@ -24,12 +26,17 @@ class Rows:
         worn: For an adapter that leaves some rows to the frozen prior, those that it keeps, as
             booleans on the rows' device.
         present: Those that occur, without the frozen prior.
+        gradients: By what the gradients within the network are multiplied.
     """
 
     def __init__(
-        self, adapters: tuple[str, ...], worn: Mapping[str, Bool[Tensor, " B"]] | None = None
+        self,
+        adapters: tuple[str, ...],
+        worn: Mapping[str, Bool[Tensor, " B"]] | None = None,
+        gradients: GradientScale | None = None,
     ) -> None:
         self.adapters, self.worn = adapters, worn or {}
+        self.gradients = gradients or GradientScale(torch.float32)
         self.present = [name for name in dict.fromkeys(adapters) if name != BASE]
         self._scales: dict[tuple[tuple[str, int, float], ...], Tensor] = {}
 
@@ -104,9 +111,9 @@ class RoutedLinear(lora.Linear):
         up = torch.cat([cast(Tensor, self.lora_B[name].weight) for name in names], dim=1)
         columns = tuple((name, self.r[name], self.scaling[name]) for name in names)
         scales = rows.scales(columns, x, down.dtype)
-        if x.dtype == down.dtype:
-            return output + linear(linear(x, down) * scales, up)
-        update: Tensor = LowRankUpdate.apply(x, down, up, scales)  # type: ignore[no-untyped-call]
+        if x.dtype == down.dtype or torch.compiler.is_compiling():  # compilers choose themselves
+            return output + linear(linear(x.to(down.dtype), down) * scales, up).to(output.dtype)
+        update: Tensor = LowRankUpdate.apply(x, down, up, scales, rows.gradients)  # type: ignore[no-untyped-call]
         return output + update
 
 
@@ -124,10 +131,12 @@ class LowRankUpdate(torch.autograd.Function):
         down: Float[Tensor, "R I"],
         up: Float[Tensor, "O R"],
         scales: Float[Tensor, "B ... R"],
+        gradients: GradientScale,
     ) -> Float[Tensor, "B ... O"]:
         """The update of each row, in x's precision."""
         hidden = linear(x.to(down.dtype), down) * scales
         ctx.save_for_backward(x, down, up, scales, hidden)
+        ctx.gradients = gradients
         return linear(hidden, up).to(x.dtype)
 
     @staticmethod
@@ -143,7 +152,7 @@ class LowRankUpdate(torch.autograd.Function):
         of_up = precise.flatten(0, -2).T @ hidden.flatten(0, -2)
         of_down = through.flatten(0, -2).T @ x.to(down.dtype).flatten(0, -2)
         of_x = (through @ down).to(x.dtype) if ctx.needs_input_grad[0] else None
-        return of_x, of_down, of_up, None
+        return of_x, ctx.gradients.undo(of_down), ctx.gradients.undo(of_up), None, None
 
 
 def linear_layers(denoiser: nn.Module, target_modules: Sequence[str]) -> list[Any]:

@@ -258,11 +258,13 @@ class Prior(nn.Module, ABC):
                 "rows' poses"
             )
 
-    def step_bytes(self, num_views: int) -> int:
+    def step_bytes(self, num_views: int, learns_first: bool = False) -> int:
         """Bytes that a step's passes hold at most beside the weights; 0 where nobody counted.
 
         Args:
             num_views: Views that are scored and learned from at once.
+            learns_first: Whether adapters learn while what the encoding remembers is still held;
+                see :class:`redream.method.guidance.Guidance`.
         """
         return 0
 

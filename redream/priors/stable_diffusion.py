@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from redream.priors._gradient_scale import GradientScale
 from redream.priors.base import BASE, Prior
 from redream.priors.diffusion import noise_of
 from redream.priors.families import PLAIN_FAMILIES, load_family
@@ -24,7 +25,8 @@ class StableDiffusionPrior(Prior):
 
     Args:
         model: A folder that a pipeline's ``save_pretrained`` wrote, or a hub id.
-        dtype: Precision of the frozen weights; adapters stay in float32.
+        dtype: Precision of the frozen weights; adapters stay in float32. float16 has eight times
+            bfloat16's precision, and gradients are brought into its range.
         variant: Suffix of the weight files, such as ``fp16``.
         loras: LoRAs of your own in diffusers' or kohya's format, merged into the prior.
         lora_scales: Strength of each of them; 1 by default.
@@ -58,6 +60,11 @@ class StableDiffusionPrior(Prior):
         channels_last: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
+        if compile and dtype == "float16":
+            raise ValueError(
+                "a compiled denoiser does not bring gradients into float16's range: set dtype to "
+                "bfloat16, or compile to false"
+            )
         family = load_family(model, getattr(torch, dtype), variant, self.families)
         factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
         if image_size is None:
@@ -163,9 +170,11 @@ class StableDiffusionPrior(Prior):
         if images.shape[-2:] != size:
             images = interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         vae = self._vae
-        posterior = vae.encode((images * 2.0 - 1.0).to(vae.dtype)).latent_dist
+        gradients = GradientScale(vae.dtype)
+        posterior = vae.encode((gradients.inward(images) * 2.0 - 1.0).to(vae.dtype)).latent_dist
         latents: Tensor = posterior.mean if generator is None else posterior.sample(generator)
-        return ((latents - self.latent_shift) * self.latent_scale).to(images.dtype)
+        latents = gradients.outward(latents.to(images.dtype))
+        return (latents - self.latent_shift) * self.latent_scale
 
     def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decodes latents with the VAE."""
@@ -180,7 +189,11 @@ class StableDiffusionPrior(Prior):
         """Encodes prompts as cat(e_psi, c); see :meth:`Prior.encode_prompts`."""
         if not self.family.encoders:
             raise RuntimeError("the text encoders were freed: encode prompts before that")
-        return self.family.encode_prompts(prompts, prefixes)
+        gradients = GradientScale(self.family.denoiser.dtype)
+        if prefixes is not None:
+            prefixes = gradients.inward(prefixes)
+        text = self.family.encode_prompts(prompts, prefixes)
+        return gradients.outward(text.float()) if gradients.needed else text
 
     def embed_words(self, text: str) -> Float[Tensor, "P D"]:
         """The token embeddings of some words, in float32."""
@@ -196,9 +209,12 @@ class StableDiffusionPrior(Prior):
         """Lets the autoencoder go: 0.17 GB of Stable Diffusion 2.1 in half precision."""
         self.family.vae = None
 
-    def step_bytes(self, num_views: int) -> int:
+    def step_bytes(self, num_views: int, learns_first: bool = False) -> int:
         """What the family's passes take; see :meth:`Prior.step_bytes`."""
-        half = self.family.step_bytes[self._recomputes] * self.image_size**2 * num_views
+        a_pixel = self.family.step_bytes[self._recomputes]
+        if learns_first:
+            a_pixel += self.family.autoencoder_bytes
+        half = a_pixel * self.image_size**2 * num_views
         return half * int(self.family.denoiser.dtype.itemsize) // 2
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
@@ -215,15 +231,21 @@ class StableDiffusionPrior(Prior):
         """The noise of rows that can be scored, each with its adapter."""
         from redream.priors._routing import Rows
 
+        gradients = GradientScale(self.family.denoiser.dtype)
+        if gradients.needed:
+            rows = rows._replace(text=gradients.inward(rows.text.float()))
+            if rows.cameras is not None:
+                rows = rows._replace(cameras=gradients.inward(rows.cameras))
         self._cameras = rows.cameras
         worn = {n: rows.timesteps >= first for n, first in self._first_timesteps.items() if first}
         try:
-            with self._routing.route(Rows(rows.adapters, worn)):
+            with self._routing.route(Rows(rows.adapters, worn, gradients)):
                 output = self._denoise(rows)
         finally:
             self._cameras = None
         alpha, sigma = self.signal_and_noise(rows.timesteps)
-        return noise_of(self.predicts, output.to(rows.latents.dtype), rows.latents, alpha, sigma)
+        output = gradients.outward(output.to(rows.latents.dtype))
+        return noise_of(self.predicts, output, rows.latents, alpha, sigma)
 
     def _denoise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """The denoiser's raw answer."""

@@ -30,6 +30,7 @@ def predicted_memory(
     num_active: int,
     num_views: int,
     num_pixels: int,
+    learns_first: bool = False,
 ) -> dict[str, int]:
     """The most bytes of a GPU that a run holds at once, by part.
 
@@ -40,6 +41,7 @@ def predicted_memory(
         num_active: Particles in a step.
         num_views: Views of each in a step.
         num_pixels: Of the largest view.
+        learns_first: Whether the adapters learn before the views are scored.
 
     Returns:
         ``networks``, ``training`` (gradients and moments), ``particles`` (their parameters and
@@ -51,7 +53,7 @@ def predicted_memory(
         "networks": sum(map(_size, {id(each): each for each in priors}.values())),
         "training": _TRAINED * sum(each.numel() for each in trained),
         "particles": sum(map(_size, scenes)) + sum(renders[-num_active:]),
-        "step": priors[0].step_bytes(num_active * num_views),
+        "step": priors[0].step_bytes(num_active * num_views, learns_first),
         "context": _CONTEXT,
     }
 

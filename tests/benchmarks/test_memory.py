@@ -43,14 +43,32 @@ def test_storages_are_counted_while_they_are_held():
 def test_the_papers_run_fits_a_card_of_24_gb_with_room():
     for kind in ("fog", "opaque"):
         parts = parts_of_run(RECORD, PAPER, kind)
-        assert max(parts.values()) < 12e9, parts  # the goal; the bar is 24 GB with room
-    assert parts["adaptation"] < 8e9
+        assert max(parts.values()) < 8e9, parts  # the goal is 12 GB, the bar 24 GB with room
+
+
+def test_views_of_64_pixels_take_5_gb_with_one_network_and_recomputed_activations():
+    for name in ("Stable Diffusion 1.5", "Stable Diffusion 2.1"):
+        parts = parts_of_run(RECORD, f"{name}, gradient checkpointing")
+        del parts["step, 512 pixels"]
+        assert max(parts.values()) < 5e9, (name, parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes"),
+    [
+        ("Stable Diffusion 1.5", 6), ("Stable Diffusion 2.1", 6.5), ("Stable Diffusion XL", 24),
+        ("Stable Diffusion XL, gradient checkpointing", 13),
+        ("Stable Diffusion 3", 32), ("Stable Diffusion 3, gradient checkpointing", 22),
+    ],
+)  # fmt: skip
+def test_the_bars_of_other_models(name, gigabytes):
+    assert max(parts_of_run(RECORD, name).values()) < gigabytes * 1e9
 
 
 def test_the_cards_are_named():
     page = as_page(RECORD)
     row = next(line for line in page.splitlines() if line.startswith(f"| {PAPER} |"))
-    assert row.split("|")[-6:-1] == ["  ", " fits ", " fits ", " fits ", " fits "]
+    assert row.split("|")[-6:-1] == [" fits "] * 5
 
 
 @pytest.mark.parametrize(
@@ -65,15 +83,14 @@ def test_the_cards_are_named():
 )
 def test_a_run_predicts_what_was_counted(name, family):
     """The check before a run has these numbers as constants: never too few, and not many more."""
-    if name not in RECORD["models"]:
-        pytest.skip("not counted yet")
     model = RECORD["models"][name]
     counted_bytes = model["step"] / model["image_size"] ** 2
     assert counted_bytes <= family.step_bytes[0] <= 1.1 * counted_bytes
-    recomputed = RECORD["models"].get(f"{name}, gradient checkpointing")
-    if recomputed is not None and name != PAPER:
-        counted_bytes = recomputed["step"] / recomputed["image_size"] ** 2
-        assert counted_bytes <= family.step_bytes[1] <= 1.1 * counted_bytes
+    recomputed = RECORD["models"][f"{name}, gradient checkpointing"]
+    counted_bytes = recomputed["step"] / recomputed["image_size"] ** 2
+    assert counted_bytes <= family.step_bytes[1] <= 1.1 * counted_bytes
+    counted_bytes = model["autoencoder"] / model["image_size"] ** 2
+    assert counted_bytes <= family.autoencoder_bytes <= 1.1 * counted_bytes
     sample = RECORD["field"]["bytes"]
     assert sample["kept"] <= tracing._KEPT_BYTES <= 1.25 * sample["kept"]
     assert sample["waiting"] <= tracing._WAITING_BYTES <= 1.25 * sample["waiting"]
@@ -86,4 +103,6 @@ def test_the_record_is_what_is_counted_now():
 
     found = measure("Stable Diffusion 2.1", two=True)
     for part, size in RECORD["models"][PAPER].items():
+        if part == "of":  # a digest of the code
+            continue
         assert found[part] == pytest.approx(size, rel=0.02), part

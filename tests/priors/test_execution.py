@@ -7,12 +7,14 @@ import torch
 
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.priors import BASE, StableDiffusionPrior
+from redream.priors._gradient_scale import GradientScale
+from redream.priors._routing import LowRankUpdate
 from redream.testing.priors import noisy_rows
 
 HATS = ("omega", "zeta", "zeta")
 
 
-def learned(folder, **options):
+def learned(folder, weight=1.0, **options):
     """Predictions and gradients of mixed rows, with other rows scored before the backward pass."""
     prior = StableDiffusionPrior(str(folder), **options)
     adapters = [LightAdapter(rank=2, target_modules=["to_q", "to_k"]), VariationalAdapter(rank=3)]
@@ -23,7 +25,11 @@ def learned(folder, **options):
             torch.nn.init.normal_(pair["lora_A"].weight)
             torch.nn.init.normal_(pair["lora_B"].weight, std=0.1)
     rows = noisy_rows(prior, HATS)
-    rows = rows._replace(cameras=torch.linspace(-1, 1, 3 * prior.time_embedding_dim).view(3, -1))
+    cameras = torch.linspace(-1, 1, 3 * prior.time_embedding_dim).view(3, -1).requires_grad_()
+    width = prior.embed_words("a").shape[-1]
+    prefixes = torch.linspace(-1, 1, 2 * width).view(1, 2, width).requires_grad_()
+    text = prior.encode_prompts(["a dog"], prefixes)
+    rows = rows._replace(cameras=cameras, text=text.expand(3, -1, -1))
     kept = {}  # the parameters are there anyway
 
     def keep(tensor):
@@ -39,7 +45,8 @@ def learned(folder, **options):
         prior.predict_noise(noisy_rows(prior, (BASE, "omega", BASE, "zeta"), seed=1))
     parameters = [p for adapter in adapters for p in adapter.lora.parameters()]
     loss = predicted.square().sum() + latents.square().sum()
-    gradients = torch.autograd.grad(loss, [*parameters, images])
+    found = torch.autograd.grad(loss * weight, [*parameters, images, cameras, prefixes])
+    gradients = [each / weight for each in found]
     frozen = {p.untyped_storage().data_ptr() for p in prior.parameters()}
     size = sum(nbytes for pointer, nbytes in kept.items() if pointer not in frozen)
     return predicted.detach(), gradients, size
@@ -75,6 +82,61 @@ def test_half_precision_is_half_as_precise(family_folders, plain):
     assert half[0].dtype == torch.float32
 
 
+def off(one, other):
+    """The length of the difference over all gradients, over their length."""
+    return (
+        float(
+            sum((a - b).square().sum() / b.square().sum() for a, b in zip(one, other, strict=True))
+            / len(other)
+        )
+        ** 0.5
+    )
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e-9, 1e6], ids=["plain", "a mean over many", "large"])
+@pytest.mark.parametrize("recomputed", [False, True], ids=["kept", "recomputed"])
+def test_gradients_fit_into_float16_whatever_the_loss_weighs(
+    weight, recomputed, family_folders, plain
+):
+    options = dict(dtype="float16", gradient_checkpointing=recomputed)
+    half = learned(family_folders["epsilon"], weight, **options)
+    assert off(half[1], plain["epsilon"][1]) < 0.01
+
+
+def test_float16_is_more_precise_than_bfloat16(family_folders, plain):
+    errors = {
+        dtype: off(learned(family_folders["epsilon"], dtype=dtype)[1], plain["epsilon"][1])
+        for dtype in ("float16", "bfloat16")
+    }
+    assert 4.0 * errors["float16"] < errors["bfloat16"] < 0.1
+    with pytest.raises(ValueError, match="bfloat16, or compile to false"):
+        StableDiffusionPrior("unread", dtype="float16", compile=True)
+
+
+def test_an_adapter_in_more_precision_than_its_network_learns_as_written_out():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    down = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    up = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    scales = torch.tensor([0.0, 2.0], dtype=torch.float64).view(2, 1, 1).expand(2, 1, 3)
+    mine = LowRankUpdate.apply(x, down, up, scales, GradientScale(torch.float32))
+    written_out = ((x.double() @ down.T) * scales @ up.T).float()
+    assert mine.dtype == torch.float32 and torch.equal(mine, written_out)
+    for one, other in zip(
+        torch.autograd.grad(mine.square().sum(), [x, down, up]),
+        torch.autograd.grad(written_out.square().sum(), [x, down, up]),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_half_precision_remembers_half(family_folders, plain):
+    """Adapters remember no copy of their input in their own precision."""
+    half = learned(family_folders["epsilon"], dtype="bfloat16")
+    assert half[2] < 0.55 * plain["epsilon"][2]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # PyTorch's compiler looks at the text's
 def test_a_compiled_denoiser_is_one_graph_and_answers_alike(family_folders, plain, monkeypatch):
     torch._dynamo.reset()
     traced = partial(torch.compile, backend="eager", fullgraph=True)

@@ -34,6 +34,10 @@ def test_what_is_predicted_follows_what_is_asked(sd_folders):
     assert one["networks"] == stored
     assert one["training"] == 12 * sum(p.numel() for p in module.parameters() if p.requires_grad)
     assert one["step"] == module.particles_per_step * module.prior.step_bytes(1) > 0
+    module.guidance.learns_first = True
+    beside = module.prior.family.autoencoder_bytes * module.prior.image_size**2 * 2  # float32
+    assert predicted(render_size=64)["step"] == one["step"] + beside * module.particles_per_step
+    module.guidance.learns_first = False
     assert predicted(num_views=3)["step"] == 3 * one["step"]
     large = predicted(render_size=Ramp(64, 512, 10, 10))  # the largest that will come
     assert large["particles"] > 5 * one["particles"]

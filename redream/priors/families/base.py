@@ -28,6 +28,8 @@ class Family(nn.Module, ABC):
         step_bytes: Bytes that a step holds beside the weights, at most at once, of each pixel of a
             scored picture in half precision; and with gradient checkpointing. Counted by
             ``benchmarks/memory.py``; 0 where nobody did.
+        autoencoder_bytes: Of these, what the autoencoder remembers of a picture for its backward
+            pass. It is gone before the networks train, but where these train first.
         parts: The folders that a model of this family must have.
         optional_parts: Those that it may have.
         other_classes: Classes of others' own that an index may name in the place of diffusers'.
@@ -40,6 +42,7 @@ class Family(nn.Module, ABC):
     component: ClassVar[str]
     vae_overflows: ClassVar[bool] = False
     step_bytes: ClassVar[tuple[int, int]] = (0, 0)
+    autoencoder_bytes: ClassVar[int] = 5_500
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
     other_classes: ClassVar[tuple[str, ...]] = ()

@@ -21,7 +21,7 @@ class StableDiffusion(Family):
     """
 
     component = "unet"
-    step_bytes = (15_900, 0)
+    step_bytes = (7_700, 3_950)
     process = DDPM
     added_conditions: ClassVar[tuple[str | None, ...]] = (None, "text")
     class_conditions: ClassVar[tuple[str | None, ...]] = (None,)

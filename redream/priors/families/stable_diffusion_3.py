@@ -29,6 +29,7 @@ class StableDiffusion3(Family):
     """
 
     component = "transformer"
+    step_bytes = (11_700, 3_950)
     process = FLOW
     parts = (
         "vae", "transformer", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",

@@ -28,7 +28,7 @@ class StableDiffusionXL(StableDiffusion):
     added_conditions = ("text_time",)
     zeros_for_empty = True
     vae_overflows = True
-    step_bytes = (22_700, 0)
+    step_bytes = (11_300, 3_950)
 
     @classmethod
     def load(cls, load: Loader, index: dict[str, Any]) -> Self:
