@@ -2,7 +2,8 @@
 
 ``python -m experiments.paper.compare --out DIR --methods redream asd csd --prompts FILE`` lays each
 of ``configs/methods/`` over the embedded world's configuration (``redream`` is that configuration
-itself, VSD) and writes ``DIR/compare.json``, its page and its pictures. Cameras, backgrounds,
+itself, VSD), and what a way needs in that world, of ``experiments/paper/embedded/compare/``, over
+both; it writes ``DIR/compare.json``, its page and its pictures. Cameras, backgrounds,
 diffusion times and noise are keyed by seed, step and particle, so that all methods see the same
 until their budgets end; a pass with gradients counts twice. ``--quick`` takes one prompt and a
 sixth of the passes. It resumes, as table1.py does.
@@ -19,7 +20,7 @@ from experiments.paper.pictures import quarter_views, read_film, resized, write_
 from experiments.paper.record import Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import estimates, read_objects, show, values_of
-from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
+from experiments.paper.world import HERE, OURS, ROOT, WORLDS, World, read_prompts
 from redream.tools.output import labelled_sheet
 
 WAYS = (OURS, "asd", "csd", "sds_bridge", "ism", "sdi", "reuse")
@@ -51,7 +52,9 @@ def plan(
             known = sorted(path.stem for path in overlay.parent.glob("*.yaml"))
             raise ValueError(f"there is no method {method!r}; choose from {', '.join(known)}")
         *beneath, measured = world.layers(OURS)
-        layers[method] = (*beneath, *(() if method == OURS else (overlay,)), measured)
+        tuned = HERE / world.name / "compare" / f"{method}.yaml"
+        laid = [each for each in (overlay, tuned) if method != OURS and each.is_file()]
+        layers[method] = (*beneath, *laid, measured)
     options = (f"--trainer.callbacks.init_args.max_passes={passes}", "--trainer.max_steps=100000")
     return [
         Run(f"{method}@{passes}", prompt, seed, layers[method], options, root)

@@ -15,11 +15,12 @@ from redream.assets import AssetRenderer, ReferenceRenderer
 from redream.kernels.composite import transmittance
 from redream.kernels.raycast import RayCaster
 from redream.method.cameras import CameraSampler
-from redream.method.guidance import SDS, VSD
+from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, VSD, Reuse, SDSBridge
 from redream.method.module import ReDream
 from redream.method.warmup import Warmup
 from redream.priors import StableDiffusionPrior
-from redream.representations import Mesh, NeRF
+from redream.priors.prompting import PerpNeg
+from redream.representations import Mesh, NeRF, Splats
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "assets"))
 from fabricated import BLUE, RED, make_box
@@ -96,22 +97,37 @@ def steps(module, assets, num=2):
 KINDS = {
     "VSD with a network of its own": ("epsilon", {"own": True}),
     "VSD with shared noise": ("epsilon", {"guidance": partial(VSD, share_noise=True)}),
-    "SDS": ("epsilon", {"guidance": SDS, "adapter": False}),
+    "SDS": ("epsilon", {"guidance": SDS, "adapter": None}),
     "a mesh": ("epsilon", {"representation": Mesh}),
     "nearest assets": ("epsilon", {"warmup": Warmup(assignment="nearest")}),
+    "VSD": ("epsilon", {}),
+    "a NeRF in parts": ("epsilon", {"representation": partial(NeRF, **SMALL, samples_at_once=64)}),
+    "splats": ("epsilon", {"representation": partial(Splats, num_splats=50, degree=1)}),
+    "Perp-Neg": ("epsilon", {"prompting": PerpNeg(), "adapter": None}),
+    "view contrast": ("epsilon", {"adapter": partial(LightAdapter, view_contrast=1.0, anchor=1.0)}),
+    "recomputed activations": ("epsilon", {"options": {"gradient_checkpointing": True}}),
+    "float16": ("epsilon", {"options": {"dtype": "float16"}}),
+    "Stable Diffusion XL": ("xl", {}),
+    "Stable Diffusion 3": ("3", {}),
+    "ASD on paths": ("epsilon", {"guidance": partial(ASD, path_steps=2)}),
+    "CSD": ("epsilon", {"guidance": partial(CSD, negative_prompt="dog", negative_share=0.5)}),
+    "SDS-Bridge": ("epsilon", {"guidance": partial(SDSBridge, begin_step=1)}),
+    "ISM": ("epsilon", {"guidance": ISM}),
+    "SDI": ("epsilon", {"guidance": partial(SDI, num_steps=2)}),
+    "reused scores": ("epsilon", {"guidance": lambda: Reuse(VSD(), num_fits=2)}),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_step_stays_on_the_gpu(kind, sd_folders, assets):
+def test_a_step_stays_on_the_gpu(kind, family_folders, assets):
     folder, how = KINDS[kind]
-    how, network = dict(how), str(sd_folders[folder])
+    how, network = dict(how), str(family_folders[folder])
     representation = how.get("representation", partial(NeRF, **SMALL))
     guidance = how.get("guidance", VSD)
     if how.get("own"):
         guidance = partial(VSD, prior=StableDiffusionPrior(network))
-    adapter = LightAdapter()
-    prior, made = StableDiffusionPrior(network), guidance()
+    adapter = how.get("adapter", LightAdapter)
+    prior, made = StableDiffusionPrior(network, **how.get("options", {})), guidance()
     with pretended_gpu() as gpu:
         for part in (prior, made.own_prior):
             if part is not None:
@@ -121,8 +137,9 @@ def test_a_step_stays_on_the_gpu(kind, sd_folders, assets):
             prior,
             representation,
             made,
-            adapter if how.get("adapter", True) else None,
+            None if adapter is None else adapter(),
             num_particles=2,
+            prompting=how.get("prompting"),
             cameras=CameraSampler(render_size=16),
             warmup=how.get("warmup", Warmup()),
         ).to("cuda")
