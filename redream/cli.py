@@ -45,6 +45,7 @@ VERBS = {
     "splats": Verb("redream.tools.splats", "look at a file of splats, or make others of it"),
     "convert": Verb("redream.tools.convert", "write a checkpoint as a folder that priors read"),
     "study": Verb("redream.tools.study", "ask people which of two methods they prefer"),
+    "cite": Verb("redream.tools.cite", "print what to cite of a run, as BibTeX"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
     "doctor": Verb("redream.tools.doctor", "say what this computer has, and what is missing"),
 }

@@ -138,7 +138,35 @@ def find_class(group: str, name: str) -> type:
             names.append(component.name)
     if broken is not None:
         raise ValueError(describe_broken(broken))
-    raise ValueError(f"there is no {name!r} among {group}; {suggest(name, names)}")
+    raise ValueError(
+        not_registered(name) or f"there is no {name!r} among {group}; {suggest(name, names)}"
+    )
+
+
+def not_registered(name: str) -> str | None:
+    """Says what to do where ReDream has a class that its installation does not know.
+
+    Entry points are written when a package is installed: one that was pulled since is older than
+    its code.
+
+    Args:
+        name: A class's name.
+
+    Returns:
+        One line; None where ReDream has no such class.
+    """
+    for group, interface in INTERFACES.items():
+        module, _, base = interface.partition(":")
+        if not module.startswith("redream.") or name == base:
+            continue
+        found = getattr(importlib.import_module(module), name, None)
+        expected = getattr(importlib.import_module(module), base)
+        if isinstance(found, type) and issubclass(found, expected):
+            return (
+                f"{name} is in {module}, but this installation does not register it among "
+                f"{group}: it is older than the code; install it again, as in pip install -e ."
+            )
+    return None
 
 
 def describe_broken(component: Component) -> str:

@@ -188,3 +188,17 @@ def test_what_the_variable_cannot_mean_is_one_line(words, monkeypatch, capsys):
     monkeypatch.setenv("REDREAM_PLUGINS", words)
     assert cli.main(["plugins"]) == 2
     assert "REDREAM_PLUGINS" in capsys.readouterr().err
+
+
+def test_a_class_that_was_pulled_after_the_installation_says_to_install_again(monkeypatch):
+    known = plugins.entry_points
+    monkeypatch.setattr(
+        plugins,
+        "entry_points",
+        lambda **asked: [each for each in known(**asked) if each.name != "ExactRetriever"],
+    )
+    with pytest.raises(ValueError, match="does not register it among redream.retrievers.*pip inst"):
+        find_class(GROUP, "ExactRetriever")
+    assert plugins.not_registered("SDI").startswith("SDI is in redream.method.guidance")
+    for no_plugin in ("Guidance", "Retriever", "EmbeddingIndex", "Nothing"):
+        assert plugins.not_registered(no_plugin) is None

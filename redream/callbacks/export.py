@@ -69,6 +69,9 @@ class Export(Callback):
         unwrap: Whether to make new texture coordinates for a surface that still is your asset's,
             as that of ``Mesh`` is: ``true`` always, ``false`` never; null keeps the asset's own,
             with its materials' and nodes' names, where they can hold a texture.
+        baking_size: Most pixels along a side of the views that a soft field's texture is taken
+            from, a quarter of ``texture_size`` at most; null takes ``frame_size``, and 192 at
+            least. Give the size that was trained.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Export(Callback):
         fovy_deg: float = 40.0,
         record_every_n_steps: int = 5,
         unwrap: bool | None = None,
+        baking_size: int | None = None,
     ) -> None:
         if num_frames < 1 or num_frames % _NUM_REPORT_VIEWS:
             raise ValueError(f"num_frames must be a multiple of 8, got {num_frames}.")
@@ -96,7 +100,14 @@ class Export(Callback):
             raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
         self.metrics = metrics or []
         self.models = ModelExport(
-            formats, surface_resolution, num_faces, texture_size, size_m, frame_size, unwrap
+            formats,
+            surface_resolution,
+            num_faces,
+            texture_size,
+            size_m,
+            frame_size,
+            unwrap,
+            baking_size,
         )
         self.frames_per_second = frames_per_second
         self.frame_size = frame_size
@@ -212,7 +223,7 @@ class Export(Callback):
         measured = [dict(page.measures) for page in pages]
         models = [dict(page.model) for page in pages]
         measures = {"prompt": data.prompt, **facts, "orbit": self._orbit()}
-        measures |= {"particles": measured, "models": models}
+        measures |= {"particles": measured, "models": models, "assets": extras["attribution"]}
         write_json(measures, folder / "metrics.json")
         adapter = seen(pl_module).adapter
         if adapter is not None:

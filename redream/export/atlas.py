@@ -53,6 +53,7 @@ def textured_mesh(
     num_faces: int | None = None,
     unlit: bool | None = None,
     anew: bool | None = None,
+    baking_size: int = 192,
 ) -> TriangleMesh:
     """Extracts a particle's surface and bakes its colours into a texture.
 
@@ -66,6 +67,7 @@ def textured_mesh(
             the light that the prior painted; None where the particle's own views do.
         anew: Whether to unwrap a surface that still is an asset's with texture coordinates of its
             own; None does so only where these cannot hold a texture, and says so.
+        baking_size: Most pixels along a side of the views that a soft field's colours are of.
 
     Returns:
         The mesh on the CPU, in the particle's own frame.
@@ -91,12 +93,14 @@ def textured_mesh(
         unlit = particle.shading != "lit"
     layout = None if anew else particle.layout()
     if layout is not None and len(layout.corner_uvs) == len(faces):
-        own = own_texture(particle, vertices, faces, layout, texture_size, unlit, anew is False)
+        own = own_texture(
+            particle, vertices, faces, layout, texture_size, unlit, anew is False, baking_size
+        )
         if own is not None:
             return own
     atlas = unwrap(vertices, faces, texture_size)
     texels = find_texels(atlas, vertices, texture_size)
-    colors = texel_colors(particle, vertices, faces, texels)
+    colors = texel_colors(particle, vertices, faces, texels, baking_size)
     if not bool(torch.isfinite(colors).all()):
         raise ValueError("The particle's surface has colours that are not numbers (NaN).")
     texture = torch.ones(texture_size, texture_size, 4)

@@ -54,6 +54,8 @@ class ModelExport:
         picture_size: Height and width of the pictures that the GLB is measured on, in pixels.
         unwrap: Whether to make a new atlas for a surface that still is an asset's; None does so
             only where the asset's own texture coordinates cannot hold a texture.
+        baking_size: Most pixels along a side of the views that a soft field's texture is taken
+            from; None takes ``picture_size``, and 192 at least.
 
     Raises:
         ValueError: If an option is out of range.
@@ -69,6 +71,7 @@ class ModelExport:
         size_m: float = 1.0,
         picture_size: int = 160,
         unwrap: bool | None = None,
+        baking_size: int | None = None,
     ) -> None:
         known: dict[str, Format | SplatFormat] = {
             **{str(name): each for name, each in FORMATS.items()},
@@ -87,6 +90,8 @@ class ModelExport:
             )
         if not 0.0 < size_m < math.inf:
             raise ValueError(f"size_m must be a positive number of metres, got {size_m}.")
+        if baking_size is not None and baking_size < 1:
+            raise ValueError(f"baking_size must be a positive number of pixels, got {baking_size}.")
         for name in formats:
             known[name].require()
         self.formats = [name for name in FORMATS if name in formats]
@@ -97,6 +102,7 @@ class ModelExport:
         self.size_m = size_m
         self.picture_size = picture_size
         self.unwrap = unwrap
+        self.baking_size = max(picture_size, 192) if baking_size is None else baking_size
         self.cameras = comparison_cameras()
 
     def write(self, particle: Representation, stem: Path, extras: Mapping[str, Any]) -> Model:
@@ -125,6 +131,7 @@ class ModelExport:
                 self.texture_size,
                 num_faces=self.num_faces,
                 anew=self.unwrap,
+                baking_size=self.baking_size,
             )
         except ValueError:
             for path in [*paths.values(), *clouds.values()]:

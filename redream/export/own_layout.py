@@ -29,6 +29,7 @@ def own_texture(
     texture_size: int,
     unlit: bool,
     insist: bool,
+    baking_size: int = 192,
 ) -> TriangleMesh | None:
     """Bakes a particle's colours into textures that lie as its asset's did.
 
@@ -40,6 +41,7 @@ def own_texture(
         texture_size: Texels along a side of each material's texture; fewer where there are many.
         unlit: Whether viewers show the colours as they are.
         insist: Whether to do so whatever the layout is.
+        baking_size: Most pixels along a side of the views that a soft field's colours are of.
 
     Returns:
         The mesh with the asset's texture coordinates and names; None where the layout cannot hold
@@ -64,7 +66,7 @@ def own_texture(
             num_taken += float(uv_areas(layout)[own].sum()) * size**2
             num_covered += int(texels.covered.sum())
             if bool(texels.covered.any()):
-                colors = texel_colors(particle, vertices, faces, texels)
+                colors = texel_colors(particle, vertices, faces, texels, baking_size)
                 texture[..., :3][texels.covered] = colors.clamp(0.0, 1.0).float()
                 texture = fill_gaps(texture, texels.covered)
         materials.append(Material(texture=texture, unlit=unlit, name=name))

@@ -17,7 +17,7 @@ _ENOUGH_WEIGHT = 0.5  # of views, from which a texel needs no other colour
 # A texture that covers an object has some four times as many texels to a length as a picture of the
 # same side: coarser pictures would blur it, finer ones cost time for nothing.
 _TEXELS_PER_PIXEL = 4
-_SMALLEST_VIEW, _LARGEST_VIEW = 64, 192  # pixels along a side
+_SMALLEST_VIEW = 64  # pixels along a side
 _COLOR_CHUNK = 1 << 18  # surface points whose colour is asked for at once
 
 
@@ -84,14 +84,23 @@ def texel_colors(
     vertices: Float[Tensor, "V 3"],
     faces: Int[Tensor, "F 3"],
     texels: Texels,
+    baking_size: int = 192,
 ) -> Float[Tensor, "N 3"]:
-    """The colours of the texels: the field's own, and of soft fields what their views show."""
+    """The colours of the texels: the field's own, and of soft fields what their views show.
+
+    Args:
+        particle: The scene theta.
+        vertices: Its surface, on the CPU.
+        faces: Corner indices.
+        texels: Where the colours are asked for.
+        baking_size: Most pixels along a side of the views; small textures take smaller ones.
+    """
     device = device_of(particle)
     parts = torch.split(texels.points, _COLOR_CHUNK)
     colors = torch.cat([particle.colors(part.to(device)).cpu() for part in parts])
     if not particle.is_soft:
         return colors
-    size = min(max(len(texels.covered) // _TEXELS_PER_PIXEL, _SMALLEST_VIEW), _LARGEST_VIEW)
+    size = min(max(len(texels.covered) // _TEXELS_PER_PIXEL, _SMALLEST_VIEW), baking_size)
     shown, weight = shown_colors(particle, vertices, faces, texels.points, texels.normals, size)
     share = (weight / _ENOUGH_WEIGHT).clamp_max(1.0)[:, None]
     return share * shown + (1.0 - share) * colors

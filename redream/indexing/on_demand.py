@@ -5,7 +5,7 @@ import numpy as np
 from redream.assets import Store
 from redream.indexing.build import embed_pictures, to_bytes
 from redream.indexing.pictures import RenderedPictures
-from redream.retrieval import EmbeddingIndex, Encoder, PictureVectors, Retriever
+from redream.retrieval import Encoder, PictureVectors, Retriever
 
 
 def supply_pictures(retriever: Retriever, store: Store) -> None:
@@ -17,10 +17,10 @@ def supply_pictures(retriever: Retriever, store: Store) -> None:
         retriever: About to be asked.
         store: Loads the assets that the index names.
     """
-    index = getattr(retriever, "index", None)
-    if not isinstance(index, EmbeddingIndex) or not isinstance(index.image, PictureVectors):
+    index = retriever.index
+    if index is None or not isinstance(index.image, PictureVectors):
         return
-    encoder: Encoder = getattr(retriever, "encoder", None) or Encoder(**index.encoder)
+    encoder = retriever.encoder or Encoder(**index.encoder)
 
     def embed(uid: str) -> np.ndarray:
         pictures = RenderedPictures(store, encoder.image_size).pictures(uid)

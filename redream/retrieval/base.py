@@ -2,12 +2,25 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from redream.types import Asset
 
+if TYPE_CHECKING:
+    from redream.retrieval.encoder import Encoder
+    from redream.retrieval.index import EmbeddingIndex
+
 
 class Retriever(ABC):
-    """Finds the assets nearest to a prompt. Constructor arguments are the configuration."""
+    """Finds the assets nearest to a prompt. Constructor arguments are the configuration.
+
+    Attributes:
+        index: The index that it searches; None where it searches anything else.
+        encoder: What embeds prompts for it; None where nothing does.
+    """
+
+    index: "EmbeddingIndex | None" = None
+    encoder: "Encoder | None" = None
 
     @abstractmethod
     def retrieve(self, prompt: str, k: int) -> list[Asset]:

@@ -36,6 +36,9 @@ class RankingRetriever(Retriever):
         ValueError: If the index is broken or was built with another encoder.
     """
 
+    index: EmbeddingIndex
+    encoder: Encoder
+
     def __init__(
         self,
         index: str | Path,

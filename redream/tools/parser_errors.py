@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from redream.plugins import OFFERED, describe_broken, suggest
+from redream.plugins import OFFERED, describe_broken, not_registered, suggest
 from redream.tools.vocabulary import Vocabulary
 
 Explanation = Callable[[re.Match[str]], str]
@@ -58,7 +58,8 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
                 return describe_broken(component)
         if name in OFFERED:
             return f"{name} is in a plugin that is not installed: pip install -e {OFFERED[name]}"
-        return f"there is no class {name!r}; {suggest(name, known.classes)}"
+        suggested = suggest(name, known.classes)
+        return not_registered(name) or f"there is no class {name!r}; {suggested}"
 
     def unknown_key(match: re.Match[str]) -> str:
         key = match["key"].partition("=")[0].lstrip("-")

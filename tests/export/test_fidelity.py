@@ -1,9 +1,12 @@
 """How true a model is to its particle, where the particle's own views do not show its colours."""
 
 import pytest
+import torch
 
 from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras
+from redream.export.models import ModelExport
+from redream.export.texels import Texels, texel_colors
 from redream.representations import Mesh
 
 
@@ -35,3 +38,35 @@ def test_a_comparison_that_fails_leaves_the_particle_as_it_was(geometry, monkeyp
     with pytest.raises(OSError, match="no memory"):
         compare(particle, model, comparison_cameras(), 24)
     assert particle.shading == "camera_normal"
+
+
+@pytest.mark.parametrize(
+    ("options", "texture", "expected"),
+    [
+        ({"picture_size": 64}, 800, 192),  # as the embedded world has it
+        ({"picture_size": 512}, 800, 200),  # a quarter of the texture
+        ({"picture_size": 512}, 4096, 512),  # what was trained reaches the texture
+        ({"picture_size": 64, "baking_size": 384}, 2048, 384),
+    ],
+)
+def test_a_texture_is_taken_from_views_as_large_as_were_trained(
+    options, texture, expected, monkeypatch
+):
+    asked = []
+    export = ModelExport(**options)
+    texels = Texels(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(texture, 1).bool())
+
+    def shown(particle, vertices, faces, points, normals, size):
+        asked.append(size)
+        return torch.zeros(2, 3), torch.zeros(2)
+
+    monkeypatch.setattr("redream.export.texels.shown_colors", shown)
+    particle = Mesh(num_levels=2, log2_table_size=8, hidden=8, learn_background=False)
+    particle.is_soft = True
+    texel_colors(particle, None, None, texels, export.baking_size)
+    assert asked == [expected]
+
+
+def test_a_size_of_no_pixels_is_refused():
+    with pytest.raises(ValueError, match="baking_size"):
+        ModelExport(baking_size=0)

@@ -114,7 +114,7 @@ def test_asd_without_a_shift_is_guidance_alone(world):
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_csd_is_the_classifiers_score(world, share):
-    """Eq. 11 of Yu et al. On a Gaussian eps_c - eps_n = -sigma alpha (mu_c - mu_n) / v."""
+    """Yu et al., annealed negatives. On a Gaussian eps_c - eps_n = -s a (mu_c - mu_n) / v."""
     alpha, sigma = world.prior.signal_and_noise(TIMES)
     variance = (alpha * STD).square() + sigma.square()
     difference = SHIFTS["prompt"] - share * SHIFTS["negative"] - (1 - share) * SHIFTS[""]
@@ -193,7 +193,7 @@ def test_ddim_follows_the_closed_form_up_and_down():
 
 
 def test_sdi_takes_the_noise_that_the_view_came_from(world):
-    """Eq. 10 of Lukoianov et al.: x_0 minus the prior's x_0 at alpha x_0 + sigma kappa."""
+    """Lukoianov et al.: x_0 minus the prior's x_0 at alpha x_0 + sigma kappa."""
     way = SDI(scale=7.5, num_steps=1000, inversion_scale=1.0, inversion_chance=0.0)
     found, prior = asked(world.begin(way), world), world.prior
     for index, t in enumerate(TIMES.tolist()):

@@ -41,7 +41,7 @@ class CSD(Guidance):
                 self.empty = prior.encode_prompts([""])
 
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:
-        """See :meth:`Guidance.gradient`; Eq. 11 of the paper, ``triple-guidance`` of its code."""
+        """See :meth:`Guidance.gradient`; ``triple-guidance`` of the authors' code."""
         share = value_at(self.negative_share, at.step) if self.negative_prompt else 0.0
         shares = [(share, self.prompts.negative), (1.0 - share, self.empty)]
         shares = [(part, text) for part, text in shares if part != 0.0]
