@@ -42,7 +42,7 @@ class Family(nn.Module, ABC):
     component: ClassVar[str]
     vae_overflows: ClassVar[bool] = False
     step_bytes: ClassVar[tuple[int, int]] = (0, 0)
-    autoencoder_bytes: ClassVar[int] = 5_500
+    autoencoder_bytes: ClassVar[int] = 6_100
     parts: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
     other_classes: ClassVar[tuple[str, ...]] = ()
