@@ -75,7 +75,8 @@ def as_page(record: dict[str, Any]) -> str:
         "GB (10^9 bytes), one particle, one view, the scored picture at the model's own size. "
         f"Counted in everywhere: {CONTEXT / 1e9:.1f} GB for CUDA's context, libraries' workspaces "
         "and gaps between blocks, which is an assumption; the particle with its gradients and "
-        "moments. Steps: adapting, corrected (App. B), in fog; attention without its matrices.",
+        "moments. Steps: adapting, corrected (App. B), of fog or of a solid, whichever takes more; "
+        "attention without its matrices.",
         "",
     ]
     names = list(parts_of_run(record, next(iter(record["models"]))))
@@ -85,7 +86,8 @@ def as_page(record: dict[str, Any]) -> str:
         "|---" * (1 + len(names) + len(cards)) + "|",
     ]
     for name in record["models"]:
-        parts = parts_of_run(record, name)
+        kinds = [parts_of_run(record, name, kind) for kind in ("fog", "opaque")]
+        parts = {part: max(each[part] for each in kinds) for part in kinds[0]}
         most = max(parts.values())
         fits = ["fits" if most <= card * 1e9 else "" for card in CARDS]
         if parts["step, 64 pixels"] < most:

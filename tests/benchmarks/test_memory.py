@@ -43,14 +43,15 @@ def test_storages_are_counted_while_they_are_held():
 def test_the_papers_run_fits_a_card_of_24_gb_with_room():
     for kind in ("fog", "opaque"):
         parts = parts_of_run(RECORD, PAPER, kind)
-        assert max(parts.values()) < 8e9, parts  # the goal is 12 GB, the bar 24 GB with room
+        assert max(parts.values()) < 8.5e9, parts  # the goal is 12 GB, the bar 24 GB with room
 
 
 def test_views_of_64_pixels_take_5_gb_with_one_network_and_recomputed_activations():
     for name in ("Stable Diffusion 1.5", "Stable Diffusion 2.1"):
-        parts = parts_of_run(RECORD, f"{name}, gradient checkpointing")
-        del parts["step, 512 pixels"]
-        assert max(parts.values()) < 5e9, (name, parts)
+        for kind in ("fog", "opaque"):
+            parts = parts_of_run(RECORD, f"{name}, gradient checkpointing", kind)
+            del parts["step, 512 pixels"]
+            assert max(parts.values()) < 5e9, (name, kind, parts)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_the_bars_of_other_models(name, gigabytes):
 def test_the_cards_are_named():
     page = as_page(RECORD)
     row = next(line for line in page.splitlines() if line.startswith(f"| {PAPER} |"))
-    assert row.split("|")[-6:-1] == [" fits "] * 5
+    assert row.split("|")[-6:-1] == [" 64 pixels ", *[" fits "] * 4]
 
 
 @pytest.mark.parametrize(
