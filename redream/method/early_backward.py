@@ -19,7 +19,7 @@ def backward_now(loss: Float[Tensor, ""], inputs: Sequence[Tensor]) -> Float[Ten
         The same value, whose backward pass hands the inputs what was computed.
     """
     gradients = torch.autograd.grad(loss, list(inputs))
-    known: Tensor = _Known.apply(loss.detach(), *inputs, *gradients)  # type: ignore[no-untyped-call]
+    known: Tensor = _Known.apply(loss.detach(), *inputs, *gradients)
     return known
 
 
@@ -32,6 +32,6 @@ class _Known(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         gradients = ctx.saved_tensors
         return None, *(upstream * each for each in gradients), *(None for _ in gradients)

@@ -31,14 +31,14 @@ class GradientScale:
         """The network's answer, in float32; its gradient chooses the factor and is multiplied."""
         if not self.needed:
             return answer
-        scaled: Tensor = _Outward.apply(answer, self)  # type: ignore[no-untyped-call]
+        scaled: Tensor = _Outward.apply(answer, self)
         return scaled
 
     def inward(self, given: Tensor) -> Tensor:
         """What the network is given, in float32; its gradient is divided."""
         if not self.needed:
             return given
-        scaled: Tensor = _Inward.apply(given, self)  # type: ignore[no-untyped-call]
+        scaled: Tensor = _Inward.apply(given, self)
         return scaled
 
     def choose(self, gradient: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class _Outward(torch.autograd.Function):
         return answer.view_as(answer)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         return ctx.scale.choose(gradient), None
 
 
@@ -70,5 +70,5 @@ class _Inward(torch.autograd.Function):
         return given.view_as(given)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         return ctx.scale.undo(gradient), None
