@@ -113,7 +113,7 @@ class RoutedLinear(lora.Linear):
         scales = rows.scales(columns, x, down.dtype)
         if x.dtype == down.dtype or torch.compiler.is_compiling():  # compilers choose themselves
             return output + linear(linear(x.to(down.dtype), down) * scales, up).to(output.dtype)
-        update: Tensor = LowRankUpdate.apply(x, down, up, scales, rows.gradients)  # type: ignore[no-untyped-call]
+        update: Tensor = LowRankUpdate.apply(x, down, up, scales, rows.gradients)
         return output + update
 
 
@@ -140,7 +140,7 @@ class LowRankUpdate(torch.autograd.Function):
         return linear(hidden, up).to(x.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(
         ctx: Any,  # noqa: ANN401
         gradient: Float[Tensor, "B ... O"],
