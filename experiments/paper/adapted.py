@@ -11,7 +11,7 @@ from torch import Tensor
 
 from experiments.paper.locks import digest, keep, slug
 from experiments.paper.world import ROOT
-from redream.adapters import LightAdapter
+from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.data import RetrievalDataModule
 from redream.method.adaptation import adapt
@@ -67,7 +67,7 @@ class Adapted:
         return self.model.prior
 
     @property
-    def adapter(self) -> LightAdapter:
+    def adapter(self) -> Adapter:
         """The light adapter: omega and e_psi."""
         assert self.model.adapter is not None
         return self.model.adapter

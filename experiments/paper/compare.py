@@ -17,7 +17,7 @@ from typing import Any
 
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.pictures import quarter_views, read_film, resized, write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import estimates, read_objects, show, values_of
 from experiments.paper.world import HERE, OURS, ROOT, WORLDS, World, read_prompts
@@ -93,7 +93,7 @@ def record(
         "correction beside each. 95% intervals over prompts. Seconds are of training, on a machine "
         "that may have had other work."
     )
-    parts = [Text(about), Table(head, rows), *pictures]
+    parts: list[Part] = [Text(about), Table(head, rows), *pictures]
     return Record("Ways to distil", parts, list(objects), quick, len(objects), num_planned)
 
 

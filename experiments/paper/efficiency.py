@@ -15,7 +15,7 @@ from experiments.paper.adapted import WHOLE
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.galleries import finished
 from experiments.paper.locks import slug
-from experiments.paper.record import Record, Table, Text, write_record
+from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.world import OURS, WORLDS
 
 PARTS = ("retrieval", "rendering", "adaptation", "training")
@@ -65,7 +65,7 @@ def record(seconds: Mapping[str, Mapping[str, float]], num_planned: int, quick: 
         "counted. The paper, on an A6000: 7 seconds, 7 minutes alone, and hours."
     )
     numbers: Any = {"seconds": seconds, "means": means}
-    parts = [Text(about), Table(["part", "seconds", "share of the run"], rows)]
+    parts: list[Part] = [Text(about), Table(["part", "seconds", "share of the run"], rows)]
     num = len(seconds)
     return Record("App. E.6: where the time goes", parts, numbers, quick, num, num_planned)
 

@@ -26,7 +26,7 @@ from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.locks import digest, keep_each, slug
 from experiments.paper.own_objects import scene_of
 from experiments.paper.pictures import resized, write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import WORLDS
 from redream.cameras import turntable
@@ -169,7 +169,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         for prompt in list(kept)[:_SHOWN]
     ]
     head = ["object", *(f"{azimuth:g}°" for azimuth in AZIMUTHS_DEG)]
-    parts = [Text(about), Table(head, rows), *shown]
+    parts: list[Part] = [Text(about), Table(head, rows), *shown]
     title = "Eq. 21: the velocity of the retrieved assets"
     return Record(title, parts, dict(kept), quick, len(kept), len(prompts))
 

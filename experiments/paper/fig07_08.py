@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch import Tensor
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.locks import slug
 from experiments.paper.pictures import quarter_views, read_film, resized, write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.world import OURS, WORLDS
 from redream.assets import AssetRenderer, FolderStore, align_front, load_mesh
@@ -73,7 +74,7 @@ def one_asset_index(asked: Asked, folder: Path) -> Asset:
     if not folder.is_dir():
         whole = EmbeddingIndex.open(world.index)
         row = next(i for i in range(len(whole)) if whole.asset(i).uid == asset.uid)
-        vectors = [each[row : row + 1] for each in (whole.text, whole.image)]
+        vectors = [each[np.array([row])] for each in (whole.text, whole.image)]
         reference = {"name": whole.encoder_name, "init_args": whole.encoder}
         write_index(folder, [whole.asset(row)], vectors[0], vectors[1], reference, whole.store)
     return asset
@@ -151,7 +152,7 @@ def record(
         "evaluation CLIP's."
     )
     head = ["Fig.", "asset", "prompt", "overlap of outlines", "CLIP score"]
-    parts = [Text(about), Table(head, rows), *pictures]
+    parts: list[Part] = [Text(about), Table(head, rows), *pictures]
     title = "Figs. 7 and 8: prompts of one asset, assets of one prompt"
     return Record(title, parts, numbers, quick, len(measured), num_planned)
 

@@ -56,7 +56,7 @@ def curve(run: Run, encoder: Encoder) -> list[Point]:
     used = json.loads((run.folder / "budget.json").read_text("utf-8"))
     keys = ("steps", "passes", "seconds")
     spent = {each["steps"]: {key: each[key] for key in keys} for each in (*used["curve"], used)}
-    points = []
+    points: list[Point] = []
     for step, sheet in previews(run).items():  # the last is of the run's end, whenever that was
         seen = torch.as_tensor(encoder.encode_images(preview(sheet)))
         points.append({**spent[step], "score": float((seen @ text).mean())})

@@ -26,7 +26,7 @@ from experiments.paper.adapted import (
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.locks import digest, keep_each, slug
 from experiments.paper.pictures import write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import WORLDS
 from redream.cameras import VIEW_NAMES
@@ -86,7 +86,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         for prompt in list(kept)[:_SHOWN]
     ]
     title = "Fig. 14: layers only, layers and tokens"
-    parts = [Text(about), Table(head, rows), *shown]
+    parts: list[Part] = [Text(about), Table(head, rows), *shown]
     return Record(title, parts, dict(kept), quick, len(kept), len(prompts))
 
 

@@ -19,7 +19,7 @@ from experiments.paper.adapted import CONFIG, RAW, WHOLE, Adapted, adapted, eval
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.locks import digest, keep_each, slug
 from experiments.paper.pictures import write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.world import WORLDS
 from redream.cameras import VIEW_NAMES
 from redream.metrics import ClipViewJudge
@@ -112,7 +112,11 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         Picture(f"fig15_{slug(prompt)}.png", f"Drifting away from the assets of: {prompt}.")
         for prompt in list(kept)[:_SHOWN]
     ]
-    parts = [Text(about), Table(["prompt (raw / adapted)", *measures.values()], rows), *shown]
+    parts: list[Part] = [
+        Text(about),
+        Table(["prompt (raw / adapted)", *measures.values()], rows),
+        *shown,
+    ]
     title = "Fig. 15: does adaptation overfit?"
     return Record(title, parts, dict(kept), quick, len(kept), len(prompts))
 

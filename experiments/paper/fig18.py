@@ -20,7 +20,7 @@ from torch import Tensor
 from experiments.paper.adapted import evaluator
 from experiments.paper.command_line import add_run_options, figure_parser, fronted_prompts
 from experiments.paper.pictures import read_film, resized, write_small_png
-from experiments.paper.record import Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import HERE, OURS, WORLDS, World, derive
@@ -107,7 +107,7 @@ def record(
         for (prompt, count), facts in measured.items()
     ]
     title = "Fig. 18: the number of particles"
-    parts = [Text(about), Table(head, rows), *pictures]
+    parts: list[Part] = [Text(about), Table(head, rows), *pictures]
     return Record(title, parts, numbers, quick, len(measured), num_planned)
 
 

@@ -43,7 +43,8 @@ def visible_points(vertices: Tensor, faces: Tensor) -> Points:
     elevations = torch.tensor([-35.0, 10.0, 55.0])
     grid = torch.cartesian_prod(azimuths, elevations)
     num = len(grid)
-    cameras = orbit(*grid.T, torch.full((num,), 3.0), torch.full((num,), 40.0))
+    azimuths, elevations = grid.T
+    cameras = orbit(azimuths, elevations, torch.full((num,), 3.0), torch.full((num,), 40.0))
     origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 48, 48))
     hits = RayCaster(vertices, faces).cast(origins, directions)
     seen = hits.face >= 0

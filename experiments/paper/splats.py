@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.page import put
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.compare import sheets
-from experiments.paper.record import Record, Table, Text, write_record
+from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
 
@@ -85,7 +85,7 @@ def record(objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool) 
         "turntable, the F-score and the fidelity of the mesh. CPU seconds are the whole "
         "command's, user and system, on one thread."
     )
-    parts = [Text(about), Table(["", *COLUMNS.values()], rows)]
+    parts: list[Part] = [Text(about), Table(["", *COLUMNS.values()], rows)]
     return Record("NeRF and splats", parts, list(objects), quick, len(objects), num_planned)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.orientation import embedded_assets, measure
 from experiments.paper.command_line import figure_parser
-from experiments.paper.record import Record, Table, Text, write_record
+from experiments.paper.record import Part, Record, Table, Text, write_record
 from redream.mini.prepare import WEIGHTS
 from redream.retrieval import Encoder
 
@@ -32,7 +32,7 @@ def record(judged: Mapping[str, Mapping[str, Any]], quick: bool) -> Record:
             [name, f"{success} [{low}, {high}]", *(f"{100 * n / num:.1f}%" for n in failed)]
         )
     num = judged[next(iter(METHODS))]["num_assets"]
-    parts = [
+    parts: list[Part] = [
         Text(
             f"{num} fresh assets with a front, of clay as in the library, each turned by a yaw "
             "drawn uniformly; the front is found where it ends within 45 degrees of +Z. Wilson's "

@@ -122,7 +122,7 @@ def plan(world: World, prompts: Sequence[str], out: Path) -> dict[tuple[str, str
     runs = {}
     for prompt in prompts:
         for library in LIBRARIES:
-            method, options = OURS, ()
+            method, options = OURS, tuple[str, ...]()
             if library != "whole":
                 method = f"{OURS}@{library}"
                 options = (f"--data.retriever.init_args.index={index_of(library, prompt, out)}",)
@@ -196,8 +196,8 @@ def draw(
     axis = figure.add_subplot()
     for number, library in enumerate(LIBRARIES):
         mine = [point for point in points if point.library == library]
-        places = [[point.similarity for point in mine], [point.gain for point in mine]]
-        axis.scatter(*places, s=12, color=f"C{number}", alpha=0.6, label=_TITLES[library])
+        likeness, gain = [point.similarity for point in mine], [point.gain for point in mine]
+        axis.scatter(likeness, gain, s=12, color=f"C{number}", alpha=0.6, label=_TITLES[library])
     at, means = zip(*binned, strict=True)
     ends = [[each.mean - each.low for each in means], [each.high - each.mean for each in means]]
     axis.errorbar(at, [each.mean for each in means], yerr=ends, color="black", capsize=3)

@@ -1,11 +1,14 @@
 """How sure a comparison is: intervals over clusters, paired tests, and when they decide."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
+
+Key = TypeVar("Key", bound=Hashable)
+Member = TypeVar("Member", bound=Hashable)
 
 LEVEL = 0.05
 FEWEST = 6  # clusters that can decide: the smallest p of five is 1/16
@@ -47,9 +50,9 @@ class Comparison(NamedTuple):
     num: int
 
 
-def cluster_means(values: Mapping[tuple[Hashable, Hashable], float]) -> dict[Hashable, float]:
+def cluster_means(values: Mapping[tuple[Key, Member], float]) -> dict[Key, float]:
     """The mean of each cluster: values by (cluster, member), such as (prompt, seed)."""
-    clusters: dict[Hashable, list[float]] = {}
+    clusters: dict[Key, list[float]] = {}
     for (cluster, _), value in values.items():
         clusters.setdefault(cluster, []).append(value)
     return {cluster: float(np.mean(members)) for cluster, members in clusters.items()}
@@ -80,8 +83,8 @@ def estimate(values: Sequence[float], num_draws: int = 10_000, seed: int = 0) ->
 
 
 def compare_paired(
-    first: Mapping[Hashable, float],
-    second: Mapping[Hashable, float],
+    first: Mapping[Key, float],
+    second: Mapping[Key, float],
     num_draws: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
