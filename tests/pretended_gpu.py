@@ -12,7 +12,6 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils import checkpoint
 from torch.utils._pytree import tree_leaves
 
 from redream.kernels import launch
@@ -133,7 +132,6 @@ def pretended_gpu():
         for patched in (
             patch.object(torch, "Generator", lambda device="cpu": generator()),
             patch.object(torch.cuda, "current_device", lambda: 0),
-            patch.object(checkpoint, "_infer_device_type", lambda *_: "cpu"),  # asks its autocast
             patch.object(launch, "_where", on_cpu),
             patch.object(launch, "_stream", lambda device: ExitStack()),
             patch.object(launch.wp, "from_torch", unseen(launch.wp.from_torch)),
