@@ -153,8 +153,7 @@ class ReDream(LightningModule):
         losses = self._guidance_losses(drawn, step)  # Eq. 2
         losses |= self._attraction.losses(drawn, step)  # Eq. 3
         losses |= denoising if learns_first else self._denoising_losses(drawn, step)  # Eqs. 4, 5
-        losses |= self._penalties(drawn, step)
-        losses |= self._reconstruction_losses(drawn, step)
+        losses |= self._penalties(drawn, step) | self._reconstruction_losses(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
         self.log("loss", sum_of(self.losses.values()))
@@ -255,11 +254,7 @@ class ReDream(LightningModule):
         )
 
     def _guidance_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
-        """What descends the gradients of all particles, and keeps their poses even.
-
-        It goes back to the pictures at once: the autoencoder's activations, a third of a step's
-        memory, are gone before the networks train on Eqs. 4 and 5.
-        """
+        """Descends all gradients, at once: then the autoencoder's activations are gone."""
         gradients, posed = self._gradients(drawn, step), dict[str, Tensor]()
         if self.poses is not None:
             gradients, posed = self.poses.act(drawn, gradients, self.guidance, step, self.processes)

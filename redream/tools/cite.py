@@ -21,6 +21,7 @@ WORKS = {
     "ISM": ("liang2024luciddreamer",),
     "SDI": ("lukoianov2024sdi",),
     "Reuse": ("chen2024microdreamer",),
+    "SumOfPriors": (),  # its ways are cited
     "StableDiffusionPrior": ("rombach2022ldm",),
     "MVDreamPrior": ("shi2024mvdream", "rombach2022ldm"),
     "Zero123Prior": ("liu2023zero123", "rombach2022ldm"),

@@ -75,6 +75,7 @@ class SumOfPriors(Guidance):
             )
         self.way, self.others = way, others
         self.adapter, self.own_prior = way.adapter, way.own_prior
+        self.learns_first = way.learns_first
         self.other_priors = tuple(each.prior for each in others)
 
     def attach(self, prior: Prior) -> None:
