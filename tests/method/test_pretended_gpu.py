@@ -15,7 +15,7 @@ from redream.assets import AssetRenderer, ReferenceRenderer
 from redream.kernels.composite import transmittance
 from redream.kernels.raycast import RayCaster
 from redream.method.cameras import CameraSampler
-from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, VSD, Reuse, SDSBridge
+from redream.method.guidance import ASD, CSD, ISM, SDS, VSD
 from redream.method.module import ReDream
 from redream.method.warmup import Warmup
 from redream.priors import StableDiffusionPrior
@@ -109,10 +109,7 @@ KINDS = {
     "Stable Diffusion 3": ("3", {}),
     "ASD on paths": ("epsilon", {"guidance": partial(ASD, path_steps=2)}),
     "CSD": ("epsilon", {"guidance": partial(CSD, negative_prompt="dog", negative_share=0.5)}),
-    "SDS-Bridge": ("epsilon", {"guidance": partial(SDSBridge, begin_step=1)}),
     "ISM": ("epsilon", {"guidance": ISM}),
-    "SDI": ("epsilon", {"guidance": partial(SDI, num_steps=2)}),
-    "reused scores": ("epsilon", {"guidance": lambda: Reuse(VSD(), num_fits=2)}),
 }
 
 
