@@ -24,6 +24,7 @@ WORKS = {
     "SumOfPriors": (),  # its ways are cited
     "StableDiffusionPrior": ("rombach2022ldm",),
     "MVDreamPrior": ("shi2024mvdream", "rombach2022ldm"),
+    "ImageDreamPrior": ("wang2023imagedream", "rombach2022ldm"),
     "Zero123Prior": ("liu2023zero123", "rombach2022ldm"),
     "StableZero123Prior": ("liu2023zero123", "rombach2022ldm"),
     "LightAdapter": ("hu2022lora",),
