@@ -4,23 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from redream.losses import sum_of
 
-def backward_now(loss: Float[Tensor, ""], inputs: Sequence[Tensor]) -> Float[Tensor, ""]:
-    """Computes a loss's gradients now; what lies between the inputs and it is forgotten.
+
+def backward_now(losses: dict[str, Tensor], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Computes a sum's gradients now; what lies between the inputs and it is forgotten.
 
     Args:
-        loss: A scalar.
-        inputs: All that it depends on and that learns from it.
+        losses: Scalars by name.
+        inputs: All that they depend on and that learns from them.
 
     Returns:
-        The same value, whose backward pass hands the inputs what was computed.
+        The same values; the first one's backward pass hands the inputs the whole sum's gradients.
     """
-    gradients = torch.autograd.grad(loss, list(inputs))
-    known: Tensor = _Known.apply(loss.detach(), *inputs, *gradients)
-    return known
+    gradients = torch.autograd.grad(sum_of(losses.values()), list(inputs))
+    values = {name: each.detach() for name, each in losses.items()}
+    first = next(iter(values))
+    known: Tensor = _Known.apply(values[first], *inputs, *gradients)
+    return values | {first: known}
 
 
 class _Known(torch.autograd.Function):

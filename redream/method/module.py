@@ -266,11 +266,9 @@ class ReDream(LightningModule):
             self._attraction.image,
             self.correction.at(step),
         )
-        others |= posed
-        loss = sum_of([sum_of(losses) * self.guidance.weight.at(step), *others.values()])
-        known = backward_now(loss, [each.image for each in drawn])
-        values = {name: each.detach() for name, each in others.items()}
-        return {"guidance": known - sum(values.values()), **values}
+        mine = sum_of(losses) * self.guidance.weight.at(step)
+        found = {"guidance": mine, **others, **posed}
+        return backward_now(found, [each.image for each in drawn])
 
     def _reconstruction_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
         """What holds particles to the picture, at its own camera."""
