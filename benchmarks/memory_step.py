@@ -84,7 +84,7 @@ def _measure(counter: Counter, name: str, two: bool, options: dict[str, Any]) ->
         with torch.no_grad():
             prior.encode_images(picture.detach())
             score(2)
-        loss = backward_now(encoded.sum(), [picture])
+        loss = backward_now({"": encoded.sum()}, [picture])[""]
         del encoded
         zetas = batch(1, "zeta", zeta.embed_cameras(turntable(1)))
         omegas = batch(1, "omega")._replace(text=prior.encode_prompts(["a dog"], prefixes))

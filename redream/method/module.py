@@ -148,11 +148,10 @@ class ReDream(LightningModule):
         step = self.global_step
         active = self.processes.own(self.active_particles(step))
         drawn = [self._draw(index, step) for index in active]
-        learns_first = self.guidance.learns_first
-        denoising = self._denoising_losses(drawn, step) if learns_first else {}
+        denoising = self._denoising_losses(drawn, step) if self.guidance.learns_first else {}
         losses = self._guidance_losses(drawn, step)  # Eq. 2
         losses |= self._attraction.losses(drawn, step)  # Eq. 3
-        losses |= denoising if learns_first else self._denoising_losses(drawn, step)  # Eqs. 4, 5
+        losses |= denoising or self._denoising_losses(drawn, step)  # Eqs. 4 and 5
         losses |= self._penalties(drawn, step) | self._reconstruction_losses(drawn, step)
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
@@ -266,8 +265,7 @@ class ReDream(LightningModule):
             self._attraction.image,
             self.correction.at(step),
         )
-        mine = sum_of(losses) * self.guidance.weight.at(step)
-        found = {"guidance": mine, **others, **posed}
+        found = {"guidance": sum_of(losses) * self.guidance.weight.at(step), **others, **posed}
         return backward_now(found, [each.image for each in drawn])
 
     def _reconstruction_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
