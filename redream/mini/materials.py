@@ -2,7 +2,9 @@
 
 A material paints object-space positions, so it has no seams and turns with the object.
 Patterns are bold on purpose: a stripe, a spot or a check spans seven or more pixels of a 64x64
-picture, or about two cells of the embedded prior's latents.
+picture, or about two cells of the embedded prior's latents. Stripes and checks go round the
+object's upright axis, as on a turned vase: they look alike from every side, and lie in nearly the
+same place on every individual, so that a small prior can learn where they are.
 """
 
 from collections.abc import Callable
@@ -53,7 +55,7 @@ class Material:
     Attributes:
         name: The word used in captions.
         paint: ``(position N 3, normal N 3, primary 3, secondary 3) -> rgb N 3``; positions in
-            normalised units, already shifted by the scene's random phase.
+            normalised units, already shifted by the scene's small random phase.
         has_colour: Whether the primary colour matters (fixed palettes ignore it).
     """
 
@@ -77,9 +79,14 @@ def _plain(position: Floats, normal: Floats, primary: Floats, secondary: Floats)
     return np.broadcast_to(primary, position.shape)
 
 
+def _height(position: Floats) -> Floats:
+    """Height along a surface that is turned about the upright axis: up, and inwards on a top."""
+    return position[:, 1] - 0.55 * np.hypot(position[:, 0], position[:, 2])
+
+
 def _striped(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
-    along = position @ np.array([0.45, 0.72, 0.53])
-    return np.where((along / 0.52 % 1.0 < 0.55)[:, None], primary, secondary)
+    band = np.floor(_height(position) / 0.24) % 2
+    return np.where((band < 1)[:, None], primary, secondary)
 
 
 def _spotted(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
@@ -93,7 +100,8 @@ def _spotted(position: Floats, normal: Floats, primary: Floats, secondary: Float
 
 
 def _chequered(position: Floats, normal: Floats, primary: Floats, secondary: Floats) -> Floats:
-    parity = np.floor(position / 0.36).sum(axis=1) % 2
+    sector = np.floor(np.arctan2(position[:, 0], position[:, 2]) / (np.pi / 4) + 0.5)
+    parity = (np.floor(_height(position) / 0.34) + sector) % 2
     return np.where((parity < 1)[:, None], primary, secondary)
 
 

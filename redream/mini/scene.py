@@ -20,6 +20,7 @@ from redream.mini.parts import Part
 
 RADIUS = 0.9
 FOVY_DEG = 40.0
+PHASE = 0.04  # how far a pattern is shifted, at most, along each axis
 NORMAL_BACKGROUND = (0.5, 0.5, 1.0)  # the normal that looks at the camera: flat lilac
 
 Picture = NDArray[np.uint8]
@@ -179,7 +180,8 @@ def make_scene(category: str, material: str, colour: str, rng: np.random.Generat
     """
     kind = MATERIALS[material]
     primary = np.clip(np.array(COLOURS[colour]) * rng.uniform(0.92, 1.06), 0, 1)
-    coat = Coat(kind, primary, contrasting(primary, rng), rng.uniform(0, 2, 3), ("body", "accent"))
+    phase = rng.uniform(-PHASE, PHASE, 3)
+    coat = Coat(kind, primary, contrasting(primary, rng), phase, ("body", "accent"))
     accent = primary
     if (choice := rng.random()) < 0.45:  # else the material covers the accents too
         coat = replace(coat, roles=("body",))
