@@ -24,6 +24,8 @@ class StoreRetriever(AssetSource):
         encoder: Embeds the prompt, the captions and the pictures.
     """
 
+    encoder: Encoder
+
     def __init__(self, store: Store, encoder: Encoder) -> None:
         self.store, self.encoder = store, encoder
         self._licenses: list[str] | None = None
