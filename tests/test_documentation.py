@@ -12,7 +12,17 @@ import pytest
 import redream
 from redream import cli
 from redream.plugins import INTERFACES, list_components
-from redream.tools import doctor, index, index_import, index_options, retrieve, study, sweep
+from redream.tools import (
+    convert,
+    doctor,
+    index,
+    index_import,
+    index_options,
+    retrieve,
+    splats,
+    study,
+    sweep,
+)
 
 ROOT = Path(__file__).parent.parent
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
@@ -107,6 +117,10 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
         index._parser(verb).parse_args(rest)
     elif verb == "doctor":
         doctor._parser(verb).parse_args(rest)
+    elif verb == "convert":
+        convert._parser().parse_args(rest)
+    elif verb == "splats":
+        splats._parser(verb).parse_args(rest)
     elif verb == "study":
         study._parser(verb).parse_args(rest)
     elif verb == "sweep":

@@ -380,12 +380,10 @@ class Prior(nn.Module, ABC):
         num = text.shape[0]
         if negative is None and guidance_scale != 1.0:
             negative = self.encode_prompts([""])
-        latents = torch.randn(
-            (num, *self.latent_shape),
-            generator=generator,
-            device=generator.device if generator is not None else self.device,
-            dtype=self.alphas.dtype,
-        ).to(self.device)
+        shape = (num, *self.latent_shape)
+        where = self.device if generator is None else generator.device
+        latents = torch.randn(shape, generator=generator, device=where, dtype=self.alphas.dtype)
+        latents = latents.to(self.device)
         # Index -1, one step below timestep 0, is the clean picture.
         alphas = torch.cat([self.alphas, self.alphas.new_ones(1)])
         sigmas = torch.cat([self.sigmas, self.sigmas.new_zeros(1)])

@@ -161,7 +161,7 @@ class GenerativeRetriever(AssetSource):
     def _key(self, prompt: str) -> str:
         """Sixteen hexadecimal digits of all that a prompt's meshes follow from."""
         kind = type(self.generator)
-        follows = {
+        follows: dict[str, object] = {
             "class": f"{kind.__module__}.{kind.__qualname__}",
             "generator": self.generator.key(),
             "prompt": prompt,
@@ -249,5 +249,5 @@ def digest_of(prior: Prior) -> str:
             continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(memoryview(plain.numpy()))
+        digest.update(plain.numpy().tobytes())
     return digest.hexdigest()[:16]

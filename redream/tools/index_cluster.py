@@ -110,7 +110,7 @@ def _drive(
     with AssetProgress(total, total - len(job.pending)) as progress:
         while waiting or pending:
             while waiting and len(pending) < at_once:
-                assets = waiting.popleft()
+                assets: Sequence[Asset] = waiting.popleft()
                 pending[task.remote(*common, assets)] = assets
             ready, _ = ray.wait(list(pending), timeout=1.0)
             leave_if_asked()

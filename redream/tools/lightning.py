@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -76,10 +76,15 @@ class Parser(LightningArgumentParser):
     typed: Sequence[str] = ()
     """The command line, from the moment that it is parsed."""
 
-    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Any:  # noqa: ANN401
+    def parse_args(  # type: ignore[override]  # jsonargparse's is not argparse's either
+        self,
+        args: Iterable[str] | None = None,
+        namespace: Any = None,  # noqa: ANN401
+        **named: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """Parses a command line, and remembers it: some things are taken from there alone."""
         self.typed = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(args, *more, **named)
+        return super().parse_args(list(self.typed), namespace, **named)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises a ValueError that says in one line what is wrong and what would be right."""
