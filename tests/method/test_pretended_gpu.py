@@ -15,7 +15,7 @@ from redream.assets import AssetRenderer, ReferenceRenderer
 from redream.kernels.composite import transmittance
 from redream.kernels.raycast import RayCaster
 from redream.method.cameras import CameraSampler
-from redream.method.guidance import ASD, CSD, ISM, SDS, VSD
+from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, VSD, Reuse, SDSBridge
 from redream.method.module import ReDream
 from redream.method.warmup import Warmup
 from redream.priors import StableDiffusionPrior
@@ -110,6 +110,9 @@ KINDS = {
     "ASD on paths": ("epsilon", {"guidance": partial(ASD, path_steps=2)}),
     "CSD": ("epsilon", {"guidance": partial(CSD, negative_prompt="dog", negative_share=0.5)}),
     "ISM": ("epsilon", {"guidance": ISM}),
+    "SDS-Bridge": ("epsilon", {"guidance": partial(SDSBridge, "dog", begin_step=0)}),
+    "SDI": ("epsilon", {"guidance": SDI}),
+    "Reuse": ("epsilon", {"guidance": lambda: Reuse(SDS())}),
 }
 
 
