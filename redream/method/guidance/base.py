@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -136,6 +136,20 @@ class Guidance(ABC):
             path_steps,
         )
         self.rescale = rescale
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The settings that every way has, for a way around this one to take over."""
+        return {
+            "scale": self.scale,
+            "negative_prompt": self.negative_prompt,
+            "timesteps": self.timesteps,
+            "weighting": self.weighting,
+            "clip": self.clip,
+            "weight": self.weight,
+            "path_steps": self.path_steps,
+            "rescale": self.rescale,
+        }
 
     @abstractmethod
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:

@@ -27,16 +27,7 @@ class Reuse(Guidance):
     """
 
     def __init__(self, way: Guidance, num_fits: int = 4) -> None:
-        super().__init__(
-            way.scale,
-            way.negative_prompt,
-            way.timesteps,
-            way.weighting,
-            way.clip,
-            way.weight,
-            way.path_steps,
-            way.rescale,
-        )
+        super().__init__(**way.common)
         if way.other_priors:
             raise ValueError(
                 "Reuse keeps the scores of one prior: take SumOfPriors itself, without Reuse"

@@ -52,16 +52,7 @@ class SumOfPriors(Guidance):
     """
 
     def __init__(self, way: Guidance, others: list[AnotherPrior]) -> None:
-        super().__init__(
-            way.scale,
-            way.negative_prompt,
-            way.timesteps,
-            way.weighting,
-            way.clip,
-            way.weight,
-            way.path_steps,
-            way.rescale,
-        )
+        super().__init__(**way.common)
         if not others:
             raise ValueError(
                 "SumOfPriors has no other prior: list one in others, or take its way alone"
