@@ -105,7 +105,11 @@ def test_the_papers_run_reaches_its_end_from_64_to_512_pixels(tmp_path, embedded
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == STEPS
     state = checkpoint["state_dict"]
-    assert all(bool(torch.isfinite(each).all()) for each in state.values())
+    assert all(
+        bool(torch.isfinite(each).all())
+        for each in state.values()
+        if isinstance(each, torch.Tensor)
+    )
     learned = [each for name, each in state.items() if "lora_B" in name]
     assert learned and all(bool((each != 0.0).any()) for each in learned)  # omega's and zeta's
     cited = subprocess.run(

@@ -1,6 +1,5 @@
 """``redream cite RUN``: what to cite of a run, as BibTeX: its method, its parts, its assets."""
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from redream.plain_data import read_json, read_yaml
 from redream.tools.arguments import ToolParser
 
 WORKS = {
@@ -87,8 +85,8 @@ def bibliography(run: Path) -> str:
     if not path.is_file():
         raise ValueError(f"there is no {path}: name the folder of a run, as in outputs/demo")
     try:
-        config = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        config = read_yaml(path)
+    except ValueError:
         raise ValueError(f"{path} is no YAML: name the folder of a run") from None
     entries = known_entries()
     keys = dict.fromkeys(["seo2024redream", *cited(config)])
@@ -141,7 +139,7 @@ def asset_entry(asset: Mapping[str, Any]) -> str:
 def _assets(run: Path) -> list[str]:
     path = run / "metrics.json"
     try:
-        assets = json.loads(path.read_text("utf-8"))["assets"]
+        assets = read_json(path)["assets"]
     except (OSError, ValueError, KeyError, TypeError):
         said = "its assets are in attribution.md once it has exported; they are not among these"
         print(f"redream: {path} names no assets: {said}", file=sys.stderr)

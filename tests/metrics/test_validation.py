@@ -9,7 +9,7 @@ from redream.metrics import ALPIPS, ClipDistance, ClipScore, ClipViewJudge, View
 from redream.mini.prepare import WEIGHTS, pair_captions
 from redream.retrieval import Encoder
 
-PROMPT = "a spotted car"
+PROMPT = "a striped car"
 VIEWS = cameras.turntable(24)
 
 
@@ -20,7 +20,7 @@ def evaluation_clip():
 
 @pytest.fixture(scope="module")
 def scene():
-    return scene_of("car", "spotted", "blue")
+    return scene_of("car", "striped", "blue")
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,9 @@ def test_the_vsd_gradient_is_the_peers(peer, arrangement, tmp_path):
     if peer == "prolificdreamer":  # tells zeta one text for all views
         plain = plain[:1].expand(2, -1, -1)
     vsd = VSD(zeta, other, scale=7.5)
-    vsd.begin(prior, None, SimpleNamespace(plain=plain[:1], negative=negative, prompt="a dog"))
+    vsd.begin(
+        prior, None, SimpleNamespace(plain=plain[:1], negative=negative, prompt="a dog", image=None)
+    )
     vsd.text = plain
     some = torch.zeros(2)
 

@@ -18,6 +18,8 @@ from redream.types import Asset
 class Fixed:
     """Answers every prompt with the two assets of the folder."""
 
+    index = encoder = None
+
     def __init__(self, index):
         assert index == "here"
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from redream.plain_data import read_json
 from redream.priors.miniature.mvdream import save_miniature_mvdream
 from redream.tensor_files import write_tensors
 
@@ -44,7 +45,7 @@ def save_miniature_imagedream(
     write_tensors(path / "image_adapter" / "diffusion_pytorch_model.safetensors", tensors)
     (path / "image_adapter" / "config.json").write_text(json.dumps({"mode": mode}), "utf-8")
     index = path / "model_index.json"
-    stated = json.loads(index.read_text("utf-8")) | {
+    stated = read_json(index) | {
         "_class_name": "ImageDreamPipeline",
         "image_encoder": ["transformers", "CLIPVisionModel"],
         "image_adapter": ["redream", "PictureAdapter"],

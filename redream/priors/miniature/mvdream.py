@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from redream.plain_data import read_json
 from redream.priors.miniature.stable_diffusion import save_miniature
 
 
@@ -20,5 +21,5 @@ def save_miniature_mvdream(folder: str | Path, seed: int = 0, **unet: Any) -> No
     told = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 16}
     save_miniature(folder, seed=seed, **{**told, **unet})
     index = Path(folder) / "model_index.json"
-    stated = json.loads(index.read_text("utf-8")) | {"_class_name": "MVDreamPipeline"}
+    stated = read_json(index) | {"_class_name": "MVDreamPipeline"}
     index.write_text(json.dumps(stated, indent=2), "utf-8")
