@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from redream.escaping import on_one_line
+from redream.signals import signals_answered, take_signals, wait_for_steps
 
 _STARTS = 3  # attempts
 
@@ -33,21 +34,34 @@ class Cluster:
     retries: int = 2
 
 
-def start_cluster(what: str, address: str | None, num_cpus: int | None) -> Any:  # noqa: ANN401
-    """Joins a cluster, or makes one of this computer.
+@contextmanager
+def on_cluster(what: str, address: str | None, num_cpus: int | None) -> Iterator[Any]:
+    """Ray, joined or made of this computer, for a ``with`` block in which signals are answered.
 
     Args:
         what: What needs it, as in "a sweep".
         address: Of a cluster; None starts one.
         num_cpus: Of a cluster that is started; None takes all.
 
-    Returns:
+    Yields:
         Ray, which has no types.
 
     Raises:
         ImportError: If Ray is missing.
         OSError: If it does not start.
     """
+    with signals_answered(), _elsewhere():
+        ray = _started(what, address, num_cpus)
+        take_signals()  # Ray has put its own in between, and loses what a handler raises
+        wait_for_steps(True)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _started(what: str, address: str | None, num_cpus: int | None) -> Any:  # noqa: ANN401
+    """Joins a cluster, or makes one of this computer."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -70,7 +84,7 @@ def start_cluster(what: str, address: str | None, num_cpus: int | None) -> Any: 
 
 
 @contextmanager
-def elsewhere() -> Iterator[None]:
+def _elsewhere() -> Iterator[None]:
     """Works in an empty folder: Ray lets its workers import what lies where the driver stands."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="redream-ray-") as empty:

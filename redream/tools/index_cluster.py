@@ -15,8 +15,8 @@ from redream.indexing.build import AssetPictures, embed_assets
 from redream.indexing.progress import AssetProgress
 from redream.indexing.shards import Shard
 from redream.retrieval import EmbeddingIndex, Encoder
-from redream.signals import leave_if_asked, signals_answered, take_signals, wait_for_steps
-from redream.tools.cluster import Cluster, elsewhere, reason_of, stand_in, start_cluster
+from redream.signals import leave_if_asked
+from redream.tools.cluster import Cluster, on_cluster, reason_of, stand_in
 from redream.tools.index_options import made_of
 from redream.types import Asset
 
@@ -79,15 +79,9 @@ def build_on_cluster(job: IndexBuild, arguments: Sequence[str], cluster: Cluster
     """
     if job.pending:
         started_in = Path.cwd()
-        with signals_answered(), elsewhere():
-            num_cpus = cluster.workers * cluster.cpus or None
-            ray = start_cluster("a build on a cluster", cluster.address, num_cpus)
-            take_signals()  # Ray has put its own in between, and loses what a handler raises
-            wait_for_steps(True)
-            try:
-                _drive(ray, job, (tuple(arguments), started_in), cluster)
-            finally:
-                ray.shutdown()
+        num_cpus = cluster.workers * cluster.cpus or None
+        with on_cluster("a build on a cluster", cluster.address, num_cpus) as ray:
+            _drive(ray, job, (tuple(arguments), started_in), cluster)
     return job.assemble()
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from redream.escaping import on_one_line
 from redream.files import whole_file
 from redream.plain_data import read_json
-from redream.signals import leave_if_asked, signals_answered, take_signals, wait_for_steps
+from redream.signals import leave_if_asked
 from redream.tools.arguments import ToolParser
-from redream.tools.cluster import elsewhere, reason_of, start_cluster
+from redream.tools.cluster import on_cluster, reason_of
 from redream.tools.output import require_writable
 from redream.tools.sweep_results import Results
 from redream.tools.sweep_run import Run, make, plan, read_prompts
@@ -53,16 +53,12 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     _remember(out, shared, options.config)
     results = Results(runs, out)
     if waiting:
-        with signals_answered(), elsewhere():
-            num_cpus = options.workers * options.cpus or None
-            ray = start_cluster("a sweep", options.address, num_cpus)
-            take_signals()  # Ray has put its own in between, and loses what a handler raises
-            wait_for_steps(True)
+        num_cpus = options.workers * options.cpus or None
+        with on_cluster("a sweep", options.address, num_cpus) as ray:
             try:
                 _drive(ray, options, waiting, results)
             finally:
                 results.write()
-                ray.shutdown()
     results.write()
     failures = results.failures
     print(f"{out / 'index.html'}")

@@ -6,8 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Self
 
-from redream.priors.diffusion import from_ddpm_scheduler
-from redream.priors.families._clip_text import ClipText
 from redream.priors.families.base import Loader
 from redream.priors.families.ldm import PICTURE, LdmUNet
 from redream.priors.families.stable_diffusion import StableDiffusion
@@ -29,13 +27,7 @@ class MVDream(StableDiffusion):
     @classmethod
     def load(cls, load: Loader, index: dict[str, Any]) -> Self:
         """Reads the parts; see :meth:`Family.load`."""
-        from diffusers import AutoencoderKL, DDPMScheduler
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        diffusion = from_ddpm_scheduler(load(DDPMScheduler, "scheduler"))
-        family = cls(load(AutoencoderKL, "vae"), load(LdmUNet, "unet"), diffusion)
-        tokenizer, encoder = load(CLIPTokenizer, "tokenizer"), load(CLIPTextModel, "text_encoder")
-        family.encoders.append(ClipText(tokenizer, encoder))
+        family = cls._load_around(load, LdmUNet)
         if getattr(family.denoiser, PICTURE, None) and not cls.sees_picture:
             raise ValueError("it is ImageDream's: set --model.prior.class_path ImageDreamPrior")
         return family

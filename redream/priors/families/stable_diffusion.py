@@ -30,11 +30,18 @@ class StableDiffusion(Family):
     @classmethod
     def load(cls, load: Loader, index: dict[str, Any]) -> Self:
         """Reads the parts; see :meth:`Family.load`."""
-        from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+        from diffusers import UNet2DConditionModel
+
+        return cls._load_around(load, UNet2DConditionModel)
+
+    @classmethod
+    def _load_around(cls, load: Loader, unet: type[Any]) -> Self:
+        """Reads the parts, the UNet as a class of one's own."""
+        from diffusers import AutoencoderKL, DDPMScheduler
         from transformers import CLIPTextModel, CLIPTokenizer
 
         diffusion = from_ddpm_scheduler(load(DDPMScheduler, "scheduler"))
-        family = cls(load(AutoencoderKL, "vae"), load(UNet2DConditionModel, "unet"), diffusion)
+        family = cls(load(AutoencoderKL, "vae"), load(unet, "unet"), diffusion)
         tokenizer, encoder = load(CLIPTokenizer, "tokenizer"), load(CLIPTextModel, "text_encoder")
         family.encoders.append(ClipText(tokenizer, encoder))
         return family
