@@ -89,6 +89,7 @@ def main() -> int:
     variants = read_variants(HERE / world.name / "tuning.yaml")
     if arguments.methods:
         variants = {method: variants[method] for method in arguments.methods}
+    variants = {method: each for method, each in variants.items() if world.ready(method)}
     prompts = read_prompts(world.tuning)[: 3 if arguments.quick else None]
     runs = plan(world, variants, prompts, out / "runs")
     failures = [] if arguments.report else execute_all(runs, arguments.processes)

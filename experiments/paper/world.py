@@ -1,7 +1,7 @@
 """What a table is made on: the embedded world, which runs anywhere, or the paper's own setting."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,14 +13,15 @@ METHODS = {
     OURS: "ReDream",
     LETTER: "ReDream to the letter",
     "asd": "ASD",
+    "mvdream": "MVDream",
 }
-"""The methods of Table 1 that need one diffusion prior, in the paper's order, and the paper's own
-words: OURS is the world's configuration, which departs from them. ASD is the cheapest peer, not the
-paper's."""
+"""The methods of Table 1 in the paper's order; OURS is the world's configuration, which departs
+from the paper's own words. ASD is the cheapest peer, not the paper's."""
 
 _FILES = {LETTER: ("redream",), "asd": ("dreamfusion", "asd")}
 """Of configs/methods, where it is not the one that is called as the method is."""
-MISSING = {"MVDream": "missing: needs MVDream's own multi-view diffusion model"}
+MVDREAM = ROOT / "outputs" / "mini" / "mvdream"
+_TRAIN = "python -m redream.mini.train_views --out outputs/mini/mvdream --work .training/views"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class World:
         measure_model: Measures a prompt's model file beyond what the run has; None where nothing
             is known of the prompt's shape.
         methods: Those that are compared here.
+        needs: A folder that has to be made before a method's runs, and the command that makes it.
         caveat: What is to be known of its measures.
         truth: Measures an object that is as the prompt and the seed have it; None where there is
             none.
@@ -72,7 +74,16 @@ class World:
     measure_model: Callable[[str, Path], dict[str, float]] | None = None
     truth: Callable[[str, int], dict[str, float]] | None = None
     methods: tuple[str, ...] = tuple(METHODS)
+    needs: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     caveat: str = ""
+
+    def ready(self, method: str) -> bool:
+        """Whether what a method needs is there."""
+        return method not in self.needs or self.needs[method][0].is_dir()
+
+    def what_lacks(self, method: str) -> str:
+        """The command that makes what a method needs; empty where nothing is missing."""
+        return "" if self.ready(method) else self.needs[method][1]
 
     def layers(self, method: str) -> list[Path]:
         """The configurations of a method, each laid over the one before."""
@@ -147,6 +158,7 @@ WORLDS = {
         0.02,
         _embedded_shape,
         _embedded_truth,
+        needs={"mvdream": (MVDREAM, _TRAIN)},
     ),
     "real": World(
         "real",

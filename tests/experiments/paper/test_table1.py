@@ -89,7 +89,7 @@ def test_the_tables_say_how_they_were_made(runs, tmp_path, monkeypatch):
     page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=True)
     assert page == (tmp_path / "table1.md").read_text()
     for words in (
-        "table1 --quick` at commit ", "Indicative", "| MVDream | missing:",
+        "table1 --quick` at commit ", "Indicative",
         "| ReDream | 0.405 [", "| ProlificDreamer | CLIP score ↑ | +0.100 [+0.100, +0.100] | und",
         "4 prompts, 2 seed(s)",
     ):  # fmt: skip
@@ -101,6 +101,18 @@ def test_the_tables_say_how_they_were_made(runs, tmp_path, monkeypatch):
     with (tmp_path / "table1.csv").open() as file:
         table = {(row["method"], row["measure"]): row for row in csv.DictReader(file)}
     assert float(table[OURS, "a_lpips_embedded"]["mean"]) == pytest.approx(0.6)
+
+
+def test_a_method_whose_network_is_not_made_is_named_with_the_command(runs, tmp_path):
+    made = [run for run in runs if run.method != "mvdream"]
+    fabricate(made)
+    world = replace(EMBEDDED, needs={"mvdream": (tmp_path / "network", "python -m makes.it")})
+    assert not world.ready("mvdream") and world.ready(OURS)
+    page = table1.write_tables(world, made, tmp_path, quick=False)
+    row = next(line for line in page.splitlines() if line.startswith("| MVDream |"))
+    assert "missing: run `python -m makes.it` first" in row and "Unfinished" not in page
+    (tmp_path / "network").mkdir()
+    assert world.ready("mvdream") and world.what_lacks("mvdream") == ""
 
 
 def test_models_and_the_truth_are_measured_where_the_world_knows_it(runs, tmp_path):
@@ -126,7 +138,7 @@ def test_models_and_the_truth_are_measured_where_the_world_knows_it(runs, tmp_pa
 def test_an_unfinished_table_says_so(runs, tmp_path):
     fabricate(runs[:5])
     page = table1.write_tables(EMBEDDED, runs, tmp_path, quick=False)
-    assert "**Unfinished: 5 of 40.**" in page and "Indicative" not in page
+    assert f"**Unfinished: 5 of {len(runs)}.**" in page and "Indicative" not in page
     with pytest.raises(ValueError, match="no object is finished"):
         table1.write_tables(EMBEDDED, runs[15:], tmp_path, quick=False)
 
