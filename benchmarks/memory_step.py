@@ -62,10 +62,10 @@ def _measure(counter: Counter, name: str, two: bool, options: dict[str, Any]) ->
     pictures = max(1, adaptation._PIXELS_AT_ONCE // side**2)
     rows = max(1, adaptation._LATENTS_AT_ONCE // latents[0, 0].numel())
 
-    def batch(num: int, hat: str, cameras: Any = None) -> NoisyRows:  # noqa: ANN401
+    def batch(num: int, adapter: str, cameras: Any = None) -> NoisyRows:  # noqa: ANN401
         times = torch.zeros(num, dtype=torch.long)
         many = latents.expand(num, -1, -1, -1).contiguous()
-        return NoisyRows(many, times, text.expand(num, -1, -1), (hat,) * num, cameras)
+        return NoisyRows(many, times, text.expand(num, -1, -1), (adapter,) * num, cameras)
 
     def score(num: int) -> None:
         mine = Guided(batch(num, "omega"), 7.5, text)

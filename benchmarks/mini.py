@@ -164,9 +164,9 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
         steps = adapt(model.adaptation(data))
         pair = (prompt.split()[1], prompt.split()[2])
         row: dict[str, Any] = {"prompt": prompt, "steps": steps}
-        for name, hat in (("raw", None), ("adapted", model.adapter)):
+        for name, adapter in (("raw", None), ("adapted", model.adapter)):
             views = {
-                view: sample_pictures(model.prior, [prompt] * 16, scale, 2, hat, view)
+                view: sample_pictures(model.prior, [prompt] * 16, scale, 2, adapter, view)
                 for view in VIEW_NAMES
             }
             seen = recognise(evaluator, [pair] * 48, torch.cat(list(views.values())))

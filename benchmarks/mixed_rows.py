@@ -1,4 +1,4 @@
-"""Scores one row under each hat: in one forward pass, and in three.
+"""Scores one row with each adapter: in one forward pass, and in three.
 
 Run with ``python benchmarks/mixed_rows.py``.
 """
@@ -25,7 +25,7 @@ UNET = {
     "attention_head_dim": 4,
     "norm_num_groups": 16,
 }
-HATS = ("__base__", "omega", "zeta")
+ADAPTERS = ("__base__", "omega", "zeta")
 
 
 def report(cases: dict[str, Callable[[], object]], repeats: int) -> None:
@@ -62,10 +62,12 @@ def main() -> None:
     adapted = copy.deepcopy(prior)
     for adapter in (LightAdapter(), VariationalAdapter()):
         adapter.attach(adapted)
-    mixed = rows._replace(adapters=HATS)
+    mixed = rows._replace(adapters=ADAPTERS)
     single = [
-        NoisyRows(rows.latents[i : i + 1], rows.timesteps[i : i + 1], rows.text[i : i + 1], (hat,))
-        for i, hat in enumerate(HATS)
+        NoisyRows(
+            rows.latents[i : i + 1], rows.timesteps[i : i + 1], rows.text[i : i + 1], (adapter,)
+        )
+        for i, adapter in enumerate(ADAPTERS)
     ]
     score = torch.no_grad()
     report(
@@ -73,8 +75,10 @@ def main() -> None:
             "text encoder, 3 prompts": lambda: prior.encode_prompts(["a dog"] * 3),
             "frozen prior without adapters, 3 rows": lambda: prior.predict_noise(rows),
             "frozen prior with adapters, 3 rows": score(lambda: adapted.predict_noise(rows)),
-            "three hats in one forward pass": score(lambda: adapted.predict_noise(mixed)),
-            "three hats in three": score(lambda: [adapted.predict_noise(row) for row in single]),
+            "three adapters in one forward pass": score(lambda: adapted.predict_noise(mixed)),
+            "three adapters in three": score(
+                lambda: [adapted.predict_noise(row) for row in single]
+            ),
             "omega and zeta, forward and backward": lambda: (
                 adapted.predict_noise(mixed).square().mean().backward()
             ),

@@ -86,11 +86,11 @@ def velocities(
             eps = prior.predict_guided(
                 *(
                     Guided(
-                        NoisyRows(noisy, timesteps, text, (hat,) * len(noisy)),
+                        NoisyRows(noisy, timesteps, text, (adapter,) * len(noisy)),
                         found.guidance_scale,
                         negative,
                     )
-                    for text, hat in ((raw, BASE), (own, found.adapter.name))
+                    for text, adapter in ((raw, BASE), (own, found.adapter.name))
                 )
             )
             share = weight / (NUM_NOISES * len(TIMES))

@@ -66,14 +66,14 @@ def measure(out: Path, judge: ClipViewJudge, prompt: str) -> dict[str, Any]:
     found = adapted(prompt, out / "adapters")
     seen: dict[str, list[list[float]]] = {}
     rows = []
-    for prior, hat in ((RAW, BASE), (WHOLE, found.adapter.name)):
+    for prior, adapter in ((RAW, BASE), (WHOLE, found.adapter.name)):
         views = embeddings(found, prior)
         pictures = [
             found.prior.sample(
                 between(views, alpha).expand(NUM_SAMPLES, -1, -1),
                 found.guidance_scale,
                 generator=key_generator("sample", 0),
-                adapter=hat,
+                adapter=adapter,
             ).cpu()
             for alpha in ALPHAS
         ]

@@ -1,4 +1,4 @@
-"""Triangles from a density grid: marching cubes, without crumbs and without cavities."""
+"""Triangles from a density grid: marching cubes, without floaters and without cavities."""
 
 from collections.abc import Callable
 

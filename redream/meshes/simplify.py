@@ -18,7 +18,7 @@ def simplify(
     """Collapses edges until few triangles are left (Garland and Heckbert, 1997).
 
     Collapsing may leave a surface that touches itself; it is mended, so that what was watertight
-    stays so, and crumbs are dropped.
+    stays so, and floaters are dropped.
 
     Args:
         vertices: Positions, on the CPU.

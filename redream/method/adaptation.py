@@ -231,8 +231,8 @@ class Adaptation:
     def _frozen(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """What the frozen prior says of the same x_t and the user's prompt without a view."""
         text = self._plain.expand(len(rows.latents), -1, -1)
-        hats = (BASE,) * len(rows.latents)
-        return self.prior.predict_noise(_retold(rows, text)._replace(adapters=hats))
+        adapters = (BASE,) * len(rows.latents)
+        return self.prior.predict_noise(_retold(rows, text)._replace(adapters=adapters))
 
     def _rows(
         self, chosen: Int[Tensor, " B"], generator: torch.Generator, share: slice = slice(None)
@@ -252,8 +252,8 @@ class Adaptation:
         if self._seen is not None:
             text = with_image(text, self._seen[indices])
         noisy = self.prior.add_noise(latents, noise, timesteps)
-        hats, poses = (self.adapter.name,) * len(names), self._poses[chosen]
-        return NoisyRows(noisy, timesteps, text, hats, poses=poses), noise
+        adapters, poses = (self.adapter.name,) * len(names), self._poses[chosen]
+        return NoisyRows(noisy, timesteps, text, adapters, poses=poses), noise
 
     def _fronts(self) -> ImagePrompt:
         """Of each asset the view that is nearest to its front: what it is told to look like."""

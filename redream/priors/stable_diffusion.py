@@ -1,4 +1,4 @@
-"""Stable Diffusion as the 2D prior: any diffusers folder, one denoiser under several hats."""
+"""Stable Diffusion as the 2D prior: any diffusers folder, one denoiser with several adapters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal

@@ -19,10 +19,10 @@ from redream.meshes.isosurface import before_softplus, extract_isosurface
 from redream.representations import regularizers, tracing
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Start, weights_of
-from redream.representations.crumbs import cells_of_objects
 from redream.representations.field import Field
 from redream.representations.field_fit import fit_field
 from redream.representations.field_surface import covering_density, density_grid, surface_colors
+from redream.representations.floaters import cells_of_objects
 from redream.representations.penalties import Penalties, mean_of
 from redream.schedules import Ramp
 from redream.types import Cameras, Views, key_generator
@@ -75,7 +75,7 @@ class NeRF(Representation):
         blob_scale: Height of the density's initial bias at the centre.
         blob_radius: Radius at which the bias crosses zero.
         sharpness: How many times steeper density becomes about the surface, so that a soft field
-            ends as one that a mesh can show (see ``Field``), without the crumbs that float beside
+            ends as one that a mesh can show (see ``Field``), without the floaters beside
             the object; 1 leaves it soft.
         sharpening_steps: Between which steps it does, linearly.
         occupancy_resolution: Cells along each axis of the occupancy grid.

@@ -310,11 +310,11 @@ def test_what_is_heard_is_what_the_prior_said_last_of_the_views(world, way):
     noisy, timesteps, eps = (each[: len(TIMES)] for each in way.heard)
     alpha, sigma = world.prior.signal_and_noise(timesteps)
     assert timesteps.tolist() == TIMES.tolist()
-    hat = (noisy - sigma * eps) / alpha
+    clean = (noisy - sigma * eps) / alpha
     expected = world.prior.eps(noisy, timesteps, SHIFTS["prompt"])
     if isinstance(way, CSD):  # it asks for the prompt's own score
         torch.testing.assert_close(eps, expected)
     else:
         scale = way.way.scale if isinstance(way, Reuse) else way.scale
         torch.testing.assert_close(eps, guided(world, noisy, timesteps, scale))
-    assert hat.isfinite().all() and len(way.heard.eps) == 2 * len(TIMES)
+    assert clean.isfinite().all() and len(way.heard.eps) == 2 * len(TIMES)

@@ -11,7 +11,7 @@ from redream.priors._gradient_scale import GradientScale
 from redream.priors._routing import LowRankUpdate
 from redream.testing.priors import noisy_rows
 
-HATS = ("omega", "zeta", "zeta")
+ADAPTERS = ("omega", "zeta", "zeta")
 
 
 def learned(folder, weight=1.0, **options):
@@ -24,7 +24,7 @@ def learned(folder, weight=1.0, **options):
         for pair in adapter.lora.values():
             torch.nn.init.normal_(pair["lora_A"].weight)
             torch.nn.init.normal_(pair["lora_B"].weight, std=0.1)
-    rows = noisy_rows(prior, HATS)
+    rows = noisy_rows(prior, ADAPTERS)
     cameras = torch.linspace(-1, 1, 3 * prior.time_embedding_dim).view(3, -1).requires_grad_()
     width = prior.embed_words("a").shape[-1]
     prefixes = torch.linspace(-1, 1, 2 * width).view(1, 2, width).requires_grad_()

@@ -266,16 +266,16 @@ def test_sharpness_follows_the_step_and_is_kept():
     assert again.field.sharpness == 5.0
 
 
-def test_a_steep_field_loses_the_crumbs_that_float_beside_it(monkeypatch):
+def test_a_steep_field_loses_its_floaters(monkeypatch):
     nerf = NeRF(**SMALL, sharpness=4.0, sharpening_steps=(16, 32), occupancy_warmup=0).eval()
-    ball, crumb = torch.zeros(3), torch.tensor([0.7, 0.0, 0.0])
+    ball, floater = torch.zeros(3), torch.tensor([0.7, 0.0, 0.0])
 
     def raw_density(points, encoded):
-        inside = ((points - ball).norm(dim=-1) < 0.4) | ((points - crumb).norm(dim=-1) < 0.05)
+        inside = ((points - ball).norm(dim=-1) < 0.4) | ((points - floater).norm(dim=-1) < 0.05)
         return torch.where(inside, 100.0, -100.0)
 
     monkeypatch.setattr(nerf.field, "raw_density", raw_density)
-    camera = turntable(1, elevation_deg=0.0)  # at +Z: the crumb is on the right
+    camera = turntable(1, elevation_deg=0.0)  # at +Z: the floater is on the right
     nerf.update(0)
     soft = nerf.render(camera, 32, 32).opacity
     assert soft[..., 24:].max() > 0.9

@@ -16,8 +16,8 @@ from redream.representations.base import Shading, Start, weights_of
 from redream.representations.start import read_start
 from redream.schedules import Ramp
 from redream.types import Cameras, key_generator
-from redream_kaolin.door import install_line, kaolin_surface, kaolin_visibility, open_door
 from redream_kaolin.grid import TetrahedralGrid
+from redream_kaolin.kaolin import find_kaolin, install_line, kaolin_surface, kaolin_visibility
 from redream_kaolin.marching import marching_tetrahedra
 from redream_kaolin.sheets import sheet_distance
 
@@ -161,7 +161,7 @@ class DMTet(SurfaceRepresentation):
         sdf = self._closed()
         vertices = self.points + torch.tanh(self.offsets) / self.grid.resolution
         tetrahedra = self.grid.tetrahedra(self.grid.crossed_cells(sdf.detach() > 0.0))
-        kaolin = open_door().kaolin if self.uses_kaolin else None
+        kaolin = find_kaolin().kaolin if self.uses_kaolin else None
         if kaolin is not None and len(tetrahedra) > 0:
             return kaolin_surface(kaolin, vertices, tetrahedra, sdf)
         found = marching_tetrahedra(vertices, tetrahedra, sdf)
@@ -188,7 +188,7 @@ class DMTet(SurfaceRepresentation):
         width: int,
     ) -> Int[Tensor, "B H W"]:
         """The triangle that each pixel's centre sees: on CUDA by kaolin where it is installed."""
-        kaolin = open_door().kaolin if self.uses_kaolin and vertices.is_cuda else None
+        kaolin = find_kaolin().kaolin if self.uses_kaolin and vertices.is_cuda else None
         if kaolin is None or len(faces) == 0:
             return super().visibility(vertices, faces, cameras, height, width)
         return kaolin_visibility(kaolin, vertices, faces, cameras, height, width)
@@ -243,10 +243,10 @@ def _choose(backend: str) -> bool:
     """Whether to use kaolin."""
     if backend == "torch":
         return False
-    door = open_door()
-    if door.kaolin is None and backend == "kaolin":
-        reason = door.reason or f"kaolin is not installed: {install_line()}"
+    found = find_kaolin()
+    if found.kaolin is None and backend == "kaolin":
+        reason = found.reason or f"kaolin is not installed: {install_line()}"
         raise ValueError(f"DMTet: {reason}")
-    if door.reason:
-        warnings.warn(f"DMTet goes on without kaolin: {door.reason}", RuntimeWarning, stacklevel=3)
-    return door.kaolin is not None
+    if found.reason:
+        warnings.warn(f"DMTet goes on without kaolin: {found.reason}", RuntimeWarning, stacklevel=3)
+    return found.kaolin is not None

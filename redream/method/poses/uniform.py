@@ -182,8 +182,8 @@ class Poses:
             found = self._denoised(drawn, leaves, guidance, step)
             if found is None:
                 return gradients, {}
-            hat, timesteps = found
-            shows = self.classifier.probabilities(guidance.prior.decode_latents(hat))
+            clean, timesteps = found
+            shows = self.classifier.probabilities(guidance.prior.decode_latents(clean))
         particles = _particles(drawn)
         cells = timesteps.cpu() * config.num_ranges // guidance.prior.num_train_timesteps
         marginal = self.marginals.at(particles, cells).clamp_min(_RAREST).to(shows)
@@ -267,11 +267,11 @@ class Poses:
                 "nobody knows what it denoises: set model.poses.through_network true"
             )
         alpha, sigma = guidance.prior.signal_and_noise(timesteps)
-        hat = (noisy - sigma * eps) / alpha.clamp_min(1e-3)
+        clean = (noisy - sigma * eps) / alpha.clamp_min(1e-3)
         if not self.config.through_network:
             latents = torch.cat(list(leaves))
-            hat = hat.detach() + (latents - latents.detach())
-        return hat, timesteps
+            clean = clean.detach() + (latents - latents.detach())
+        return clean, timesteps
 
 
 def _particles(drawn: Sequence[Drawn]) -> Int[Tensor, " B"]:

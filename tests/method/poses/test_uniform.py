@@ -210,13 +210,13 @@ def test_the_gradient_is_that_of_the_loss_by_finite_differences(through_network)
         if through_network:
             rows = way.rows(way.scored([drawn], [latents], 0), noisy)
             (eps,) = way.predict(way.guided(way.scored([drawn], [latents], 0), rows))
-        hat = (noisy - sigma * eps) / alpha
-        shows = poses.classifier.probabilities(hat.clamp(0, 1))
+        clean = (noisy - sigma * eps) / alpha
+        shows = poses.classifier.probabilities(clean.clamp(0, 1))
         weight = 2.0 * sigma.flatten() ** 3 / alpha.flatten()
         return -(weight * rarity(shows, marginal)).sum()
 
-    hat = (noisy - sigma * frozen) / alpha
-    assert 0.0 < float(hat.min()) and float(hat.max()) < 1.0  # where nothing is clamped
+    clean = (noisy - sigma * frozen) / alpha
+    assert 0.0 < float(clean.min()) and float(clean.max()) < 1.0  # where nothing is clamped
     expected, step = torch.zeros_like(x), 1e-6
     with torch.no_grad():
         for place in range(x.numel()):

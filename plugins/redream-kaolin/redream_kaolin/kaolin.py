@@ -1,4 +1,4 @@
-"""The one door to kaolin: whether it is there, and how to get it where it is not.
+"""Where everything of kaolin is: whether it is there, and how to get it where it is not.
 
 kaolin is not on PyPI. Its name there is a placeholder whose import raises an ImportError.
 """
@@ -18,7 +18,7 @@ from redream.types import Cameras
 KAOLIN_VERSION = "0.18.0"
 
 
-class Door(NamedTuple):
+class Found(NamedTuple):
     """kaolin, or why it cannot be used.
 
     Attributes:
@@ -39,24 +39,24 @@ def install_line() -> str:
 
 
 @cache
-def open_door() -> Door:
+def find_kaolin() -> Found:
     """Imports kaolin, once."""
     try:
-        return Door(importlib.import_module("kaolin"), "")
+        return Found(importlib.import_module("kaolin"), "")
     except ModuleNotFoundError as error:
         if error.name == "kaolin":
-            return Door(None, "")
-        return Door(None, f"kaolin cannot be imported: {_one_line(error)}")
+            return Found(None, "")
+        return Found(None, f"kaolin cannot be imported: {_one_line(error)}")
     except ImportError as error:
         if "placeholder" in str(error):
-            return Door(
+            return Found(
                 None,
                 "the kaolin that is installed is PyPI's placeholder, not NVIDIA's package; replace "
                 f"it: pip uninstall -y kaolin && {install_line()}",
             )
-        return Door(None, f"kaolin cannot be imported: {_one_line(error)}")
+        return Found(None, f"kaolin cannot be imported: {_one_line(error)}")
     except OSError as error:  # a CUDA library that is missing
-        return Door(None, f"kaolin cannot be imported: {_one_line(error)}")
+        return Found(None, f"kaolin cannot be imported: {_one_line(error)}")
 
 
 def kaolin_surface(

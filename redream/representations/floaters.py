@@ -13,7 +13,7 @@ from redream.kernels.occupancy import Density, cell_points
 def cells_of_objects(
     density: Density, resolution: int, solid: float, min_share: float, device: torch.device
 ) -> Bool[Tensor, "G G G"]:
-    """The cells of [-1, 1]^3 in which, or beside which, there is more than haze and crumbs.
+    """The cells of [-1, 1]^3 in which, or beside which, there is more than haze and floaters.
 
     The field is looked at in cells half as long, at their centres.
 
@@ -30,12 +30,12 @@ def cells_of_objects(
     """
     points = cell_points(2 * resolution, device)
     seen = torch.cat([density(part) for part in points.split(2**16)])
-    objects = without_crumbs((seen > solid).view((2 * resolution,) * 3), min_share)
+    objects = without_floaters((seen > solid).view((2 * resolution,) * 3), min_share)
     around = nn.functional.max_pool3d(objects[None, None].float(), 4, stride=2, padding=1)[0, 0]
     return (around > 0.0) | ~objects.any()
 
 
-def without_crumbs(solid: Bool[Tensor, "G G G"], min_share: float) -> Bool[Tensor, "G G G"]:
+def without_floaters(solid: Bool[Tensor, "G G G"], min_share: float) -> Bool[Tensor, "G G G"]:
     """The solid cells that belong to a large piece; the largest piece always stays.
 
     Cells that share a face, an edge or a corner are of one piece.

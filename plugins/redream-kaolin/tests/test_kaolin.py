@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 from redream_kaolin import DMTet
-from redream_kaolin.door import install_line, kaolin_visibility, open_door
+from redream_kaolin.kaolin import find_kaolin, install_line, kaolin_visibility
 from redream_kaolin.marching import marching_tetrahedra
 
 from redream.cameras import turntable
@@ -18,12 +18,12 @@ PLACEHOLDER = 'raise ImportError("This is the kaolin placeholder wheel, not the 
 
 
 @pytest.fixture(autouse=True)
-def fresh_door(monkeypatch):
+def fresh_search(monkeypatch):
     """kaolin is looked for anew, and forgotten afterwards."""
     real = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "kaolin"}
-    open_door.cache_clear()
+    find_kaolin.cache_clear()
     yield
-    open_door.cache_clear()
+    find_kaolin.cache_clear()
     sys.modules.update(real)
 
 
@@ -31,8 +31,8 @@ def fresh_door(monkeypatch):
 def kaolin(monkeypatch):
     """kaolin where it is installed, else a stand-in with its signatures; both record calls."""
     calls = []
-    package = open_door().kaolin
-    open_door.cache_clear()
+    package = find_kaolin().kaolin
+    find_kaolin.cache_clear()
     if package is None:
         package = ModuleType("kaolin")
         for name in ("ops", "ops.conversions", "render", "render.mesh"):

@@ -1,21 +1,21 @@
 import torch
 
 from redream.kernels.occupancy import cell_points
-from redream.representations.crumbs import cells_of_objects, without_crumbs
+from redream.representations.floaters import cells_of_objects, without_floaters
 
 CPU = torch.device("cpu")
 
 
-def test_pieces_that_are_small_are_crumbs_and_the_largest_never_is():
+def test_pieces_that_are_small_are_floaters_and_the_largest_never_is():
     solid = torch.zeros(8, 8, 8, dtype=torch.bool)
-    assert not without_crumbs(solid, 0.1).any()
+    assert not without_floaters(solid, 0.1).any()
     solid[0, 0, 0] = solid[1, 1, 1] = True  # joined at a corner
     solid[7, 7, 7] = True
-    kept = without_crumbs(solid, 0.5)
+    kept = without_floaters(solid, 0.5)
     assert kept.sum() == 2
     assert kept[0, 0, 0] and kept[1, 1, 1]
-    assert torch.equal(without_crumbs(solid, 1.0), kept)
-    assert torch.equal(without_crumbs(solid, 0.3), solid)
+    assert torch.equal(without_floaters(solid, 1.0), kept)
+    assert torch.equal(without_floaters(solid, 0.3), solid)
 
 
 def test_the_cells_of_an_object_are_those_it_is_in_or_beside():
