@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream.priors.families import MULTI_VIEW_FAMILIES
-from redream.priors.families.base import Family
+from redream.priors.families.base import Family, dtype_of
 from redream.priors.families.mvdream import MVDream
 from redream.priors.poses import mvdream_cameras
 from redream.priors.stable_diffusion import StableDiffusionPrior
@@ -46,7 +46,7 @@ class MVDreamPrior(StableDiffusionPrior):
     def _denoise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """The denoiser's raw answer, told the cameras."""
         assert rows.poses is not None  # require_sets has looked
-        dtype = self.family.denoiser.dtype
+        dtype = dtype_of(self.family.denoiser)
         return _views_of(self.family).denoise_views(
             rows.latents.to(dtype),
             self.times[rows.timesteps],

@@ -12,6 +12,7 @@ from redream.priors._gradient_scale import GradientScale
 from redream.priors.base import BASE, Prior
 from redream.priors.diffusion import noise_of
 from redream.priors.families import PLAIN_FAMILIES, load_family
+from redream.priors.families.base import dtype_of
 from redream.priors.user_loras import merge_loras
 from redream.types import NoisyRows
 
@@ -170,8 +171,8 @@ class StableDiffusionPrior(Prior):
         if images.shape[-2:] != size:
             images = interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         vae = self._vae
-        gradients = GradientScale(vae.dtype)
-        posterior = vae.encode((gradients.inward(images) * 2.0 - 1.0).to(vae.dtype)).latent_dist
+        gradients = GradientScale(dtype_of(vae))
+        posterior = vae.encode((gradients.inward(images) * 2.0 - 1.0).to(dtype_of(vae))).latent_dist
         latents: Tensor = posterior.mean if generator is None else posterior.sample(generator)
         latents = gradients.outward(latents.to(images.dtype))
         return (latents - self.latent_shift) * self.latent_scale
@@ -180,7 +181,7 @@ class StableDiffusionPrior(Prior):
         """Decodes latents with the VAE."""
         vae = self._vae
         scaled = latents / self.latent_scale + self.latent_shift
-        images: Tensor = vae.decode(scaled.to(vae.dtype)).sample
+        images: Tensor = vae.decode(scaled.to(dtype_of(vae))).sample
         return (images.to(latents.dtype) * 0.5 + 0.5).clamp(0.0, 1.0)
 
     def encode_prompts(
@@ -189,7 +190,7 @@ class StableDiffusionPrior(Prior):
         """Encodes prompts as cat(e_psi, c); see :meth:`Prior.encode_prompts`."""
         if not self.family.encoders:
             raise RuntimeError("the text encoders were freed: encode prompts before that")
-        gradients = GradientScale(self.family.denoiser.dtype)
+        gradients = GradientScale(dtype_of(self.family.denoiser))
         if prefixes is not None:
             prefixes = gradients.inward(prefixes)
         text = self.family.encode_prompts(prompts, prefixes)
@@ -215,7 +216,7 @@ class StableDiffusionPrior(Prior):
         if learns_first:
             a_pixel += self.family.autoencoder_bytes
         half = a_pixel * self.image_size**2 * num_views
-        return half * int(self.family.denoiser.dtype.itemsize) // 2
+        return half * int(dtype_of(self.family.denoiser).itemsize) // 2
 
     def predict_noise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """Predicts the noise of mixed rows; see :meth:`Prior.predict_noise`."""
@@ -231,7 +232,7 @@ class StableDiffusionPrior(Prior):
         """The noise of rows that can be scored, each with its adapter."""
         from redream.priors._routing import Rows
 
-        gradients = GradientScale(self.family.denoiser.dtype)
+        gradients = GradientScale(dtype_of(self.family.denoiser))
         if gradients.needed:
             rows = rows._replace(text=gradients.inward(rows.text.float()))
             if rows.cameras is not None:
@@ -249,7 +250,7 @@ class StableDiffusionPrior(Prior):
 
     def _denoise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """The denoiser's raw answer."""
-        dtype = self.family.denoiser.dtype
+        dtype = dtype_of(self.family.denoiser)
         latents, text = rows.latents.to(dtype), rows.text.to(dtype)
         return self.family.denoise(latents, self.times[rows.timesteps], text, self.image_size)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from redream.priors.families import SEEN_FAMILIES
-from redream.priors.families.base import Family
+from redream.priors.families.base import Family, dtype_of
 from redream.priors.families.zero123 import POSE_FIELD, Zero123
 from redream.priors.poses import spherical, zero123_pose
 from redream.priors.stable_diffusion import StableDiffusionPrior
@@ -79,7 +79,7 @@ class Zero123Prior(StableDiffusionPrior):
         )
         embedded = network.encode_picture(picture)
         vae = self._vae
-        latents = vae.encode((picture * 2.0 - 1.0).to(vae.dtype)).latent_dist.mode()
+        latents = vae.encode((picture * 2.0 - 1.0).to(dtype_of(vae))).latent_dist.mode()
         where = spherical(images.cameras.c2w.to(picture))
         parts = (torch.ones_like(where[:, :1]), where, embedded, latents.flatten(1))
         row = torch.cat([part.to(picture.dtype) for part in parts], dim=1)
@@ -120,7 +120,7 @@ class Zero123Prior(StableDiffusionPrior):
         is_seen, where, picture, latents = told[:, : sum(sizes)].split(sizes, dim=1)
         pose = zero123_pose(spherical(rows.poses.to(where)), where, self.fourth == "elevation")
         return network.denoise_seen(
-            rows.latents.to(self.family.denoiser.dtype),
+            rows.latents.to(dtype_of(self.family.denoiser)),
             self.times[rows.timesteps],
             picture,
             pose,

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from typing_extensions import Self
 
 from redream.priors.families._parts import weights_file
-from redream.priors.families.base import Loader, require_width
+from redream.priors.families.base import Loader, dtype_of, require_width
 from redream.priors.families.ldm import PICTURE, first_misfit, read_config
 from redream.priors.families.mvdream import MVDream
 from redream.priors.picture_attention import PictureAttention
@@ -53,13 +53,13 @@ class ImageDream(MVDream):
         found = getattr(family.denoiser, PICTURE, None)
         family.adapter = load(PictureAdapter, "image_adapter") if not found else None  # type: ignore[assignment]
         if found:  # a UNet in the authors' names has all in one file
-            family.adapter = PictureAdapter(found).to(family.denoiser.dtype)
+            family.adapter = PictureAdapter(found).to(dtype_of(family.denoiser))
             delattr(family.denoiser, PICTURE)
         family.adapter.attach(family.denoiser)
         config = family.image_encoder.config
         num = (config.image_size // config.patch_size) ** 2 + 1
         with torch.no_grad():
-            blank = torch.zeros(1, num, family.adapter.read_width, dtype=family.denoiser.dtype)
+            blank = torch.zeros(1, num, family.adapter.read_width, dtype=dtype_of(family.denoiser))
             nothing = family.adapter.resampler(blank)
         family.register_buffer("nothing", nothing, persistent=False)
         return family
@@ -85,7 +85,7 @@ class ImageDream(MVDream):
         size = (encoder.config.image_size,) * 2
         small = interpolate(picture, size, mode="bicubic", antialias=True, align_corners=False)
         mean, std = (small.new_tensor(v).view(3, 1, 1) for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-        pixels = ((small.clamp(0.0, 1.0) - mean) / std).to(self.denoiser.dtype)
+        pixels = ((small.clamp(0.0, 1.0) - mean) / std).to(dtype_of(self.denoiser))
         hidden = encoder(pixels, output_hidden_states=True).hidden_states[-2]
         tokens: Tensor = self.adapter.resampler(hidden) - self.nothing
         return tokens
