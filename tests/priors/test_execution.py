@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from diffusers import ModelMixin
 
 from redream.adapters import LightAdapter, VariationalAdapter
 from redream.priors import BASE, StableDiffusionPrior
@@ -149,3 +150,20 @@ def test_a_compiled_denoiser_is_one_graph_and_answers_alike(family_folders, plai
 def test_inductor_answers_alike(family_folders, plain):
     agree(learned(family_folders["epsilon"], compile=True), plain["epsilon"], 1e-3)
     torch._dynamo.reset()
+
+
+def test_no_pass_walks_the_modules_for_a_dtype(family_folders, monkeypatch):
+    prior = StableDiffusionPrior(str(family_folders["epsilon"]))
+    walked = []
+
+    def walk(self):
+        walked.append(type(self).__name__)
+        return torch.float32
+
+    monkeypatch.setattr(ModelMixin, "dtype", property(walk))
+    assert type(prior.family.denoiser).__mro__.index(ModelMixin) and prior.family.denoiser.dtype
+    walked.clear()
+    with torch.no_grad():
+        prior.predict_noise(noisy_rows(prior, (BASE, BASE)))
+        prior.decode_latents(prior.encode_images(torch.rand(1, 3, 16, 16)))
+    assert walked == []
