@@ -81,6 +81,8 @@ def sample_cameras(
     distance: tuple[float, float] = (2.8, 3.2),
     fovy_deg: tuple[float, float] = (40.0, 40.0),
     views_per_set: int = 1,
+    half_height: tuple[float, float] | None = None,
+    azimuths_deg: Sequence[float] | None = None,
 ) -> Cameras:
     """Samples cameras: azimuth stratified uniformly over the circle, the rest uniform in range.
 
@@ -92,6 +94,9 @@ def sample_cameras(
         fovy_deg: Range of vertical fields of view.
         views_per_set: So many neighbours stand at equal steps of the circle and share elevation,
             distance and field of view.
+        half_height: Range of half of the height that a view shows at the origin, in world units. It
+            takes the distance's place: a camera stands where its field of view shows so much.
+        azimuths_deg: Where the views of every set stand instead of at equal steps.
 
     Returns:
         The cameras, set by set.
@@ -104,9 +109,23 @@ def sample_cameras(
 
     offset = torch.rand(num_sets, generator=generator)
     first = (torch.arange(num_sets) + offset) * (360.0 / num)
-    steps = torch.arange(views_per_set) * (360.0 / views_per_set)
-    azimuth = (first[:, None] + steps).flatten()
-    return orbit(azimuth, uniform(*elevation_deg), uniform(*distance), uniform(*fovy_deg))
+    azimuth = (first[:, None] + set_steps(views_per_set)).flatten()
+    if azimuths_deg is not None:
+        azimuth = set_steps(views_per_set, azimuths_deg).repeat(num_sets)
+    elevation = uniform(*elevation_deg)
+    away, fovy = uniform(*(half_height or distance)), uniform(*fovy_deg)
+    if half_height is not None:
+        away = away / torch.tan(torch.deg2rad(fovy) / 2.0)
+    return orbit(azimuth, elevation, away, fovy)
+
+
+def set_steps(
+    views_per_set: int, azimuths_deg: Sequence[float] | None = None
+) -> Float[Tensor, " V"]:
+    """Azimuths of a set's views, in degrees: equal steps from the front, or those given."""
+    if azimuths_deg is None:
+        return torch.arange(views_per_set) * (360.0 / views_per_set)
+    return torch.tensor([float(each) for each in azimuths_deg])
 
 
 def rays(

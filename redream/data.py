@@ -140,7 +140,8 @@ class RetrievalDataModule(LightningDataModule):
         """The views of all assets, in sets where the module's prior looks at sets."""
         module = None if self.trainer is None else self.trainer.lightning_module
         together = int(getattr(module, "views_per_set", 1))
-        return self.reference_renderer.render(self.meshes, captions, together)
+        where = getattr(module, "set_azimuths_deg", None)
+        return self.reference_renderer.render(self.meshes, captions, together, where)
 
     def _retrieve(self) -> None:
         if self.assets:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from redream.cameras import orbit
+from redream.cameras import orbit, set_steps
 from redream.errors import first_line
 from redream.files import whole_file
 from redream.pictures import open_picture
@@ -130,7 +130,7 @@ def paint_image_prompt(
         ValueError: If there is no object in it.
     """
     num, camera_of = prior.views_per_set, camera.cameras()
-    turns = torch.arange(num) * (360.0 / num)
+    turns = set_steps(num, prior.set_azimuths_deg)
     poses = orbit(
         turns + camera_of.azimuth_deg,
         *(

@@ -31,6 +31,8 @@ class ReferenceRenderer:
         elevation_deg: Range of elevations.
         distance: Range of distances.
         fovy_deg: Range of vertical fields of view.
+        half_height: Range of half of the height that views show at the origin, in the distance's
+            place; see :class:`redream.method.cameras.CameraSampler`.
         supersample: Rays along each side of a pixel.
         seed: Seed of the cameras.
         cache_dir: Where pictures are kept; None keeps none, and a folder that cannot be written
@@ -45,6 +47,7 @@ class ReferenceRenderer:
         elevation_deg: tuple[float, float] = (-10.0, 40.0),
         distance: tuple[float, float] = (2.8, 3.2),
         fovy_deg: tuple[float, float] = (40.0, 40.0),
+        half_height: tuple[float, float] | None = None,
         supersample: int = 2,
         seed: int = 0,
         cache_dir: str | Path | None = None,
@@ -52,18 +55,30 @@ class ReferenceRenderer:
     ) -> None:
         self.num_views, self.size, self.supersample, self.seed = num_views, size, supersample, seed
         self._ranges = (elevation_deg, distance, fovy_deg)
+        self._half_height = half_height
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         automatic = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = automatic if device == "auto" else device
 
-    def cameras(self, asset_index: int, views_per_set: int = 1) -> Cameras:
+    def cameras(
+        self,
+        asset_index: int,
+        views_per_set: int = 1,
+        azimuths_deg: Sequence[float] | None = None,
+    ) -> Cameras:
         """The cameras of an asset, the same in every run of one seed; as many whole sets as fit."""
         generator = key_generator("references", self.seed, asset_index)
         num = max(1, self.num_views // views_per_set) * views_per_set
-        return sample_cameras(num, generator, *self._ranges, views_per_set)
+        return sample_cameras(
+            num, generator, *self._ranges, views_per_set, self._half_height, azimuths_deg
+        )
 
     def render(
-        self, meshes: Sequence[TriangleMesh], captions: Sequence[str], views_per_set: int = 1
+        self,
+        meshes: Sequence[TriangleMesh],
+        captions: Sequence[str],
+        views_per_set: int = 1,
+        azimuths_deg: Sequence[float] | None = None,
     ) -> References:
         """Renders all assets.
 
@@ -72,11 +87,12 @@ class ReferenceRenderer:
             captions: Their captions.
             views_per_set: So many neighbouring views go round the asset at one elevation, as a
                 multi-view prior looks at them.
+            azimuths_deg: Where those of a set stand; None puts them at equal steps.
 
         Returns:
             The pictures, asset by asset.
         """
-        cameras = [self.cameras(index, views_per_set) for index in range(len(meshes))]
+        cameras = [self.cameras(index, views_per_set, azimuths_deg) for index in range(len(meshes))]
         num = cameras[0].num
         rgba = torch.empty(len(meshes), num, 4, self.size, self.size)
         for mine, mesh, theirs in zip(rgba, meshes, cameras, strict=True):

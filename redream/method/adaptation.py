@@ -267,12 +267,23 @@ class Adaptation:
 
     def _require_sets(self) -> int:
         num, theirs = self.prior.views_per_set, self.references.views_per_set
+        self._require_learned()
         if num not in (1, theirs):
             raise ValueError(
                 f"{type(self.prior).__name__} looks at {num} views of an asset together, and the "
                 f"references come in sets of {theirs}: render them with views_per_set {num}"
             )
         return num
+
+    def _require_learned(self) -> None:
+        learned, cameras = self.prior.learned_views, self.references.cameras
+        if learned is not None:
+            shown = cameras.distance * torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)
+            ranges = [
+                (float(each.min()), float(each.max()))
+                for each in (cameras.elevation_deg, cameras.fovy_deg, shown)
+            ]
+            learned.require(type(self.prior).__name__, *ranges, "--data.references.init_args")
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:

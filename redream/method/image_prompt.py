@@ -54,7 +54,7 @@ def require_image(
             "Zero123Prior, set --model.reconstruction.color, or leave the picture out"
         )
     for each in needing:
-        each.require_image(image, cameras.distance, cameras.fovy_deg)
+        each.require_image(image, cameras.distances, cameras.fovy_deg)
 
 
 def painter(priors: Sequence[Prior]) -> Prior | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from redream.method.adaptation import AdaptationSchedule
 from redream.method.cameras import CameraSampler
-from redream.priors import Prior, views_together
+from redream.priors import Prior, azimuths_together, views_together
 
 
 def require_views(
@@ -25,8 +25,11 @@ def require_views(
     """
     for prior in priors:
         if prior is not None:
-            prior.require_views(cameras.num_views, cameras.elevation_deg)
+            prior.require_views(
+                cameras.num_views, cameras.elevation_deg, cameras.fovy_deg, cameras.half_heights
+            )
     num = views_together(*priors)
+    azimuths_together(*priors)
     for option, value in (
         ("model.cameras.num_views", cameras.num_views),
         ("model.adaptation.batch_size", adaptation.batch_size),

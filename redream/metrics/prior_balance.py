@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from redream.adapters import Adapter
-from redream.cameras import VIEW_NAMES, orbit, view_names
+from redream.cameras import VIEW_NAMES, orbit, set_steps, view_names
 from redream.metrics.view_balance import ViewJudge
 from redream.priors import BASE, Prior, with_image
 from redream.types import ImagePrompt, key_generator
@@ -135,7 +135,9 @@ def sample_pictures(
         Pictures in [0, 1].
     """
     together = prior.views_per_set
-    azimuth = torch.arange(together) * (360.0 / together) + _FIRST_DEG[view or "front"]
+    steps, first = set_steps(together, prior.set_azimuths_deg), _FIRST_DEG[view or "front"]
+    chosen = 0 if prior.set_azimuths_deg is None else int((steps - first).abs().argmin())
+    azimuth = steps + first if prior.set_azimuths_deg is None else steps
     ones = torch.ones(together)
     cameras = orbit(azimuth, 15.0 * ones, 3.0 * ones, 40.0 * ones)
     seen_of_object = prior.image_tokens(image)
@@ -163,5 +165,5 @@ def sample_pictures(
             adapter=name,
             poses=poses,
         )
-        parts.append(pictures[::together])
+        parts.append(pictures[chosen::together])
     return torch.cat(parts)

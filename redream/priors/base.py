@@ -11,11 +11,11 @@ from typing_extensions import Self
 
 from redream.losses import guide, repel, rescale_guided
 from redream.priors.diffusion import Diffusion
+from redream.priors.learned_views import LearnedViews
 from redream.priors.rows import join_rows, without_image
 from redream.types import ImagePrompt, NoisyRows
 
 BASE = "__base__"
-_BEYOND_DEG = 15.0  # how far views may leave the learned elevations
 
 
 class Repelled(NamedTuple):
@@ -67,7 +67,9 @@ class Prior(nn.Module, ABC):
         views_per_set: So many neighbouring rows are views of one object that the network looks at
             together, at one diffusion time and with one adapter; 1 looks at each row alone.
         needs_poses: Whether rows must say the poses that their pictures were taken with.
-        elevation_deg: Elevations that the network has learned, where it was told poses.
+        learned_views: The views that the network has learned, where it was told poses.
+        set_azimuths_deg: Where the views of a set stand; None lets them stand at equal steps, from
+            anywhere on.
         needs_image: Whether rows must say what the object looks like,
             :meth:`encode_image_prompts`.
         reads_prompts: Whether prompts make a difference.
@@ -75,7 +77,8 @@ class Prior(nn.Module, ABC):
 
     views_per_set: int = 1
     needs_poses: ClassVar[bool] = False
-    elevation_deg: ClassVar[tuple[float, float] | None] = None
+    learned_views: ClassVar[LearnedViews | None] = None
+    set_azimuths_deg: ClassVar[tuple[float, ...] | None] = None
     needs_image: ClassVar[bool] = False
     reads_prompts: ClassVar[bool] = True
 
@@ -196,12 +199,20 @@ class Prior(nn.Module, ABC):
     def free_autoencoder(self) -> None:  # noqa: B027  (most priors have none to free)
         """Lets the autoencoder go: nobody will ask for pictures or their latents."""
 
-    def require_views(self, num_views: int, elevation_deg: tuple[float, float]) -> None:
+    def require_views(
+        self,
+        num_views: int,
+        elevation_deg: tuple[float, float],
+        fovy_deg: tuple[float, float],
+        half_height: tuple[float, float],
+    ) -> None:
         """Finds out, before anything is made, whether a run's views can be scored.
 
         Args:
             num_views: Views of each particle in a step.
             elevation_deg: Range of their elevations.
+            fovy_deg: Range of their vertical fields of view.
+            half_height: Range of half of the height that they show at the origin.
 
         Raises:
             ValueError: If they are no whole sets, or far outside of what the network has learned.
@@ -212,14 +223,9 @@ class Prior(nn.Module, ABC):
                 f"{name} looks at {num} views of an object together, and num_views is "
                 f"{num_views}: set --model.cameras.num_views {max(1, num_views // num) * num}"
             )
-        if self.elevation_deg is None:
-            return
-        (low, high), (least, most) = elevation_deg, self.elevation_deg
-        if low < least - _BEYOND_DEG or high > most + _BEYOND_DEG:
-            raise ValueError(
-                f"{name} has learned elevations of {least:g} to {most:g} degrees, and "
-                f"elevation_deg is {low:g} to {high:g}: "
-                f"set --model.cameras.elevation_deg [{least:g},{most:g}]"
+        if self.learned_views is not None:
+            self.learned_views.require(
+                name, elevation_deg, fovy_deg, half_height, "--model.cameras"
             )
 
     def require_image(

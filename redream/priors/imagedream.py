@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from redream.priors.families import PICTURED_FAMILIES
 from redream.priors.families.base import Family
 from redream.priors.families.imagedream import ImageDream
+from redream.priors.learned_views import LearnedViews
 from redream.priors.mvdream import MVDreamPrior
 from redream.types import ImagePrompt, NoisyRows
 
@@ -33,6 +34,8 @@ class ImageDreamPrior(MVDreamPrior):
 
     families: ClassVar[Mapping[str, str]] = PICTURED_FAMILIES
     needs_image = True
+    # the authors' configs: trained as MVDream was, distilled from nearer
+    learned_views = LearnedViews((0.0, 30.0), (15.0, 60.0), (0.6, 1.0))
 
     def __init__(
         self,

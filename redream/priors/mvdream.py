@@ -9,6 +9,7 @@ from torch import Tensor
 from redream.priors.families import MULTI_VIEW_FAMILIES
 from redream.priors.families.base import Family, dtype_of
 from redream.priors.families.mvdream import MVDream
+from redream.priors.learned_views import LearnedViews
 from redream.priors.poses import mvdream_cameras
 from redream.priors.stable_diffusion import StableDiffusionPrior
 from redream.types import NoisyRows
@@ -29,7 +30,8 @@ class MVDreamPrior(StableDiffusionPrior):
 
     families: ClassVar[Mapping[str, str]] = MULTI_VIEW_FAMILIES
     needs_poses = True
-    elevation_deg = (0.0, 30.0)  # elevation_range of the authors' configs
+    # elevation_range, fovy_range and camera_distance_range, which is relative to the field of view
+    learned_views = LearnedViews((0.0, 30.0), (15.0, 60.0), (0.8, 1.0))
 
     def __init__(
         self,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from redream.adapters import Adapter, require_host
-from redream.cameras import concatenate, turntable
+from redream.cameras import concatenate, orbit, set_steps, turntable
 from redream.priors import BASE, Guided, Prior, join_rows, with_image, without_image
-from redream.types import ImagePrompt, NoisyRows
+from redream.types import Cameras, ImagePrompt, NoisyRows
 
 
 def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRows:
@@ -25,7 +25,7 @@ def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRow
     latents = torch.randn(num_sets * together, *prior.latent_shape, generator=generator)
     timesteps = torch.randint(prior.num_train_timesteps, (num_sets,), generator=generator)
     device = prior.device
-    poses = concatenate([turntable(together)] * num_sets).c2w
+    poses = concatenate([_round(prior)] * num_sets).c2w
     text = prior.encode_prompts(prompts).detach()
     if prior.needs_image:
         text = with_image(text, prior.image_tokens(disc_of(prior)))
@@ -36,6 +36,13 @@ def noisy_rows(prior: Prior, adapters: Sequence[str], seed: int = 0) -> NoisyRow
         tuple(name for name in adapters for _ in range(together)),
         poses=poses.to(device, prior.alphas.dtype),
     )
+
+
+def _round(prior: Prior, elevation_deg: float = 15.0) -> Cameras:
+    """A set of views as the prior looks at them."""
+    azimuth = set_steps(prior.views_per_set, prior.set_azimuths_deg)
+    ones = torch.ones_like(azimuth)
+    return orbit(azimuth, elevation_deg * ones, 3.0 * ones, 40.0 * ones)
 
 
 def disc_of(prior: Prior, seed: int = 0) -> ImagePrompt:
@@ -149,7 +156,7 @@ class PriorContract(ABC):
                 assert torch.equal(prior.predict_noise(without), expected)
                 return
             assert rows.poses is not None
-            above = turntable(prior.views_per_set, elevation_deg=50.0).c2w.flip(0)
+            above = _round(prior, elevation_deg=50.0).c2w.flip(0)
             turned = prior.predict_noise(rows._replace(poses=above.to(rows.poses)))
             assert (turned - expected).abs().max() > 10 * self.tolerance
             with pytest.raises(ValueError, match="poses"):

@@ -20,7 +20,9 @@ from redream.priors import (
     BASE,
     GaussianPrior,
     Guided,
+    LearnedViews,
     StableDiffusionPrior,
+    azimuths_together,
     join_rows,
     views_together,
 )
@@ -36,7 +38,8 @@ class FourViews(GaussianPrior):
     Its views see each other: the answer to each has a little of the others' mean.
     """
 
-    views_per_set, needs_poses, elevation_deg = V, True, (0.0, 30.0)
+    views_per_set, needs_poses = V, True
+    learned_views = LearnedViews((0.0, 30.0), (15.0, 60.0), (0.8, 1.0))
 
     def predict_noise(self, rows):
         self.require_sets(rows)
@@ -93,6 +96,38 @@ def test_cameras_of_a_set_share_all_but_their_azimuth():
     assert sorted(arcs.tolist()) == list(range(8))  # stratified over the whole circle
 
 
+def test_views_of_any_field_of_view_can_show_equally_much():
+    """Their half height at the origin is drawn, and the distance follows, as threestudio has it."""
+    sampler = CameraSampler(8, fovy_deg=(15.0, 60.0), half_height=(0.8, 1.0))
+    found = sampler.sample(key_generator("t"), V)
+    shown = found.distance * torch.tan(torch.deg2rad(found.fovy_deg) / 2.0)
+    assert 0.8 <= shown.min() < shown.max() <= 1.0 and found.fovy_deg.min() < 35.0
+    sets = found.distance.view(2, V)
+    assert torch.equal(sets, sets[:, :1].expand_as(sets)) and sets[0, 0] != sets[1, 0]
+    nearest, farthest = sampler.distances
+    assert nearest <= found.distance.min() and found.distance.max() <= farthest
+    assert nearest == pytest.approx(0.8 * 3**0.5) and sampler.half_heights == (0.8, 1.0)
+    plain = CameraSampler(distance=(2.0, 3.0), fovy_deg=(40.0, 60.0))
+    assert plain.distances == (2.0, 3.0)
+    assert plain.half_heights == pytest.approx((2.0 * 0.363970, 3.0 * 0.577350), rel=1e-5)
+
+
+def test_sets_may_stand_at_azimuths_of_their_own():
+    where = (0.0, 45.0, 90.0, 180.0, 270.0, 315.0)
+    found = sample_cameras(12, key_generator("t"), views_per_set=6, azimuths_deg=where)
+    expected = torch.tensor(where * 2)
+    turned = torch.remainder(found.azimuth_deg - expected + 180.0, 360.0) - 180.0
+    torch.testing.assert_close(turned, torch.zeros(12))
+    at_steps = sample_cameras(12, key_generator("t"), views_per_set=6)
+    assert torch.equal(found.elevation_deg, at_steps.elevation_deg)
+    assert azimuths_together(GaussianPrior(), FourViews(), None) is None
+    fixed = copy.copy(FourViews())
+    fixed.set_azimuths_deg = (0.0, 45.0, 90.0, 180.0)
+    assert azimuths_together(GaussianPrior(), fixed) == fixed.set_azimuths_deg
+    with pytest.raises(ValueError, match="different azimuths"):
+        azimuths_together(FourViews(), fixed)
+
+
 def test_views_alone_have_the_cameras_times_and_colours_that_they_always_had():
     """The numbers of plain priors are those of before there were sets, to the last bit."""
     found, generator = sample_cameras(5, key_generator("t")), key_generator("t")
@@ -134,6 +169,22 @@ def test_rows_without_a_pose_get_zeros_where_others_have_one():
         (
             dict(cameras=CameraSampler(num_views=4, elevation_deg=(-60.0, 20.0))),
             r"elevation_deg \[0,30\]",
+        ),
+        (
+            dict(cameras=CameraSampler(num_views=4, fovy_deg=(40.0, 90.0))),
+            r"--model.cameras.fovy_deg \[15,60\]",
+        ),
+        (
+            dict(
+                cameras=CameraSampler(num_views=4, elevation_deg=(0.0, 30.0), distance=(5.0, 6.0))
+            ),
+            r"farther away .*--model.cameras.half_height \[0.8,1\]",
+        ),
+        (
+            dict(
+                cameras=CameraSampler(num_views=4, elevation_deg=(0.0, 30.0), distance=(1.0, 3.0))
+            ),
+            r"nearer .*--model.cameras.half_height \[0.8,1\]",
         ),
     ],
 )
