@@ -12,7 +12,6 @@ rule is used::
 """
 
 import importlib
-import importlib.util
 import json
 import sys
 import types
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peer_modules import bare_packages, load_module
 from safetensors.torch import save_file
 
 PARITY = Path(__file__).parents[1] / "tests" / "priors" / "multiview_parity.py"
@@ -58,10 +58,8 @@ def camera_table(module: Any) -> torch.Tensor:  # noqa: ANN401
 
 def stand_in(package: str, checkout: Path) -> None:
     """The package without what its ``__init__`` imports, and attention without xformers."""
-    for name in ("", ".ldm", ".ldm.modules", ".ldm.modules.diffusionmodules"):
-        module = types.ModuleType(package + name)
-        module.__path__ = [str(checkout / package / name[1:].replace(".", "/"))]
-        sys.modules[package + name] = module
+    inside = ("", ".ldm", ".ldm.modules", ".ldm.modules.diffusionmodules")
+    bare_packages(checkout, (package + name for name in inside))
     if package == "imagedream":  # has no other attention
         xformers, ops = types.ModuleType("xformers"), types.ModuleType("xformers.ops")
         attention = torch.nn.functional.scaled_dot_product_attention
@@ -70,16 +68,6 @@ def stand_in(package: str, checkout: Path) -> None:
         )
         xformers.ops = ops  # type: ignore[attr-defined]
         sys.modules |= {"xformers": xformers, "xformers.ops": ops}
-
-
-def load_module(name: str, path: Path) -> Any:  # noqa: ANN401
-    """A module from a file."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from record_threestudio import PARITY, load_module
+from peer_modules import load_module
+from record_threestudio import PARITY
 from safetensors.torch import save_file
 from torch import Tensor
 

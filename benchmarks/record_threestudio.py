@@ -11,7 +11,6 @@ diffusers 0.19, so it runs in an environment of its own, from which nothing of R
         tests/priors/recorded/threestudio_vsd.safetensors
 """
 
-import importlib.util
 import sys
 import types
 import typing
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peer_modules import load_module
 from safetensors.torch import save_file
 
 GUIDANCE = "threestudio/models/guidance/stable_diffusion_vsd_guidance.py"
@@ -102,16 +102,6 @@ def stand_in() -> None:
     typed.Tensor = torch.Tensor  # type: ignore[attr-defined]
     for module in (package, base, misc, processors, typed):
         sys.modules[module.__name__] = module
-
-
-def load_module(name: str, path: Path) -> Any:  # noqa: ANN401
-    """Imports a file by its path."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ file. Of ReDream only the weights' rule is used::
 
 import ast
 import importlib
-import importlib.util
 import json
 import math
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peer_modules import bare_packages
 from safetensors.torch import save_file
 
 FOLDER = Path(__file__).parents[1] / "tests" / "priors"
@@ -97,10 +97,7 @@ def of_class(path: Path, name: str, methods: tuple[str, ...]) -> Any:  # noqa: A
 
 def stand_in(checkout: Path) -> None:
     """The package without what its ``util`` imports for demos."""
-    for name in ("ldm", "ldm.modules", "ldm.modules.diffusionmodules"):
-        module = types.ModuleType(name)
-        module.__path__ = [str(checkout / name.replace(".", "/"))]
-        sys.modules[name] = module
+    bare_packages(checkout, ("ldm", "ldm.modules", "ldm.modules.diffusionmodules"))
     util: Any = types.ModuleType("ldm.util")
     util.exists = lambda each: each is not None
     util.instantiate_from_config = None

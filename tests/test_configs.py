@@ -16,6 +16,7 @@ from redream.assets.splat_files import read_splats
 from redream.image_prompts import save_picture
 from redream.priors.miniature import (
     save_miniature_imagedream,
+    save_miniature_mv_adapter,
     save_miniature_mvdream,
     save_miniature_zero123,
 )
@@ -28,7 +29,9 @@ METHODS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 BASELINES = {"dreamfusion", "sjc", "prolificdreamer", "debiased_sds", "perp_neg", "redream"}
 WAYS = {"asd", "csd", "sds_bridge", "ism", "sdi", "reuse", "dsd"}
 BESIDE = {"uniform_poses"}  # any of them
-OTHER_PRIORS = {"mvdream", "imagedream", "zero123", "stable_zero123", "magic123", "joint"}
+OTHER_PRIORS = {
+    "mvdream", "mv_adapter", "imagedream", "zero123", "stable_zero123", "magic123", "joint",
+}  # fmt: skip
 
 
 def printed(capsys, *arguments):
@@ -217,6 +220,9 @@ def on_miniatures(folder, method):
     given = {"prior": {"init_args": {"model": str(folder)}}}
     if method.stem in ("joint", "mvdream"):
         save_miniature_mvdream(folder)
+    elif method.stem == "mv_adapter":
+        save_miniature_mv_adapter(folder)
+        given["prior"]["init_args"]["adapter"] = str(folder)
     elif method.stem == "imagedream":
         save_miniature_imagedream(folder)
     else:
@@ -227,7 +233,11 @@ def on_miniatures(folder, method):
         each["prior"]["init_args"]["model"] = "embedded:prior"
     if others:
         given["guidance"] = {"init_args": {"others": others}}
-    data = {} if others or method.stem == "mvdream" else {"image": str(folder / "disc.png")}
+    data = (
+        {}
+        if others or method.stem in ("mvdream", "mv_adapter")
+        else {"image": str(folder / "disc.png")}
+    )
     save_picture(
         disc_of(SimpleNamespace(image_size=64, alphas=torch.ones(1), device="cpu")),
         folder / "disc.png",

@@ -279,11 +279,12 @@ class Adaptation:
         learned, cameras = self.prior.learned_views, self.references.cameras
         if learned is not None:
             shown = cameras.distance * torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)
-            ranges = [
+            elevation, fovy, half_height = (
                 (float(each.min()), float(each.max()))
                 for each in (cameras.elevation_deg, cameras.fovy_deg, shown)
-            ]
-            learned.require(type(self.prior).__name__, *ranges, "--data.references.init_args")
+            )
+            name, option = type(self.prior).__name__, "--data.references.init_args"
+            learned.require(name, elevation, fovy, half_height, option)
 
     @torch.no_grad()
     def _encode(self) -> Float[Tensor, "B C h w"]:

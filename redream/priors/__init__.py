@@ -4,6 +4,7 @@ from redream.priors.base import BASE, Guided, Prior, Repelled
 from redream.priors.gaussian import GaussianPrior
 from redream.priors.imagedream import ImageDreamPrior
 from redream.priors.learned_views import LearnedViews
+from redream.priors.mv_adapter import MVAdapterPrior
 from redream.priors.mvdream import MVDreamPrior
 from redream.priors.rows import join_rows, with_image, without_image
 from redream.priors.stable_diffusion import StableDiffusionPrior
@@ -16,6 +17,7 @@ __all__ = [
     "Guided",
     "ImageDreamPrior",
     "LearnedViews",
+    "MVAdapterPrior",
     "MVDreamPrior",
     "Prior",
     "Repelled",

@@ -8,6 +8,7 @@ adapters, texts, cameras, pictures. Factors are powers of two, which round nothi
 where the gradient is: nobody waits, and nobody has to set anything.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,14 +32,14 @@ class GradientScale:
         """The network's answer, in float32; its gradient chooses the factor and is multiplied."""
         if not self.needed:
             return answer
-        scaled: Tensor = _Outward.apply(answer, self)
+        scaled: Tensor = _OnTheWayBack.apply(answer, self.choose)
         return scaled
 
     def inward(self, given: Tensor) -> Tensor:
         """What the network is given, in float32; its gradient is divided."""
         if not self.needed:
             return given
-        scaled: Tensor = _Inward.apply(given, self)
+        scaled: Tensor = _OnTheWayBack.apply(given, self.undo)
         return scaled
 
     def choose(self, gradient: Tensor) -> Tensor:
@@ -52,23 +53,14 @@ class GradientScale:
         return gradient if self._factor is None else gradient / self._factor
 
 
-class _Outward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, answer: Tensor, scale: GradientScale) -> Tensor:  # noqa: ANN401
-        ctx.scale = scale
-        return answer.view_as(answer)
+class _OnTheWayBack(torch.autograd.Function):
+    """A tensor as it is, whose gradient is changed."""
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        return ctx.scale.choose(gradient), None
-
-
-class _Inward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, given: Tensor, scale: GradientScale) -> Tensor:  # noqa: ANN401
-        ctx.scale = scale
+    def forward(ctx: Any, given: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:  # noqa: ANN401
+        ctx.change = change
         return given.view_as(given)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        return ctx.scale.undo(gradient), None
+        return ctx.change(gradient), None

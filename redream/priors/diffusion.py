@@ -68,6 +68,29 @@ def from_alphas_cumprod(alphas_cumprod: Float[Tensor, " T"], predicts: Predicts)
     return Diffusion(alphas_cumprod.sqrt(), (1.0 - alphas_cumprod).sqrt(), times, predicts)
 
 
+def shifted(
+    alphas: Float[Tensor, " T"], sigmas: Float[Tensor, " T"], scale: float
+) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
+    """More noise toward the end, as large pictures and several views of one object need it.
+
+    The signal-to-noise ratio falls by ``scale`` at the last timestep, by nothing at the first, and
+    between them by its power of the share of time that has passed: MV-Adapter's ``interpolated``
+    shift.
+
+    Args:
+        alphas: alpha_t of every training timestep, of a process that preserves variance.
+        sigmas: Its sigma_t.
+        scale: By how much the ratio falls.
+
+    Returns:
+        The same of the shifted process.
+    """
+    share = torch.linspace(0.0, 1.0, len(alphas), dtype=torch.float64, device=alphas.device)
+    signal, noise = alphas.double().square() * scale**-share, sigmas.double().square()
+    total = signal + noise
+    return (signal / total).sqrt().to(alphas), (noise / total).sqrt().to(sigmas)
+
+
 class Process(NamedTuple):
     """The schedulers of diffusers whose configs describe one kind of forward process.
 

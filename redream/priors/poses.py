@@ -26,6 +26,23 @@ def mvdream_cameras(poses: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 16"]:
     return torch.cat([top, turned[:, 3:]], dim=1).flatten(1)
 
 
+def mv_adapter_conditions(poses: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 6"]:
+    """Where orthographic cameras look and stand, as MV-Adapter reads it of every pixel.
+
+    Its world is MVDream's, Blender's: +Z up, and the front of an object at -Y.
+
+    Args:
+        poses: Camera-to-world matrices, OpenGL, of a world that has +Y up and its front at +Z.
+
+    Returns:
+        Direction of view and direction to the camera, from [-1, 1] to [0, 1].
+    """
+    turned = torch.stack([poses[:, 0], -poses[:, 2], poses[:, 1]], dim=1)
+    position = turned[:, :, 3]
+    toward = position / position.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return ((torch.cat([-turned[:, :, 2], toward], dim=1) + 1.0) / 2.0).clamp(0.0, 1.0)
+
+
 def spherical(poses: Float[Tensor, "B 4 4"]) -> Float[Tensor, "B 3"]:
     """Polar angle from +Y and azimuth in radians, and distance, of cameras that look at the origin.
 

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from redream.priors._gradient_scale import GradientScale
 from redream.priors.base import BASE, Prior
 from redream.priors.diffusion import noise_of
-from redream.priors.families import PLAIN_FAMILIES, load_family
+from redream.priors.families import PLAIN_FAMILIES, Family, load_family
 from redream.priors.families.base import dtype_of
 from redream.priors.user_loras import merge_loras
 from redream.types import NoisyRows
@@ -69,7 +69,7 @@ class StableDiffusionPrior(Prior):
         family = load_family(model, getattr(torch, dtype), variant, self.families)
         factor = 2 ** (len(family.vae.config.block_out_channels) - 1)
         if image_size is None:
-            image_size = _own_side(family.denoiser.config.sample_size) * factor
+            image_size = self._own_image_size(family, factor)
         super().__init__(family.diffusion, image_size)
         if self.image_size % factor:
             raise ValueError(f"image_size must be a multiple of {factor}, not {image_size}")
@@ -227,6 +227,10 @@ class StableDiffusionPrior(Prior):
                 f"attach it, or use one of {', '.join(sorted(self._first_timesteps))}"
             )
         return self._score(rows)
+
+    def _own_image_size(self, family: Family, factor: int) -> int:
+        """Side in pixels at which pictures are scored where nothing else is said."""
+        return _own_side(family.denoiser.config.sample_size) * factor
 
     def _score(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """The noise of rows that can be scored, each with its adapter."""

@@ -20,7 +20,7 @@ from redream.method.module import ReDream
 from redream.method.pictures import Pictures
 from redream.method.warmup import Warmup
 from redream.priors import GaussianPrior
-from redream.priors.poses import mvdream_cameras
+from redream.priors.poses import mv_adapter_conditions, mvdream_cameras
 from redream.representations import Representation
 from redream.types import Views
 
@@ -86,6 +86,12 @@ def in_blender(matrices):
     return torch.atan2(position[:, 0], -position[:, 1])
 
 
+def told_as_mv_adapter(poses):
+    """MV-Adapter: the same world, the camera's place in [0, 1] among what it is told."""
+    place = 2.0 * mv_adapter_conditions(poses)[:, 3:] - 1.0
+    return torch.atan2(place[:, 0], -place[:, 1])
+
+
 def threestudios(poses):
     """MVDream told threestudio's cameras, where azimuth 0 stands at +X of a world with +Z up."""
     position = poses[:, :3, 3]
@@ -146,10 +152,11 @@ def taught(azimuth):
     ("azimuth", "front"),
     [
         (lambda poses: in_blender(mvdream_cameras(poses)), 0.0),
+        (told_as_mv_adapter, 0.0),
         (beside_a_picture_of_the_front, 0.0),
         (lambda poses: in_blender(threestudios(poses)), -90.0),
     ],
-    ids=["MVDream and ImageDream", "Zero123", "MVDream in threestudio"],
+    ids=["MVDream and ImageDream", "MV-Adapter", "Zero123", "MVDream in threestudio"],
 )
 def test_what_is_distilled_faces_front(azimuth, front):
     """+Z, and its left is +X; threestudio's cameras make it face sideways."""

@@ -3,6 +3,7 @@
 from redream.priors.families._quiet import quiet_libraries
 from redream.priors.families.base import Family
 from redream.priors.families.loading import (
+    ADAPTED_FAMILIES,
     MULTI_VIEW_FAMILIES,
     PICTURED_FAMILIES,
     PLAIN_FAMILIES,
@@ -11,6 +12,7 @@ from redream.priors.families.loading import (
 )
 
 __all__ = [
+    "ADAPTED_FAMILIES",
     "MULTI_VIEW_FAMILIES",
     "PICTURED_FAMILIES",
     "PLAIN_FAMILIES",

@@ -21,6 +21,11 @@ PLAIN_FAMILIES = {
 }
 """The family of each of diffusers' pipelines; imported when asked for, which takes seconds."""
 
+ADAPTED_FAMILIES = {
+    name: PLAIN_FAMILIES[name] for name in ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+}
+"""Those that MV-Adapter was trained for."""
+
 MULTI_VIEW_FAMILIES = {"MVDreamPipeline": "mvdream:MVDream"}
 """Those that look at several views of an object, by the pipelines of their users."""
 

@@ -111,7 +111,10 @@ class StableDiffusion(Family):
         times: Float[Tensor, " B"],
         text: Float[Tensor, "B L D"],
         image_size: int,
+        added: list[Tensor] | None = None,
     ) -> Float[Tensor, "B C h w"]:
-        """The UNet's answer."""
-        output: Tensor = self.denoiser(noisy, times, text, return_dict=False)[0]
+        """The UNet's answer; ``added`` is what an adapter adds to its blocks on the way down."""
+        output: Tensor = self.denoiser(
+            noisy, times, text, down_intrablock_additional_residuals=added, return_dict=False
+        )[0]
         return output

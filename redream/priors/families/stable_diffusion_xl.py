@@ -102,14 +102,23 @@ class StableDiffusionXL(StableDiffusion):
         times: Float[Tensor, " B"],
         text: Float[Tensor, "B L D"],
         image_size: int,
+        added: list[Tensor] | None = None,
     ) -> Float[Tensor, "B C h w"]:
-        """The UNet's answer for whole pictures: original and target size agree, nothing is cut."""
+        """The UNet's answer for whole pictures: original and target size agree, nothing is cut.
+
+        ``added`` is what an adapter adds to its blocks on the way down.
+        """
         size_dim = 6 * int(self.denoiser.config.addition_time_embed_dim)
         pooled_dim = int(self.denoiser.add_embedding.linear_1.in_features) - size_dim
         tokens, pooled = split_pooled(text, pooled_dim)
         sizes = noisy.new_tensor([image_size, image_size, 0, 0, image_size, image_size])
         conditions = {"text_embeds": pooled, "time_ids": sizes.expand(len(noisy), -1)}
         output: Tensor = self.denoiser(
-            noisy, times, tokens, added_cond_kwargs=conditions, return_dict=False
+            noisy,
+            times,
+            tokens,
+            added_cond_kwargs=conditions,
+            down_intrablock_additional_residuals=added,
+            return_dict=False,
         )[0]
         return output
