@@ -33,6 +33,7 @@ def save_miniature_mv_adapter(
     from redream.priors.families.mv_adapter import MultiViewAdapter
     from redream.priors.mv_adapter import AZIMUTHS_DEG
 
+    blocks: dict[str, Any]
     if is_xl:  # three levels, as the adapter's encoder has it
         blocks = {
             "block_out_channels": (8, 16, 16),
