@@ -27,7 +27,7 @@ from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
 from redream.method.view_sets import require_views
 from redream.method.warmup import Attraction, Warmup
-from redream.priors import Prior, azimuths_together
+from redream.priors import Prior
 from redream.priors.prompting import Prompting, ViewWords
 from redream.representations import Representation
 from redream.schedules import Ramp
@@ -77,8 +77,7 @@ class ReDream(LightningModule):
         held_out_losses: Eq. 5 on the held-out views, in the steps that look at them.
         pulls: How hard assets and prior pulled in the last steps of warm-up.
         views_per_set: So many views the prior looks at together: they share t, elevation, distance,
-            field of view and random background.
-        set_azimuths_deg: Where the views of such a set stand; None puts them at equal steps.
+            field of view and random background. They stand at ``set_azimuths_deg`` or equal steps.
         poses: What judges the poses that are shown; None where that is off.
 
     Raises:
@@ -118,8 +117,7 @@ class ReDream(LightningModule):
         self.guidance = VSD() if guidance is None else guidance
         self.prior, self.variational_prior = prior, self.guidance.own_prior
         self.other_priors = nn.ModuleList(self.guidance.other_priors)
-        self.views_per_set = require_views(self._priors, cameras, adaptation)
-        self.set_azimuths_deg = azimuths_together(*self._priors)
+        self.views_per_set, self.set_azimuths_deg = require_views(self._priors, cameras, adaptation)
         require_reader(prior, adapter)
         seeds = (particle_seed(seed, index) for index in range(num_particles))
         self.particles = nn.ModuleList(map(representation, seeds))

@@ -9,7 +9,7 @@ from redream.priors import Prior, azimuths_together, views_together
 
 def require_views(
     priors: Sequence[Prior | None], cameras: CameraSampler, adaptation: AdaptationSchedule
-) -> int:
+) -> tuple[int, tuple[float, ...] | None]:
     """Finds out, before anything is made, whether all priors can score a run's views.
 
     Args:
@@ -18,7 +18,8 @@ def require_views(
         adaptation: The views of assets in a step.
 
     Returns:
-        How many views are drawn together, so that each prior gets whole sets.
+        How many views are drawn together, so that each prior gets whole sets, and where these
+        stand; None where at equal steps.
 
     Raises:
         ValueError: If they cannot; one line, with what to set.
@@ -29,7 +30,6 @@ def require_views(
                 cameras.num_views, cameras.elevation_deg, cameras.fovy_deg, cameras.half_heights
             )
     num = views_together(*priors)
-    azimuths_together(*priors)
     for option, value in (
         ("model.cameras.num_views", cameras.num_views),
         ("model.adaptation.batch_size", adaptation.batch_size),
@@ -39,4 +39,4 @@ def require_views(
                 f"{option} is {value}, and {num} views of an object are looked at together: "
                 f"set --{option} {max(1, value // num) * num}"
             )
-    return num
+    return num, azimuths_together(*priors)

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from redream.losses import guide, repel, rescale_guided
 from redream.priors.diffusion import Diffusion
-from redream.priors.learned_views import LearnedViews
+from redream.priors.learned_views import LearnedViews, Range
 from redream.priors.rows import join_rows, without_image
 from redream.types import ImagePrompt, NoisyRows
 
@@ -68,8 +68,7 @@ class Prior(nn.Module, ABC):
             together, at one diffusion time and with one adapter; 1 looks at each row alone.
         needs_poses: Whether rows must say the poses that their pictures were taken with.
         learned_views: The views that the network has learned, where it was told poses.
-        set_azimuths_deg: Where the views of a set stand; None lets them stand at equal steps, from
-            anywhere on.
+        set_azimuths_deg: Where the views of a set stand; None: at equal steps from anywhere.
         needs_image: Whether rows must say what the object looks like,
             :meth:`encode_image_prompts`.
         reads_prompts: Whether prompts make a difference.
@@ -200,11 +199,7 @@ class Prior(nn.Module, ABC):
         """Lets the autoencoder go: nobody will ask for pictures or their latents."""
 
     def require_views(
-        self,
-        num_views: int,
-        elevation_deg: tuple[float, float],
-        fovy_deg: tuple[float, float],
-        half_height: tuple[float, float],
+        self, num_views: int, elevation_deg: Range, fovy_deg: Range, half_height: Range
     ) -> None:
         """Finds out, before anything is made, whether a run's views can be scored.
 
@@ -212,7 +207,7 @@ class Prior(nn.Module, ABC):
             num_views: Views of each particle in a step.
             elevation_deg: Range of their elevations.
             fovy_deg: Range of their vertical fields of view.
-            half_height: Range of half of the height that they show at the origin.
+            half_height: Range of half of what they show at the origin.
 
         Raises:
             ValueError: If they are no whole sets, or far outside of what the network has learned.
@@ -223,17 +218,10 @@ class Prior(nn.Module, ABC):
                 f"{name} looks at {num} views of an object together, and num_views is "
                 f"{num_views}: set --model.cameras.num_views {max(1, num_views // num) * num}"
             )
-        if self.learned_views is not None:
-            self.learned_views.require(
-                name, elevation_deg, fovy_deg, half_height, "--model.cameras"
-            )
+        if (learned := self.learned_views) is not None:
+            learned.require(name, elevation_deg, fovy_deg, half_height, "--model.cameras")
 
-    def require_image(
-        self,
-        images: ImagePrompt,
-        distance: tuple[float, float],
-        fovy_deg: tuple[float, float],
-    ) -> None:
+    def require_image(self, images: ImagePrompt, distance: Range, fovy_deg: Range) -> None:
         """Finds out whether a run's views can be scored beside a picture.
 
         Args:
