@@ -9,7 +9,7 @@ from torch import Tensor
 
 from redream.priors.diffusion import shifted
 from redream.priors.families import ADAPTED_FAMILIES
-from redream.priors.families.base import Family
+from redream.priors.families.base import Family, dtype_of
 from redream.priors.families.mv_adapter import HUB, MultiViewAdapter, adapter_file
 from redream.priors.families.stable_diffusion import StableDiffusion
 from redream.priors.families.stable_diffusion_xl import StableDiffusionXL
@@ -71,7 +71,7 @@ class MVAdapterPrior(StableDiffusionPrior):
     def _denoise(self, rows: NoisyRows) -> Float[Tensor, "B C h w"]:
         """The denoiser's raw answer, told the cameras."""
         assert rows.poses is not None  # require_sets has looked
-        dtype = self.family.denoiser.dtype
+        dtype = dtype_of(self.family.denoiser)
         conditions = mv_adapter_conditions(rows.poses).to(dtype)
         with torch.no_grad():
             added = self.multiview.encode(conditions, self.latent_side)

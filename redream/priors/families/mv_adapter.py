@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from redream.errors import first_line
 from redream.priors.checkpoints import read_checkpoint
-from redream.priors.families.base import Family
+from redream.priors.families.base import Family, dtype_of
 from redream.priors.families.stable_diffusion import StableDiffusion
 from redream.priors.families.stable_diffusion_xl import StableDiffusionXL
 from redream.priors.row_attention import RowAttention
@@ -92,7 +92,7 @@ class MultiViewAdapter(nn.Module):
                 )
         with torch.device("meta"):
             made = cls.empty(family.denoiser, num_views, is_xl)
-        dtype, expected = family.denoiser.dtype, made.shapes()
+        dtype, expected = dtype_of(family.denoiser), made.shapes()
         if missing := sorted(set(expected) - set(tensors)):
             some = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
             raise ValueError(
