@@ -84,7 +84,7 @@ class GPTEval3D(Callback):
         return prompts.index(prompt)
 
     def _write_particle(self, particle: Representation, folder: Path) -> None:
-        for i, views in enumerate(render_views(particle, self.cameras, self.size)):
+        for i, views in enumerate(render_views(particle, self.cameras, self.size, normals=True)):
             write_png(over_white(views)[0], folder / f"rgb_{i}.png")
             write_png(normal_colours(views)[0].float(), folder / f"normal_{i}.png")
 

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from redream.assets import AssetRenderer
 from redream.cameras import orbit
-from redream.export.turntable import over_white, render_views
+from redream.export.turntable import coarser, over_white, render_views
 from redream.representations.base import Representation
 from redream.types import Cameras, TriangleMesh, Views
 
 NUM_CAMERAS = 32
+RAYS = 2  # along each side of a pixel, of the particle's pictures and of the model's
 _COVERED = 0.5  # of a pixel, from which it belongs to a silhouette
 _ELEVATIONS_DEG = (0.0, 30.0, -10.0, 15.0)  # one after the other, round and round
 
@@ -43,6 +44,9 @@ def comparison_cameras(distance: float = 3.0, fovy_deg: float = 40.0) -> Cameras
 def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size: int) -> Fidelity:
     """Compares a particle's own renders with a mesh's.
 
+    Both are seen along the same rays, four a pixel, and averaged over the pixel: with one for the
+    particle, its staircase at outlines would count as the mesh's error.
+
     Args:
         particle: The scene theta; its training mode is restored afterwards.
         mesh: The model, in the particle's frame.
@@ -57,8 +61,9 @@ def compare(particle: Representation, mesh: TriangleMesh, cameras: Cameras, size
         particle.shading = "color"
     squared, num, num_both = 0.0, 0, 0
     try:
-        for i, own in enumerate(render_views(particle, cameras, size)):
-            exported = renderer.render(cameras.select(slice(i, i + 1)), size, size)
+        for i, own in enumerate(render_views(particle, cameras, RAYS * size)):
+            exported = renderer.render(cameras.select(slice(i, i + 1)), size, size, RAYS)
+            own = coarser(own, RAYS)
             inside = [_silhouette(views) for views in (own, exported)]
             union = inside[0] | inside[1]
             difference = (over_white(own) - over_white(exported)).permute(0, 2, 3, 1)[union]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from redream.files import whole_file
 from redream.representations.base import Representation
@@ -23,13 +24,16 @@ def device_of(particle: Representation) -> torch.device:
 
 
 @torch.no_grad()
-def render_views(particle: Representation, cameras: Cameras, size: int) -> Iterator[Views]:
+def render_views(
+    particle: Representation, cameras: Cameras, size: int, normals: bool = False
+) -> Iterator[Views]:
     """Renders square views as a finished scene shows them, one at a time to bound the memory.
 
     Args:
         particle: What to render; its training mode is restored afterwards.
         cameras: From where.
         size: Height and width in pixels.
+        normals: Whether the views' normals are wanted, which take time; they may be 0 if not.
 
     Yields:
         The views of each camera, on the particle's device.
@@ -37,11 +41,23 @@ def render_views(particle: Representation, cameras: Cameras, size: int) -> Itera
     device, training = device_of(particle), particle.training
     particle.eval()
     try:
-        with particle.finished():
+        with particle.finished(normals):
             for i in range(cameras.num):
                 yield particle.render(cameras.select(slice(i, i + 1)).to(device), size, size)
     finally:
         particle.train(training)
+
+
+def coarser(views: Views, rays: int) -> Views:
+    """Views of pixels that have several rays along each side, averaged: colours and opacity.
+
+    Args:
+        views: Height and width are multiples of ``rays``; depth and normals are not averaged, and
+            left as they are.
+        rays: Pixels that become one, along each side.
+    """
+    rgb, opacity = (avg_pool2d(each, rays) for each in (views.rgb, views.opacity))
+    return views._replace(rgb=rgb, opacity=opacity)
 
 
 def over_white(views: Views) -> Float[Tensor, "B 3 H W"]:

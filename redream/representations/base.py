@@ -66,10 +66,13 @@ class Representation(nn.Module, ABC):
         super().__init__()
         self.backdrop: DirectionBackground | None = None
 
-    def finished(self) -> AbstractContextManager[None]:
+    def finished(self, normals: bool = False) -> AbstractContextManager[None]:
         """In its context the scene does not change: a particle may prepare for many renders.
 
         What they show may differ by what nobody sees. Nothing is prepared by default.
+
+        Args:
+            normals: Whether the renders' normals are wanted; they may be 0 if not.
         """
         return nullcontext()
 

@@ -14,6 +14,9 @@ from redream.kernels.raycast import RayCaster
 from redream.representations.field import Field
 
 _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that is seen
+# Of the overlap with the views' silhouettes, that a surface farther in may cost. A view's colours
+# come from behind the outermost surface, from another place for each view, and blur its texture.
+_MARGIN = 0.006
 
 March = Callable[[Float[Tensor, "R 3"], Float[Tensor, "R 3"]], Samples]
 Isosurface = Callable[
@@ -31,8 +34,9 @@ def covering_density(
 ) -> float:
     """The density whose surface covers, from around, what views show as covered.
 
-    Of some shares of the mean density of what is seen, each sample as much as it shows, that
-    whose silhouettes overlap most (Jaccard index) with those of the views.
+    Of some shares of the mean density of what is seen, each sample as much as it shows, the
+    highest whose silhouettes overlap (Jaccard index) with those of the views as much as any's, or
+    hardly less: the higher, the nearer the surface is to where the views' colours come from.
 
     Args:
         density: Of points, per world unit.
@@ -51,16 +55,17 @@ def covering_density(
     seen = composite(found, found[:, None], samples)
     visible = float((seen.weights * found).sum() / seen.weights.sum().clamp_min(1e-8))
     covered = seen.opacity >= 0.5
-    best, most = 0.5 * visible, 0.0
+    overlaps: dict[float, float] = {}
     for share in _SHARES:
         if not 0.0 < share * visible < float(grid.max()):
             continue
         caster = RayCaster(*isosurface(grid, share * visible), device=origins.device)
         hit = caster.cast(origins, directions).face >= 0
-        overlap = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
-        if overlap > most:
-            best, most = share * visible, overlap
-    return best
+        overlaps[share] = float((hit & covered).sum() / (hit | covered).sum().clamp_min(1))
+    most = max(overlaps.values(), default=0.0)
+    if most == 0.0:
+        return 0.5 * visible
+    return max(share for share, overlap in overlaps.items() if overlap >= most - _MARGIN) * visible
 
 
 def density_grid(density: Density, resolution: int, device: torch.device) -> Float[Tensor, "G G G"]:

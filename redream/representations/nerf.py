@@ -169,6 +169,7 @@ class NeRF(Representation):
         self.learning_rates = (grid_lr, mlp_lr, background_lr)
         self.seed = seed
         self._step, self._num_renders, self._draws_large = 0, 0, False
+        self._draws_normals = True
 
     def render(self, cameras: Cameras, height: int, width: int) -> Views:
         """Renders by marching one ray through the centre of each pixel.
@@ -208,15 +209,20 @@ class NeRF(Representation):
         )
 
     @contextmanager
-    def finished(self) -> Iterator[None]:
-        """Marches through finer cells, and draws nothing of an opacity below 0.001 a sample."""
-        before = self.occupancy, self.alpha_threshold
+    def finished(self, normals: bool = False) -> Iterator[None]:
+        """Marches through finer cells, and draws nothing of an opacity below 0.001 a sample.
+
+        Args:
+            normals: Whether normals are drawn, which takes six densities a pixel.
+        """
+        before = self.occupancy, self.alpha_threshold, self._draws_normals
         self.occupancy = tracing.finer(self.occupancy, self.density)
         self.alpha_threshold = max(self.alpha_threshold, _FAINT)
+        self._draws_normals = normals
         try:
             yield
         finally:
-            self.occupancy, self.alpha_threshold = before
+            self.occupancy, self.alpha_threshold, self._draws_normals = before
 
     def render_bytes(self, num_views: int, num_pixels: int) -> int:
         """Bytes of a foggy render; see :meth:`Representation.render_bytes`."""
@@ -317,7 +323,7 @@ class NeRF(Representation):
 
         normal = torch.zeros_like(origins)
         trains = self.training and torch.is_grad_enabled()
-        if self.normals_in_training or not trains:
+        if self.normals_in_training if trains else self._draws_normals:
             hit = is_hit.nonzero()[:, 0]
             points = origins[hit] + depth.detach()[hit, None] * directions[hit]
             normal = normal.index_put((hit,), self.field.normals(points, self.normal_step))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from redream.assets import AssetRenderer
 from redream.export.atlas import textured_mesh
 from redream.export.fidelity import compare, comparison_cameras
 from redream.export.models import ModelExport
@@ -38,6 +39,22 @@ def test_a_comparison_that_fails_leaves_the_particle_as_it_was(geometry, monkeyp
     with pytest.raises(OSError, match="no memory"):
         compare(particle, model, comparison_cameras(), 24)
     assert particle.shading == "camera_normal"
+
+
+def test_a_model_that_is_its_particle_is_true_to_the_last_pixel(geometry):
+    """Drawn a ray a pixel, as a radiance field is: its staircase is no error of the model."""
+    particle, model, _ = geometry
+    drawn = AssetRenderer(model)
+
+    class Drawn(Mesh):
+        def render(self, cameras, height, width):
+            return drawn.render(cameras, height, width, supersample=1)
+
+    same = Drawn(num_levels=2, log2_table_size=8, hidden=8, learn_background=False)
+    fidelity = compare(same, model, comparison_cameras(), 16)
+    assert fidelity.psnr_db == 100.0 and fidelity.silhouette_iou == 1.0
+    smaller = model._replace(vertices=0.95 * model.vertices)
+    assert compare(same, smaller, comparison_cameras(), 16).psnr_db < 25.0
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,20 @@ def test_the_surface_is_that_of_the_ball_and_faces_outward():
     assert ((colors >= 0) & (colors <= 1)).all()
 
 
+def test_the_surface_is_as_deep_as_its_silhouettes_allow(monkeypatch):
+    """Nearer to where the views' colours come from than the surface of the best silhouettes."""
+    nerf = NeRF(blob_scale=100.0, blob_radius=0.5, sharpness=8.0, sharpening_steps=(0, 1)).eval()
+    nerf.update(1)
+    camera = turntable(1, elevation_deg=0.0)
+    with torch.no_grad():
+        views = nerf.render(camera, 33, 33)
+    seen = float(camera.distance - views.depth[0, 0, 16, 16])  # radius where the colours are
+    deep = nerf.extract_surface(48)[0].norm(dim=-1).mean().item()
+    monkeypatch.setattr("redream.representations.field_surface._MARGIN", 0.0)
+    outermost = nerf.extract_surface(48)[0].norm(dim=-1).mean().item()
+    assert seen < deep < outermost < 1.02 * deep
+
+
 def test_a_missing_surface_says_which_density_has_one():
     nerf = NeRF(**SMALL, surface_density=1e3)
     with pytest.raises(ValueError, match="set surface_density below"):
