@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from redream.export.report import write_json
 from redream.method.seen import seen
+from redream.training.form import require_form
 from redream.types import NoisyRows
 
 
@@ -98,12 +99,20 @@ class Budget(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the count of an earlier session."""
+        """Takes up the count of an earlier session.
+
+        Raises:
+            ValueError: If it is none, or was made otherwise.
+        """
         if "num_calls" not in state_dict:  # of a version that did not count the ways back
             raise ValueError(
                 "the checkpoint's budget was counted without gradients: leave Budget out of this "
                 "run's callbacks, or start it anew"
             )
+        curve = state_dict.get("curve")
+        num = len(curve) if isinstance(curve, list) else 0
+        form = self.state_dict() | {"curve": [self._used(0)] * num}
+        require_form(state_dict, form, "callbacks.Budget")
         self.num_passes = state_dict["num_passes"]
         self.num_samples = state_dict["num_samples"]
         self.num_calls = state_dict["num_calls"]

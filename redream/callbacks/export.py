@@ -36,6 +36,7 @@ from redream.metrics.base import Metric, merge
 from redream.representations.base import Representation
 from redream.retrieval.encoder import let_encoders_rest
 from redream.signals import Stopped
+from redream.training.form import require_form
 from redream.training.parallel import gather_particles
 from redream.types import References
 
@@ -157,13 +158,11 @@ class Export(Callback):
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures a checkpoint's particles and writes ``metrics.json``."""
         if trainer.is_global_zero:
-            prompt = data_of(trainer).prompt
-            measured = [
-                self._measure(
-                    prompt, render_over_white(particle, self.cameras, self.frame_size), particle
-                )
-                for particle in particles_of(pl_module)
-            ]
+            prompt, poses, measured = data_of(trainer).prompt, seen(pl_module).poses, []
+            for particle in particles_of(pl_module):
+                pictures = render_over_white(particle, self.cameras, self.frame_size)
+                faces = self._faces(poses, pictures)[1]
+                measured.append(merge([self._measure(prompt, pictures, particle), faces]))
             facts = {"prompt": prompt, "orbit": self._orbit(), "particles": measured}
             write_json(facts, Path(trainer.default_root_dir) / "metrics.json")
 
@@ -186,7 +185,15 @@ class Export(Callback):
         return {"losses": curves, "seconds": self._elapsed(), "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the curves, the time and the steps of an earlier session."""
+        """Takes up the curves, the time and the steps of an earlier session.
+
+        Raises:
+            ValueError: If they are none.
+        """
+        names = state_dict.get("losses")
+        form = {"losses": {}, "seconds": 0.0, "steps": 0}
+        known = {"steps", *(names if isinstance(names, dict) else ())}
+        require_form(state_dict, form, "callbacks.Export", known)
         self.losses.load_state_dict(state_dict["losses"])
         self._steps = state_dict.get("steps", 0)
         self._seconds = state_dict["seconds"]
@@ -260,23 +267,18 @@ class Export(Callback):
             warnings.warn(note, RuntimeWarning, stacklevel=1)
         splats = particle.gaussians() if model is None else model.splats
         stride = self.cameras.num // _NUM_REPORT_VIEWS
-        measures, front, num_poses = self._measure(prompt, pictures, particle), [], 4
-        if poses is not None:
-            certainty, num_poses = poses.front(pictures), poses.classifier.num_poses
-            azimuths = self.cameras.azimuth_deg.remainder(360.0)
-            front = list(zip(azimuths.tolist(), certainty.tolist(), strict=True))
-            measures = merge([measures, {"faces": float(certainty.mean()) * num_poses}])
+        front, faces = self._faces(poses, pictures)
         return ParticlePage(
             views=pictures[::stride],
             azimuth_deg=self.cameras.azimuth_deg[::stride],
             glb=None if model is None else model.glb,
             film=film.read_bytes(),
-            measures=measures,
+            measures=merge([self._measure(prompt, pictures, particle), faces]),
             model={} if model is None else model.facts,
             note=note,
             splats=None if splats is None else page_bytes(splats),
             front=front,
-            front_arc_deg=360.0 / num_poses,
+            front_arc_deg=360.0 / (4 if poses is None else poses.classifier.num_poses),
         )
 
     def _measure(
@@ -295,6 +297,17 @@ class Export(Callback):
                 surface = torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)
             measured += [metric.measure_surface(*surface) for metric in of_surfaces]
         return merge(measured)
+
+    def _faces(
+        self, poses: Poses | None, pictures: Float[Tensor, "B 3 H W"]
+    ) -> tuple[list[tuple[float, float]], dict[str, float]]:
+        """How surely a turntable shows the front by azimuth, and how many fronts that is."""
+        if poses is None:
+            return [], {}
+        certainty = poses.front(pictures)
+        azimuths = self.cameras.azimuth_deg.remainder(360.0)
+        curve = list(zip(azimuths.tolist(), certainty.tolist(), strict=True))
+        return curve, {"faces": float(certainty.mean()) * poses.classifier.num_poses}
 
     def _orbit(self) -> dict[str, float | str]:
         """Where the pictures that were measured are from."""

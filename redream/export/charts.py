@@ -45,11 +45,20 @@ class LossHistory:
         return {name: list(curve) for name, curve in self.curves.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[tuple[int, float]]]) -> None:
-        """Takes the curves of a checkpoint."""
-        self.curves = {
-            name: [(int(step), float(value)) for step, value in curve]
-            for name, curve in state.items()
-        }
+        """Takes the curves of a checkpoint.
+
+        Raises:
+            ValueError: If they are none.
+        """
+        try:
+            self.curves = {
+                str(name): [(int(step), float(value)) for step, value in curve]
+                for name, curve in state.items()
+            }
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # it may be anything
+            raise ValueError(
+                "the checkpoint's loss curves are none: take the checkpoint before it"
+            ) from error
 
 
 def thin_out(curve: Sequence[tuple[int, float]], num_points: int = 300) -> Curve:

@@ -23,6 +23,7 @@ from redream.method.poses import Poses, UniformPoses
 from redream.method.prompts import PromptTable
 from redream.method.pulls import Pulls
 from redream.method.reconstruction import Reconstruction
+from redream.method.restoring import require_restorable
 from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
 from redream.method.view_sets import require_views
@@ -35,7 +36,7 @@ from redream.training import checkpoints
 from redream.training.finite import FiniteSteps
 from redream.training.limits import require_uncompiled
 from redream.training.memory import predicted_memory
-from redream.training.optimizer import forget_replaced, make_optimizer
+from redream.training.optimizer import forget_replaced, make_optimizer, require_resumable
 from redream.training.processes import Processes
 from redream.types import RetrievedAssets, key_generator, particle_seed
 
@@ -140,7 +141,7 @@ class ReDream(LightningModule):
         self.held_out_losses: dict[str, float] = {}
         self.pulls = Pulls()
         self.poses: Poses | None = None
-        self._poses_state: dict[str, Any] = {}
+        self._restored: dict[str, Any] = {}
         self._finite = FiniteSteps(max_skipped_steps)
 
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
@@ -288,17 +289,15 @@ class ReDream(LightningModule):
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""
+        restored, self._restored = self._restored, {}
+        if restored:  # the optimiser takes it up after this
+            require_resumable(restored, self.trainer.optimizers[0], self.lr_schedulers())
         guidance, prompt = self.guidance, self._assets.prompt
         is_needed = self.reconstruction.is_on or any(each.needs_image for each in self._priors)
         self._seen_image = image_of(self._assets, self._priors, is_needed, self.device)
+        negative, others = guidance.negative_prompt, guidance.other_texts(prompt)
         prompts = PromptTable(
-            self.prior,
-            self.prompting,
-            self.adapter,
-            prompt,
-            guidance.negative_prompt,
-            guidance.other_texts(prompt),
-            self._seen_image,
+            self.prior, self.prompting, self.adapter, prompt, negative, others, self._seen_image
         )
         guidance.begin(self.prior, self.adapter, prompts)
         self._terms: list[Term] = [guidance]
@@ -317,20 +316,15 @@ class ReDream(LightningModule):
         asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
         self._attraction = Attraction(self.warmup, self._assets, asset_of, self.pulls)
         self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
-        if self.poses is not None and self._poses_state:
-            self.poses.load_state(self._poses_state)
+        if self.poses is not None and "poses" in restored:
+            self.poses.load_state(restored["poses"])
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""
         assert self.adapter is not None
+        schedule, prompting = self.adaptation_schedule, self.prompting
         return Adaptation(
-            self.prior,
-            self.adapter,
-            assets,
-            self.adaptation_schedule,
-            self.seed,
-            self.prompting,
-            self.pictures,
+            self.prior, self.adapter, assets, schedule, self.seed, prompting, self.pictures
         )
 
     @property
@@ -360,6 +354,13 @@ class ReDream(LightningModule):
 
     test_step = predict_step = validation_step
 
+    def on_predict_start(self) -> None:
+        """The poses that are shown are judged as in training, by the same classifier."""
+        with torch.inference_mode(False):  # the classifier is fitted
+            self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
+
+    on_test_start = on_predict_start
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
         optimizer, scheduler = make_optimizer(
@@ -379,12 +380,10 @@ class ReDream(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Particles keep the assets that they had, and the guidance what it had scored."""
-        checkpoints.require_same_parts(checkpoint, self)
-        checkpoints.require_origin_of(checkpoint, self.trainer)
-        if self.trainer.training:
-            checkpoints.warn_of_other_random_keys(checkpoint)
+        num = len(self.particles)
+        require_restorable(checkpoint, self, self.trainer, self.uniform_poses, num)
         self.guidance.load_state(checkpoint.get("guidance", {}))
-        self._poses_state = checkpoint.get("poses", {})
+        self._restored = checkpoint
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""

@@ -84,6 +84,9 @@ class Attraction:
         assets: The retrieved assets, or the user's own.
         asset_of: The asset of each particle.
         pulls: Learns how strongly each picture is pulled; None where nobody asks.
+
+    Raises:
+        ValueError: If there is no such asset, as where a checkpoint says which.
     """
 
     def __init__(
@@ -93,6 +96,13 @@ class Attraction:
         asset_of: Sequence[int],
         pulls: Pulls | None = None,
     ) -> None:
+        num = len(assets.references.captions)
+        for particle, asset in enumerate(asset_of):
+            if not 0 <= asset < num:
+                raise ValueError(
+                    f"particle {particle} is to be held by asset {asset} of {num}: go on with the "
+                    "assets that the checkpoint was made with, or start anew"
+                )
         self.warmup, self.assets, self.asset_of = warmup, assets, asset_of
         self.pulls = Pulls() if pulls is None else pulls
         self._seen: dict[int, tuple[Cameras, Views]] = {}  # of each particle's last step

@@ -17,6 +17,7 @@ from torch import Tensor
 from redream import __version__
 from redream.files import why_not_written
 from redream.representations.checkpoint import previous_checkpoint, read_checkpoint_or_previous
+from redream.training.form import require_form
 from redream.types import KEY_RULE
 
 
@@ -83,7 +84,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         checkpoint.pop("hyper_parameters", None)  # the config.yaml of a run says what it is
         if not _counts(checkpoint.get("loops")):
             raise ValueError(
-                f"cannot go on from {path}: its loops hold a text where a count belongs"
+                f"cannot go on from {path}: its loops hold no number where a count belongs"
             )
         return checkpoint
 
@@ -103,7 +104,7 @@ def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -
     """Makes sure that a checkpoint is of this configuration; the frozen prior is in none.
 
     Raises:
-        ValueError: If it holds other parts or other shapes.
+        ValueError: If it holds other parts, shapes or kinds of numbers, or what is not finite.
     """
     theirs = checkpoint["state_dict"]
     mine = {key: value for key, value in module.state_dict().items() if not is_frozen(key)}
@@ -114,14 +115,7 @@ def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -
         where = "is not in the checkpoint" if key in mine else "is in the checkpoint alone"
         raise ValueError(f"{said}: {key} {where}; {advice}")
     for key, value in mine.items():
-        there = theirs[key]
-        if isinstance(value, Tensor) and not isinstance(there, Tensor):
-            raise ValueError(f"{said}: {key} is no tensor there; {advice}")
-        if isinstance(value, Tensor) and value.shape != there.shape:
-            raise ValueError(
-                f"{said}: {key} has the shape {tuple(there.shape)} there and "
-                f"{tuple(value.shape)} here; {advice}"
-            )
+        require_form(theirs[key], value, key, _STARTS_UNKNOWN)
 
 
 def _advice(checkpoint: Mapping[str, Any]) -> str:
@@ -131,7 +125,7 @@ def _advice(checkpoint: Mapping[str, Any]) -> str:
     return f"take the config.yaml of its run{other}"
 
 
-_STARTS_UNKNOWN = {"asset_of"}
+_STARTS_UNKNOWN = {"asset_of", "finished"}
 """State that an older checkpoint may lack: what it starts with means that it is not known yet."""
 _KEYS, _ORIGIN = "random_keys", "redream"
 
@@ -156,7 +150,12 @@ def mark_origin(checkpoint: dict[str, Any], trainer: Trainer) -> None:
 def origin_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its origin; empty where it is of before such marks."""
     origin = checkpoint.get(_ORIGIN)
-    return origin if isinstance(origin, dict) else {}
+    kinds = {"version": str, "prompt": str, "assets": list, "seed": int}
+    said = origin if isinstance(origin, dict) else {}
+    known = {name: said[name] for name, kind in kinds.items() if isinstance(said.get(name), kind)}
+    if not all(isinstance(each, str) for each in known.get("assets", ())):
+        del known["assets"]
+    return known
 
 
 def require_same_origin(
@@ -247,10 +246,18 @@ def _keep(path: Path) -> None:
 def _counts(value: Any) -> bool:  # noqa: ANN401
     """Whether Lightning's loops hold numbers alone, at whatever depth; it counts on with them."""
     if isinstance(value, dict):
-        return all(map(_counts, value.values()))
+        return all(
+            _counts(each) and not (each is None and key in _COUNTED) for key, each in value.items()
+        )
     if isinstance(value, list | tuple):
         return all(map(_counts, value))
     return value is None or isinstance(value, int | float)
+
+
+_COUNTED = {"ready", "started", "processed", "completed", "total", "current"} | {
+    "_batches_that_stepped"
+}
+"""What Lightning's loops add to, wherever it stands in their state."""
 
 
 def _first_not_finite(state: Mapping[str, Any]) -> str | None:

@@ -1,14 +1,16 @@
 """One AdamW with named groups: theta per particle, omega, e_psi, zeta."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from redream.adapters import Adapter
 from redream.representations import Representation
+from redream.training.form import ADVICE, require_form
 
 
 def make_optimizer(
@@ -43,6 +45,62 @@ def make_optimizer(
             scales.append(partial(_product, learning_rate_scale, adapter.learning_rate_scale))
     optimizer = AdamW(groups, betas=(0.9, 0.99), eps=1e-15, weight_decay=weight_decay)
     return optimizer, LambdaLR(optimizer, scales)
+
+
+def require_resumable(
+    restored: Mapping[str, Any],
+    optimizer: Optimizer,
+    scheduler: Any = None,  # noqa: ANN401
+) -> None:
+    """Makes sure that an optimiser can go on with what a checkpoint holds, before it takes it up.
+
+    Args:
+        restored: ``optimizer_states`` and ``lr_schedulers`` of the checkpoint.
+        optimizer: An Adam that has not stepped.
+        scheduler: Its schedule, where it has one.
+
+    Raises:
+        ValueError: If the groups, the moments or the schedule are of another form; one line.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    groups = {"state": {}, "param_groups": own}
+    whole = _only(restored, "optimizer_states")
+    moments = whole.get("state") if isinstance(whole, dict) else None
+    known = moments if isinstance(moments, dict) else {}
+    require_form(whole, groups, "optimizer_states", _SET_BY_TORCH | known.keys())
+    for mine, theirs in zip(own, whole["param_groups"], strict=True):
+        if [theirs[key] for key in ("name", "params")] != [mine["name"], mine["params"]]:
+            raise ValueError(
+                f"the checkpoint does not fit: optimizer_states has the group "
+                f"{theirs['name']!r:.80} where {mine['name']} belongs; {ADVICE}"
+            )
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for number, moment in known.items():
+        where = f"optimizer_states.{number!s:.80}"
+        if type(number) is not int or not 0 <= number < len(parameters):
+            raise ValueError(f"the checkpoint does not fit: {where} is of nothing here; {ADVICE}")
+        like = parameters[number].detach()
+        require_form(moment, {"step": _STEP, "exp_avg": like, "exp_avg_sq": like}, where)
+    if scheduler is not None:
+        schedule = scheduler.state_dict()
+        needless = schedule.keys() - _OF_A_SCHEDULE
+        require_form(_only(restored, "lr_schedulers"), schedule, "lr_schedulers", needless)
+
+
+_SET_BY_TORCH = {"amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused"} | {
+    "decoupled_weight_decay"
+}
+"""Options of a group that PyTorch sets where an older version has not written them."""
+_STEP = torch.tensor(0.0)
+_OF_A_SCHEDULE = {"base_lrs", "last_epoch", "_step_count", "_last_lr"}
+
+
+def _only(restored: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401
+    """The one state under a name."""
+    found = restored.get(name)
+    if not isinstance(found, list) or len(found) != 1:
+        raise ValueError(f"the checkpoint does not fit: {name} is not the state of one; {ADVICE}")
+    return found[0]
 
 
 def forget_replaced(optimizer: Optimizer, particles: Sequence[Representation]) -> None:

@@ -71,7 +71,7 @@ def test_time_is_a_budget_too(asking, train, tmp_path):
 def test_a_resumed_run_goes_on_counting():
     first = Budget()
     first.num_passes, first.num_samples, first.num_calls, first.seconds = 9, 7, 2, 1.5
-    first.curve = [{"steps": 10, "passes": 9}]
+    first.curve = [first._used(10)]
     second = Budget()
     second.load_state_dict(first.state_dict())
     assert second.state_dict() == first.state_dict()

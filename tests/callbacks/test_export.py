@@ -296,9 +296,20 @@ def test_who_judges_poses_leaves_a_curve_and_a_number(toy, train, export, tmp_pa
         def front(self, pictures):
             return torch.arange(len(pictures)) % 2 * torch.ones(len(pictures))
 
-    module = toy.Module()
+    module, data = toy.Module(), toy.Data()
     module.poses = Judge()
-    train(module, [export])
-    measures = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["particles"]
-    assert [each["faces"] for each in measures] == [2.0, 2.0]
+
+    def faces():
+        measures = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["particles"]
+        return [each["faces"] for each in measures]
+
+    trainer = train(module, [export])
+    assert faces() == [2.0, 2.0]
+    for verb in (
+        lambda: trainer.test(module, data, verbose=False),
+        lambda: trainer.predict(module, data),
+    ):
+        (tmp_path / "metrics.json").unlink()
+        verb()
+        assert faces() == [2.0, 2.0]
     assert (tmp_path / "report.html").read_text("utf-8").count("front seen, by azimuth") == 2

@@ -84,17 +84,19 @@ def test_what_cannot_be_read_is_said_in_a_line_with_what_else_there_is(io, tmp_p
         io.load_checkpoint(path)
 
 
-def test_a_count_that_is_a_text_is_refused_in_a_line(io, tmp_path):
+def test_a_count_that_is_no_number_is_refused_in_a_line(io, tmp_path):
     path = tmp_path / "last.ckpt"
     loops = {
         "fit_loop": {"epoch_loop.batch_progress": {"total": {"completed": 3}, "is_last": True}}
     }
     torch.save(checkpoint(1) | {"loops": loops}, path)
     assert io.load_checkpoint(path)["loops"] == loops
-    loops["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"] = "3"
-    torch.save(checkpoint(1) | {"loops": loops}, path)
-    with pytest.raises(ValueError, match=r"last\.ckpt: its loops hold a text"):
-        io.load_checkpoint(path)
+    total = loops["fit_loop"]["epoch_loop.batch_progress"]["total"]
+    for wrong in ("3", None, [torch.zeros(1)]):
+        total["completed"] = wrong
+        torch.save(checkpoint(1) | {"loops": loops}, path)
+        with pytest.raises(ValueError, match=r"last\.ckpt: its loops hold no number"):
+            io.load_checkpoint(path)
 
 
 def test_a_checkpoint_executes_nothing(io, tmp_path):

@@ -33,7 +33,7 @@ class DiscData(Discs, L.LightningDataModule):
     def train_dataloader(self):
         return DataLoader(range(1000), batch_size=None)
 
-    val_dataloader = train_dataloader
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
 
 
 class Gathering(Callback):

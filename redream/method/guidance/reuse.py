@@ -11,6 +11,7 @@ from redream.method.guidance.base import Guidance, Scored
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
 from redream.priors import Prior
+from redream.training.form import ADVICE, require_form
 from redream.training.processes import Processes
 
 
@@ -76,6 +77,9 @@ class Reuse(Guidance):
                 self._targets[each.particle] = each.latents.detach() - gradient
             return found
         self.heard = None
+        for each in drawn:  # a checkpoint may have brought them
+            target = self._targets[each.particle]
+            require_form(target, each.latents.detach(), f"guidance.{each.particle}")
         targets = [self._targets[each.particle].to(each.latents) for each in drawn]
         return [each.latents.detach() - z for each, z in zip(drawn, targets, strict=True)]
 
@@ -84,7 +88,18 @@ class Reuse(Guidance):
         return {str(particle): target.cpu() for particle, target in self._targets.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Takes up the targets."""
+        """Takes up the targets.
+
+        Raises:
+            ValueError: If they are none; one line.
+        """
+        for name, target in state.items():
+            is_number = name.isascii() and name.isdecimal()
+            if not (is_number and target.ndim == 4 and target.is_floating_point()):
+                raise ValueError(
+                    f"the checkpoint does not fit: guidance.{name:.80} is no target of a "
+                    f"particle's views; {ADVICE}"
+                )
         self._targets = {int(particle): target for particle, target in state.items()}
 
     def _scores(self, step: int) -> bool:

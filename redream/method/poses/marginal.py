@@ -122,15 +122,5 @@ class MovingMeans:
         return {"values": self.values.clone(), "counts": self.counts.clone()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes up what :meth:`state` gave.
-
-        Raises:
-            ValueError: If it is of other counts of particles, cells or poses.
-        """
-        if state["values"].shape != self.values.shape:
-            there, here = (tuple(each.shape) for each in (state["values"], self.values))
-            raise ValueError(
-                f"the checkpoint counted poses by {there} (particles, cells, poses) and this run "
-                f"by {here}: keep num_particles and model.poses as they were, or start anew"
-            )
+        """Takes up what :meth:`state` gave."""
         self.values, self.counts = state["values"].cpu(), state["counts"].cpu()

@@ -16,6 +16,7 @@ from redream.method.poses.marginal import MovingMeans, limit_length, rarity, wro
 from redream.method.terms import Drawn
 from redream.retrieval import Encoder
 from redream.schedules import Ramp, score_weight
+from redream.training.form import require_form
 from redream.training.processes import Processes
 from redream.training.telling import tell
 from redream.types import References, RetrievedAssets
@@ -125,6 +126,27 @@ class UniformPoses:
         tell(f"model.poses: {classifier.words}")
         return Poses(self, classifier, num_particles)
 
+    def means(self, num_particles: int) -> tuple[MovingMeans, MovingMeans]:
+        """What is counted, before anything was: the marginals, and the fronts that are shown."""
+        num = self.num_poses
+        even = torch.full((num_particles, self.num_ranges, num), 1.0 / num, dtype=torch.float64)
+        shown = torch.zeros(num_particles, _ARCS, 1)
+        return MovingMeans(even, self.memory), MovingMeans(shown, _RECENT)
+
+    def require_state(self, state: object, num_particles: int) -> None:
+        """Makes sure that what a checkpoint counted can be gone on with.
+
+        Raises:
+            ValueError: If it is of other counts of particles, cells or poses, or no counts at all.
+        """
+        own = _state(*self.means(num_particles))
+        try:
+            require_form(state, own, "poses")
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; keep num_particles and model.poses as they were, or start anew"
+            ) from error
+
 
 class Poses:
     """What judges the pictures of a run, and acts on it.
@@ -144,10 +166,7 @@ class Poses:
         self, config: UniformPoses, classifier: PoseClassifier, num_particles: int
     ) -> None:
         self.config, self.classifier = config, classifier
-        num = classifier.num_poses
-        even = torch.full((num_particles, config.num_ranges, num), 1.0 / num, dtype=torch.float64)
-        self.marginals = MovingMeans(even, config.memory)
-        self.shown = MovingMeans(torch.zeros(num_particles, _ARCS, 1), _RECENT)
+        self.marginals, self.shown = config.means(num_particles)
 
     def act(
         self,
@@ -229,10 +248,15 @@ class Poses:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """What was counted, for a checkpoint; the classifier is made again."""
-        return {"marginals": self.marginals.state(), "shown": self.shown.state()}
+        return _state(self.marginals, self.shown)
 
     def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Takes up what :meth:`state` gave."""
+        """Takes up what :meth:`state` gave.
+
+        Raises:
+            ValueError: If it is not of the form of its own; one line.
+        """
+        self.config.require_state(state, len(self.marginals.counts))
         self.marginals.load_state(state["marginals"])
         self.shown.load_state(state["shown"])
 
@@ -272,6 +296,10 @@ class Poses:
             latents = torch.cat(list(leaves))
             clean = clean.detach() + (latents - latents.detach())
         return clean, timesteps
+
+
+def _state(marginals: MovingMeans, shown: MovingMeans) -> dict[str, dict[str, Tensor]]:
+    return {"marginals": marginals.state(), "shown": shown.state()}
 
 
 def _particles(drawn: Sequence[Drawn]) -> Int[Tensor, " B"]:
