@@ -14,6 +14,8 @@ from torch import Tensor
 from redream.types import Cameras
 
 VIEW_NAMES = ("front", "side", "back")
+DISTANCE = (2.8, 3.2)
+"""Of cameras where nothing else is said, in world units."""
 
 
 def orbit(
@@ -78,7 +80,7 @@ def sample_cameras(
     num: int,
     generator: torch.Generator,
     elevation_deg: tuple[float, float] = (-10.0, 40.0),
-    distance: tuple[float, float] = (2.8, 3.2),
+    distance: tuple[float, float] = DISTANCE,
     fovy_deg: tuple[float, float] = (40.0, 40.0),
     views_per_set: int = 1,
     half_height: tuple[float, float] | None = None,
@@ -172,6 +174,22 @@ def view_names(
 def concatenate(cameras: Sequence[Cameras]) -> Cameras:
     """Joins batches of cameras."""
     return Cameras(*(torch.cat(parts) for parts in zip(*cameras, strict=True)))
+
+
+def require_one_distance(
+    distance: tuple[float, float] | None, half_height: tuple[float, float] | None, option: str
+) -> None:
+    """Refuses cameras of which two options say how far away they are.
+
+    Raises:
+        ValueError: If both are given.
+    """
+    if distance is not None and half_height is not None:
+        raise ValueError(
+            f"{option} has a distance, {list(distance)}, and a half_height, {list(half_height)}, "
+            f"which both say how far away cameras are: set --{option}.half_height null, or "
+            "the distance"
+        )
 
 
 def half_height(fovy_deg: float, distance: float) -> float:

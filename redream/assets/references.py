@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from redream.assets.render import VERSION, AssetRenderer
-from redream.cameras import concatenate, sample_cameras
+from redream.cameras import DISTANCE, concatenate, require_one_distance, sample_cameras
 from redream.tensor_files import write_tensors
 from redream.types import Cameras, References, TriangleMesh, key_generator
 
@@ -29,10 +29,10 @@ class ReferenceRenderer:
         num_views: Pictures of each asset (100 in App. A).
         size: Height and width in pixels.
         elevation_deg: Range of elevations.
-        distance: Range of distances.
+        distance: Range of distances; 2.8 to 3.2 where ``half_height`` is null as well.
         fovy_deg: Range of vertical fields of view.
-        half_height: Range of half of the height that views show at the origin, in the distance's
-            place; see :class:`redream.method.cameras.CameraSampler`.
+        half_height: Instead of ``distance``, range of half of the height that views show at the
+            origin; see :class:`redream.method.cameras.CameraSampler`.
         supersample: Rays along each side of a pixel.
         seed: Seed of the cameras.
         cache_dir: Where pictures are kept; None keeps none, and a folder that cannot be written
@@ -45,7 +45,7 @@ class ReferenceRenderer:
         num_views: int = 100,
         size: int = 64,
         elevation_deg: tuple[float, float] = (-10.0, 40.0),
-        distance: tuple[float, float] = (2.8, 3.2),
+        distance: tuple[float, float] | None = None,
         fovy_deg: tuple[float, float] = (40.0, 40.0),
         half_height: tuple[float, float] | None = None,
         supersample: int = 2,
@@ -54,7 +54,8 @@ class ReferenceRenderer:
         device: str = "auto",
     ) -> None:
         self.num_views, self.size, self.supersample, self.seed = num_views, size, supersample, seed
-        self._ranges = (elevation_deg, distance, fovy_deg)
+        require_one_distance(distance, half_height, "data.references.init_args")
+        self._ranges = (elevation_deg, distance or DISTANCE, fovy_deg)
         self._half_height = half_height
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         automatic = "cuda" if torch.cuda.is_available() else "cpu"

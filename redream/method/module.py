@@ -177,15 +177,14 @@ class ReDream(LightningModule):
     def predicted_memory(self) -> dict[str, int]:
         """Bytes of a GPU that a run holds at most, by part; see :mod:`redream.training.memory`."""
         priors = self._priors
-        size, num = self.cameras.render_size, self.cameras.num_views
-        largest = max(size.start, size.end) if isinstance(size, Ramp) else size
+        num, size = self.cameras.most
         return predicted_memory(
             priors,
             list(self.particles),
             [each for each in self.parameters() if each.requires_grad],
             self.particles_per_step,
             num,
-            round(largest) ** 2,
+            size**2,
             self.guidance.learns_first,
         )
 
@@ -208,9 +207,10 @@ class ReDream(LightningModule):
         torch.manual_seed(plugins.initial_seed())  # for those that draw without a generator
         particle = self.particle(index)
         particle.update(step)
-        size, num = self.cameras.size_at(step - step % fits), self.cameras.num_views
-        together = self.views_per_set
-        cameras = self.cameras.sample(generator, together, self.set_azimuths_deg).to(self.device)
+        scored, together = step - step % fits, self.views_per_set
+        size, num = self.cameras.size_at(scored), self.cameras.num_at(scored, together)
+        cameras = self.cameras.sample(num, generator, together, self.set_azimuths_deg)
+        cameras = cameras.to(self.device)
         views = particle.render(cameras, size, size)
         colors = self.pictures.random_colors(num, generator, together)
         if colors is None:

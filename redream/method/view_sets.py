@@ -26,12 +26,13 @@ def require_views(
     """
     for prior in priors:
         if prior is not None:
-            prior.require_views(
-                cameras.num_views, cameras.elevation_deg, cameras.fovy_deg, cameras.half_heights
-            )
+            for num in cameras.nums:
+                prior.require_views(
+                    num, cameras.elevation_deg, cameras.fovy_deg, cameras.half_heights
+                )
     num = views_together(*priors)
     for option, value in (
-        ("model.cameras.num_views", cameras.num_views),
+        *(("model.cameras.num_views", each) for each in cameras.nums),
         ("model.adaptation.batch_size", adaptation.batch_size),
     ):
         if value % num:

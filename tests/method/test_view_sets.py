@@ -9,6 +9,7 @@ from sphere_run import Sphere
 from two_discs import Discs
 
 from redream.adapters import LightAdapter, VariationalAdapter
+from redream.assets.references import ReferenceRenderer
 from redream.cameras import concatenate, orbit, sample_cameras, turntable
 from redream.method.adaptation import Adaptation, AdaptationSchedule
 from redream.method.cameras import CameraSampler
@@ -26,6 +27,7 @@ from redream.priors import (
     join_rows,
     views_together,
 )
+from redream.schedules import Ramp
 from redream.testing.priors import PriorContract, noisy_rows
 from redream.types import NoisyRows, References, key_generator
 
@@ -99,7 +101,7 @@ def test_cameras_of_a_set_share_all_but_their_azimuth():
 def test_views_of_any_field_of_view_can_show_equally_much():
     """Their half height at the origin is drawn, and the distance follows, as threestudio has it."""
     sampler = CameraSampler(8, fovy_deg=(15.0, 60.0), half_height=(0.8, 1.0))
-    found = sampler.sample(key_generator("t"), V)
+    found = sampler.sample(8, key_generator("t"), V)
     shown = found.distance * torch.tan(torch.deg2rad(found.fovy_deg) / 2.0)
     assert 0.8 <= shown.min() < shown.max() <= 1.0 and found.fovy_deg.min() < 35.0
     sets = found.distance.view(2, V)
@@ -110,6 +112,35 @@ def test_views_of_any_field_of_view_can_show_equally_much():
     plain = CameraSampler(distance=(2.0, 3.0), fovy_deg=(40.0, 60.0))
     assert plain.distances == (2.0, 3.0)
     assert plain.half_heights == pytest.approx((2.0 * 0.363970, 3.0 * 0.577350), rel=1e-5)
+
+
+def test_a_distance_and_a_half_height_are_one_too_many():
+    with pytest.raises(ValueError, match="set --model.cameras.half_height null") as refusal:
+        CameraSampler(distance=(2.0, 3.0), half_height=(0.8, 1.0))
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match="data.references.init_args has a distance"):
+        ReferenceRenderer(distance=(2.0, 3.0), half_height=(0.8, 1.0))
+    assert CameraSampler().distances == (2.8, 3.2)
+
+
+def test_views_may_become_fewer_as_they_grow():
+    """Eight of 64 pixels, then four of 256, as MVDream's authors have it; whole sets between."""
+    sampler = CameraSampler(Ramp(8, 4, 50, 50), Ramp(64, 256, 50, 50))
+    told = [(sampler.num_at(step, V), sampler.size_at(step)) for step in (0, 49, 50, 99)]
+    assert told == [(8, 64), (8, 64), (4, 256), (4, 256)]
+    assert sampler.nums == (4, 8) and sampler.most == (4, 256)
+    assert CameraSampler(Ramp(32, 4, 50, 50), Ramp(64, 128, 50, 50)).most == (32, 64)
+    slowly = CameraSampler(Ramp(12, 4, 0, 10))
+    assert [slowly.num_at(step, V) for step in range(11)] == [12] + [8] * 5 + [4] * 5
+    assert CameraSampler(3, 16).most == (3, 16) and CameraSampler(3).nums == (3,)
+    with pytest.raises(ValueError, match="num_views 4"):
+        views = CameraSampler(Ramp(8, 6, 5, 5), elevation_deg=(0.0, 30.0))
+        ReDream(FourViews(), lambda seed: Sphere(), SDS(), cameras=views)
+    views = CameraSampler(Ramp(8, 4, 1, 1), Ramp(8, 16, 1, 1), (0.0, 30.0))
+    module = ReDream(FourViews(), lambda seed: Sphere(), SDS(), cameras=views)
+    module._trainer = SimpleNamespace(datamodule=Discs(), global_step=0, current_epoch=0)
+    drawn = [module._draw(0, step) for step in (0, 1)]
+    assert [tuple(each.image.shape[::3]) for each in drawn] == [(8, 8), (4, 16)]
 
 
 def test_sets_may_stand_at_azimuths_of_their_own():
