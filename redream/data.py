@@ -17,7 +17,13 @@ from redream.assets import (
     align_front,
 )
 from redream.assets.orientation import FrontAxis
-from redream.image_prompts import ImageCamera, paint_image_prompt, read_image_prompt, save_picture
+from redream.image_prompts import (
+    ImageCamera,
+    paint_image_prompt,
+    png_of,
+    read_image_prompt,
+    save_picture,
+)
 from redream.indexing.on_demand import supply_pictures
 from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
@@ -49,8 +55,9 @@ class RetrievalDataModule(LightningDataModule):
         orient: Whether the encoder turns the assets; False where they face +Z already.
         up: Which axis of your own files points up: ``z`` for those of Blender's PLY export and of
             other tools whose +Z does.
-        image: A picture of the object, for priors that are told one beside the prompt. Without it
-            a prior of the run that reads prompts paints one, where another needs it.
+        image: A picture of the object, for priors that are told one beside the prompt, and for
+            generators that are shown one. Without it a prior of the run that reads prompts paints
+            one, where another needs it.
         image_mask: A picture that is bright where the object is; by default the picture's own
             transparency, or what rembg finds (``pip install 'redream[image]'``).
         image_depth: A picture that is brighter the farther away a pixel is, of any scale, for the
@@ -103,6 +110,8 @@ class RetrievalDataModule(LightningDataModule):
         self.image_camera = image_camera
         if image is not None:
             self.image = read_image_prompt(image, image_camera, image_mask, image_depth)
+            if isinstance(retriever, AssetSource):
+                retriever.show(png_of(self.image))
         elif image_mask is not None or image_depth is not None:
             raise ValueError("data.image_mask and data.image_depth belong to data.image: set it")
         if licenses is not None and retriever is not None and self.own is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -148,13 +149,20 @@ def paint_image_prompt(
     return framed(rgb, np.asarray(alpha), camera, name="the picture that the prior painted")
 
 
-def save_picture(image: ImagePrompt, path: Path) -> None:
-    """Writes the first picture as PNG with transparency, as :func:`read_image_prompt` reads it."""
+def png_of(image: ImagePrompt) -> bytes:
+    """The first picture as PNG with transparency, as :func:`read_image_prompt` reads it."""
     rgba = image.rgba[0].cpu()
     straight = torch.cat([rgba[:3] / rgba[3:].clamp_min(1e-6), rgba[3:]]).clamp(0.0, 1.0)
     pixels = (straight * 255.0).round().byte().permute(1, 2, 0).numpy()
+    data = BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
+
+
+def save_picture(image: ImagePrompt, path: Path) -> None:
+    """Writes the first picture; see :func:`png_of`."""
     with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+        temporary.write_bytes(png_of(image))
 
 
 def framed(

@@ -69,7 +69,10 @@ def read_splats(path: str | Path) -> Gaussians:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file of splats at {path}")
+        raise FileNotFoundError(
+            f"there is no file of splats at {path}: check the name; of a run of splats, `redream "
+            "predict --export.formats [ply_splats]` writes one"
+        )
     suffix = path.suffix.lower()
     if suffix not in SPLAT_SUFFIXES:
         raise ValueError(
@@ -81,7 +84,16 @@ def read_splats(path: str | Path) -> Gaussians:
     try:
         return turned_about_z(_ply(path)) if suffix == ".ply" else _spz(path)
     except Exception as error:  # a stranger's file can fail anywhere inside the readers
-        raise ValueError(f"cannot read {path}: {first_line(error)}") from error
+        said = first_line(error)
+        next_step = "" if isinstance(error, Refused) else f"; {_GET_IT_AGAIN}"
+        raise ValueError(f"cannot read {path}: {said}{next_step}") from error
+
+
+_GET_IT_AGAIN = "fetch or export it again, or open it in another viewer of splats and save it there"
+
+
+class Refused(ValueError):
+    """A file that could be read, and why its splats are not taken; says what to do."""
 
 
 def require_gsply() -> None:
@@ -100,12 +112,15 @@ def _ply(path: Path) -> Gaussians:
     body = body_of(data, header)
     names = {name: [each.name for each in properties] for name, _, properties in header.elements}
     if "packed_position" in names.get("vertex", ()):
-        raise ValueError(
+        raise Refused(
             "it is PlayCanvas's compressed PLY: `splat-transform IN.ply OUT.ply` makes it plain"
         )
     missing = [name for name in _NEEDED if name not in names.get("vertex", ())]
     if missing:
-        raise ValueError(f"it is no PLY of splats: its vertices have no {', '.join(missing)}")
+        raise Refused(
+            f"it is no PLY of splats: its vertices have no {', '.join(missing)}; a mesh is shown "
+            "by a viewer of meshes, and a run starts from one by --data.assets"
+        )
     for name, num, properties in header.elements:
         if name != "vertex":
             body.read(num, properties)
@@ -116,8 +131,9 @@ def _ply(path: Path) -> Gaussians:
     rest = sorted((each for each in numbers if each.startswith("f_rest_")), key=_number)
     if len(rest) // 3 + 1 not in NUM_HARMONICS or len(rest) % 3:
         wanted = ", ".join(str(3 * (each - 1)) for each in NUM_HARMONICS)
-        raise ValueError(
-            f"it has {len(rest)} properties f_rest_*, and harmonics of degree 0 to 3 have {wanted}"
+        raise Refused(
+            f"it has {len(rest)} properties f_rest_*, and harmonics of degree 0 to 3 have "
+            f"{wanted}: export it with one of these degrees"
         )
 
     def columns(chosen: tuple[str, ...] | list[str]) -> Tensor:
@@ -163,9 +179,11 @@ def _require_honest(data: bytes) -> None:
         raise ValueError("it is cut short")
     magic, _, num, degree = struct.unpack_from("<4sIIB", head)
     if magic != b"NGSP":
-        raise ValueError("it is not an SPZ file")
+        raise Refused("it is not an SPZ file: check what it is, and name it by that")
     if degree >= len(NUM_HARMONICS):
-        raise ValueError(f"its harmonics are of degree {degree}, and 0 to 3 are read")
+        raise Refused(
+            f"its harmonics are of degree {degree}, and 0 to 3 are read: export it with one of them"
+        )
     _require_few(num)
     if unpacking is not None:
         most = num * (_SPZ_ROW + 3 * (NUM_HARMONICS[degree] - 1)) + _SPZ_SLACK
@@ -176,9 +194,12 @@ def _require_honest(data: bytes) -> None:
 
 def _require_few(num: int) -> None:
     if num > MAX_SPLATS:
-        raise ValueError(f"it has {num:,} splats, and {MAX_SPLATS:,} are the most that are taken")
+        raise Refused(
+            f"it has {num:,} splats, and {MAX_SPLATS:,} are the most that are taken: cut out a "
+            "part of it first"
+        )
     if num == 0:
-        raise ValueError("it has no splats")
+        raise Refused("it has no splats: export it again")
 
 
 def _checked(
@@ -206,4 +227,9 @@ def _refuse(is_bad: Tensor, why: str) -> None:
     num = int(is_bad.sum())
     if num:
         first = int(is_bad.nonzero()[0, 0])
-        raise ValueError(f"{num:,} of its {len(is_bad):,} splats have {why}; the first is {first}")
+        cure = "leave such splats out in an editor, or export it again"
+        if "NaN" in why:
+            cure = "`splat-transform IN.ply --filter-nan OUT.ply` leaves them out"
+        raise Refused(
+            f"{num:,} of its {len(is_bad):,} splats have {why}; the first is {first}: {cure}"
+        )

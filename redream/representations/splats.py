@@ -36,11 +36,10 @@ from redream.types import Cameras, Views, key_generator
 
 MIN_OPACITY = 1e-2  # a pixel that sees less than this has no depth
 _NUM_NEIGHBOURS = 8  # splats that give a point of the surface its colour
-# Bytes while a view waits for its gradients, counted by tests/representations/test_splats.py, and
-# seconds of one core that benchmarks/splats.py prints: what is said of a budget that is a laptop's.
+# Bytes while a view waits for its gradients, counted by tests/representations/test_splats.py: what
+# is said of a budget that is a laptop's.
 _SPLAT_IN_A_VIEW, _PIXEL_IN_A_VIEW = 155, 64
 _TRAINED_NUMBER = 16  # bytes: itself, its gradient, AdamW's two moments
-_SECONDS_A_SPLAT = 3.0e-6
 _LARGE = 200_000
 _FAR = 3.5  # distance of the cameras that look for the surface
 _COVER_SIZE = 96  # pixels of the views whose silhouettes it has to have
@@ -131,7 +130,7 @@ class Splats(Representation):
                 f"{num_splats}, {blob_radius}, {degree}"
             )
         if num_splats > _LARGE and not torch.cuda.is_available():
-            _warn_of_time(num_splats, degree)
+            _warn_of_size(num_splats, degree)
         generator = key_generator("splats", seed)
         self.splats = SplatParameters(num_splats, degree)
         self.strategy = MCMC() if strategy is None else strategy
@@ -344,13 +343,13 @@ class Splats(Representation):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _warn_of_time(num: int, degree: int) -> None:
+def _warn_of_size(num: int, degree: int) -> None:
     numbers = num * (11 + 3 * NUM_HARMONICS[degree])
     gigabytes = (_TRAINED_NUMBER * numbers + _SPLAT_IN_A_VIEW * num) / 1e9
     warnings.warn(
-        f"{num:,} splats and no GPU: about {gigabytes:.1f} GB while they train and "
-        f"{_SECONDS_A_SPLAT * num:.1f} s of a core for each view of each step, without the prior; "
-        "fewer num_splats are faster",
+        f"{num:,} splats and no GPU: about {gigabytes:.1f} GB while they train, and each view of "
+        "each step takes longer the more there are (docs/splats.md, Measured); fewer num_splats "
+        "are faster",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -19,6 +19,13 @@ class AssetSource(Retriever):
     def paint_with(self, prior: Prior) -> None:  # noqa: B027  (most sources paint nothing)
         """Gives it the run's prior, for generators that are shown a picture."""
 
+    def show(self, picture: bytes) -> None:  # noqa: B027  (most sources look at nothing)
+        """Gives it the user's own picture of the object, for generators that are shown one.
+
+        Args:
+            picture: A PNG, transparent where the object is not.
+        """
+
 
 def store_of(retriever: Retriever, store: Store | None) -> Store | None:
     """The store of what a retriever finds: its own, or else the one that is named beside it.

@@ -42,7 +42,7 @@ class GenerativeRetriever(AssetSource):
         seed: The first of the seeds.
         cache_dir: Where meshes are kept; ``generated`` in ``$REDREAM_CACHE`` by default.
         picture_prompt: What the run's prior paints for a generator that is shown a picture;
-            ``{prompt}`` stands for the prompt.
+            ``{prompt}`` stands for the prompt. Where the run has ``data.image``, that is shown.
         guidance_scale: Classifier-free guidance of that picture.
 
     Raises:
@@ -72,11 +72,16 @@ class GenerativeRetriever(AssetSource):
         self.store: GeneratedMeshes = GeneratedMeshes(folder)
         self._ranking = StoreRetriever(self.store, encoder)
         self._prior: Prior | None = None
+        self._picture: bytes | None = None
         self._is_allowed = True
 
     def paint_with(self, prior: Prior) -> None:
         """Gives it the run's prior, for generators that are shown a picture."""
         self._prior = prior
+
+    def show(self, picture: bytes) -> None:
+        """Gives it the user's picture: nothing is painted then."""
+        self._picture = picture
 
     def restrict(self, licenses: Sequence[str]) -> None:
         """Makes nothing at all unless the generator's licence is among these."""
@@ -131,7 +136,7 @@ class GenerativeRetriever(AssetSource):
                 picture = None
                 if self.generator.needs_picture:
                     picture = Path(beside) / "picture.png"
-                    picture.write_bytes(self._paint(prompt, seed))
+                    picture.write_bytes(self._picture or self._paint(prompt, seed))
                 self.generator.generate(prompt, seed, temporary, picture)
                 require_mesh(temporary)
         except (ValueError, OSError) as error:
@@ -153,8 +158,8 @@ class GenerativeRetriever(AssetSource):
     def _needed_prior(self) -> Prior:
         if self._prior is None:
             raise ValueError(
-                "it is shown a picture, which a run's prior paints: use it in `redream fit`, or "
-                "give a generator that reads the {prompt}"
+                "it is shown a picture, which a run's prior paints: use it in `redream fit`, set "
+                "data.image to a picture of your own, or give a generator that reads the {prompt}"
             )
         return self._prior
 
@@ -166,7 +171,9 @@ class GenerativeRetriever(AssetSource):
             "generator": self.generator.key(),
             "prompt": prompt,
         }
-        if self.generator.needs_picture:
+        if self.generator.needs_picture and self._picture is not None:
+            follows["picture"] = hashlib.sha256(self._picture).hexdigest()
+        elif self.generator.needs_picture:
             follows["picture"] = [
                 self.picture_prompt, self.guidance_scale, digest_of(self._needed_prior),
             ]  # fmt: skip

@@ -10,7 +10,8 @@ class Generator(ABC):
     Attributes:
         license: Under which licence its meshes are; a short code where there is one.
         author: Who or what makes them, with its version: it is said beside every result.
-        needs_picture: Whether it is shown a picture of the prompt, which the run's prior paints.
+        needs_picture: Whether it is shown a picture of the prompt: the user's own (``data.image``),
+            or one that the run's prior paints.
     """
 
     license: str = "unknown"

@@ -67,6 +67,12 @@ class MixedRetriever(AssetSource):
             if isinstance(source.retriever, AssetSource):
                 source.retriever.paint_with(prior)
 
+    def show(self, picture: bytes) -> None:
+        """Hands the user's picture to the sources."""
+        for source in self.sources.values():
+            if isinstance(source.retriever, AssetSource):
+                source.retriever.show(picture)
+
     def restrict(self, licenses: Sequence[str]) -> None:
         """Restricts all sources; those that have nothing left are named."""
         for name, source in self.sources.items():

@@ -103,7 +103,11 @@ def examine_generator(named: str) -> Finding:
         lacking = generator.lacks()
         if lacking:
             return Finding(part, "missing", "cannot run", "; ".join(lacking))
-        asks = "needs a picture, which a run paints" if generator.needs_picture else "reads text"
+        asks = (
+            "needs a picture: data.image, or what a run paints"
+            if generator.needs_picture
+            else "reads text"
+        )
         return Finding(part, "ok", f"{generator.author}, {asks}")
     except Exception as error:  # a doctor who falls ill is no help
         return Finding(part, "broken", one_line(error), "no meshes are generated with it")

@@ -1,9 +1,13 @@
 """A run takes its assets from any source: painted by its prior, chosen by licence."""
 
+import io
+
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer
 from lightning.pytorch import LightningModule
+from PIL import Image
 
 from redream.assets import ReferenceRenderer
 from redream.data import RetrievalDataModule
@@ -56,6 +60,28 @@ def test_the_prior_of_the_run_paints_for_the_generator(encoder, boxes, few, tmp_
     assert (prompt, seed) == ("a dog", 0) and png.startswith(b"\x89PNG")
     assert [asset.origin for asset in data.assets] == ["generated"]
     assert data.references.rgba.shape == (1, 4, 8, 8)
+
+
+def test_a_picture_of_the_users_own_is_shown_and_nothing_is_painted(encoder, boxes, few, tmp_path):
+    """By whatever mixture; another picture is another mesh, the same one is found again."""
+    pixels = np.zeros((20, 30, 4), np.uint8)
+    pixels[5:15, 10:20] = (200, 30, 40, 255)
+    Image.fromarray(pixels).save(tmp_path / "mine.png")
+    shown = []
+    for color in ((200, 30, 40, 255), (200, 30, 40, 255), (10, 90, 40, 255)):
+        pixels[5:15, 10:20] = color
+        Image.fromarray(pixels).save(tmp_path / "mine.png")
+        generator = boxes(needs_picture=True)
+        made = GenerativeRetriever(generator, encoder, 1, cache_dir=tmp_path / "kept")
+        mixed, mine = MixedRetriever({"made": Source(made)}), str(tmp_path / "mine.png")
+        data = RetrievalDataModule("a dog", mixed, num_assets=1, references=few, image=mine)
+        data.setup("fit")
+        shown.append([picture for _, _, picture in generator.asked])
+    assert [len(each) for each in shown] == [1, 0, 1]
+    for (png,), color in ((shown[0], (200, 30, 40)), (shown[2], (10, 90, 40))):
+        seen = np.asarray(Image.open(io.BytesIO(png)))
+        assert seen.shape == (512, 512, 4) and seen[0, 0, 3] == 0
+        assert tuple(seen[256, 256]) == (*color, 255)
 
 
 def test_licences_are_asked_of_whatever_the_source_is(encoder, boxes, few, tmp_path):
