@@ -17,7 +17,9 @@ from torch import Tensor
 from redream import cameras
 from redream.assets.attribution import model_extras, write_attribution
 from redream.assets.formats import FormatName
+from redream.export.asset_pictures import asset_pictures
 from redream.export.charts import LossHistory
+from redream.export.film import film_frames
 from redream.export.models import ModelExport
 from redream.export.report import (
     ParticlePage,
@@ -33,12 +35,12 @@ from redream.export.turntable import render_over_white, write_film, write_png
 from redream.method.poses import Poses
 from redream.method.seen import data_of, particles_of, seen
 from redream.metrics.base import Metric, merge
+from redream.metrics.prior_balance import sample_pictures
 from redream.representations.base import Representation
 from redream.retrieval.encoder import let_encoders_rest
 from redream.signals import Stopped
 from redream.training.form import require_form
 from redream.training.parallel import gather_particles
-from redream.types import References
 
 _NUM_REPORT_VIEWS = 8
 
@@ -62,7 +64,15 @@ class Export(Callback):
         size_m: Longest side of a model's bounding box in metres; models stand on the origin.
         num_frames: Pictures of a turntable, a multiple of 8.
         frames_per_second: Speed of the turntable film.
-        frame_size: Height and width of the turntable in pixels, even.
+        frame_size: Height and width in pixels, even, of the turntable's pictures, which are what is
+            measured.
+        film_size: Height and width of the film in pixels, even; null takes the turntable's pictures
+            as they are. A radiance field's film of another size is drawn from its textured model,
+            which takes seconds where its own pictures take a minute.
+        prior_samples: Pictures of the prompt that the prior itself is sampled for, raw as it was
+            before the run; the report shows them beside each particle. They take 50 passes of the
+            network each, which a large prior feels: 0, the default, samples none.
+        prior_scale: Classifier-free guidance of these samples.
         elevation_deg: Elevation of the turntable's cameras.
         distance: Distance of the turntable's cameras.
         fovy_deg: Vertical field of view of the turntable's cameras.
@@ -86,6 +96,9 @@ class Export(Callback):
         num_frames: int = 48,
         frames_per_second: int = 16,
         frame_size: int = 160,
+        film_size: int | None = None,
+        prior_samples: int = 0,
+        prior_scale: float = 7.5,
         elevation_deg: float = 15.0,
         distance: float = 3.0,
         fovy_deg: float = 40.0,
@@ -95,8 +108,12 @@ class Export(Callback):
     ) -> None:
         if num_frames < 1 or num_frames % _NUM_REPORT_VIEWS:
             raise ValueError(f"num_frames must be a multiple of 8, got {num_frames}.")
-        if frame_size < 2 or frame_size % 2:
-            raise ValueError(f"frame_size must be an even number of pixels, got {frame_size}.")
+        film_size = frame_size if film_size is None else film_size
+        for name, size in {"frame_size": frame_size, "film_size": film_size}.items():
+            if size < 2 or size % 2:
+                raise ValueError(f"{name} must be an even number of pixels, got {size}.")
+        if prior_samples < 0:
+            raise ValueError(f"prior_samples must not be negative, got {prior_samples}.")
         if record_every_n_steps < 1:
             raise ValueError(f"record_every_n_steps must be positive, got {record_every_n_steps}.")
         self.metrics = metrics or []
@@ -111,7 +128,8 @@ class Export(Callback):
             baking_size,
         )
         self.frames_per_second = frames_per_second
-        self.frame_size = frame_size
+        self.frame_size, self.film_size = frame_size, film_size
+        self.prior_samples, self.prior_scale = prior_samples, prior_scale
         self.cameras = cameras.turntable(num_frames, elevation_deg, distance, fovy_deg)
         self.losses = LossHistory(record_every_n_steps)
         self._steps = 0
@@ -242,6 +260,7 @@ class Export(Callback):
             particles=pages,
             assets=list(zip(assets, pictures, strict=True)),
             losses=self.losses.curves,
+            samples=self._sampled(trainer, pl_module),
             config=config.read_text("utf-8") if config.is_file() else "",
         )
         write_report(report, folder / "report.html")
@@ -257,14 +276,17 @@ class Export(Callback):
         poses: Poses | None,
     ) -> ParticlePage:
         pictures = render_over_white(particle, self.cameras, self.frame_size)
-        film = folder / f"turntable_{index}.mp4"
-        write_film(pictures, film, self.frames_per_second)
         model, note = None, ""
         try:
             model = self.models.write(particle, folder / f"particle_{index}", extras)
         except ValueError as error:  # no surface: the pictures still show what there is
             note = f"No model of particle {index}: {error}"
             warnings.warn(note, RuntimeWarning, stacklevel=1)
+        frames = pictures
+        if self.film_size != self.frame_size:
+            frames = film_frames(particle, model, self.cameras, self.film_size)
+        film = folder / f"turntable_{index}.mp4"
+        write_film(frames, film, self.frames_per_second)
         splats = particle.gaussians() if model is None else model.splats
         stride = self.cameras.num // _NUM_REPORT_VIEWS
         front, faces = self._faces(poses, pictures)
@@ -279,6 +301,18 @@ class Export(Callback):
             splats=None if splats is None else page_bytes(splats),
             front=front,
             front_arc_deg=360.0 / (4 if poses is None else poses.classifier.num_poses),
+        )
+
+    def _sampled(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> Sequence[Float[Tensor, "3 H W"]]:
+        """What the prior, raw as it was before the run, paints for the prompt; keyed by a seed."""
+        if self.prior_samples == 0:
+            return ()
+        data, prior = data_of(trainer), seen(pl_module).prior
+        prompts, image = [data.prompt] * self.prior_samples, getattr(data, "image", None)
+        return tuple(
+            sample_pictures(prior, prompts, self.prior_scale, 0, image=image).float().cpu()
         )
 
     def _measure(
@@ -319,34 +353,6 @@ class Export(Callback):
             "size": self.frame_size,
             "background": "white",
         }
-
-
-def asset_pictures(
-    references: References | None, num_assets: int, elevation_deg: float = 15.0
-) -> list[Float[Tensor, "3 H W"] | None]:
-    """Chooses for each asset the reference that shows it best: from the front, slightly above.
-
-    Args:
-        references: The rendered references, or None where there are none.
-        num_assets: How many assets were retrieved.
-        elevation_deg: The elevation sought.
-
-    Returns:
-        A picture over white per asset; None for an asset without references.
-    """
-    pictures: list[Float[Tensor, "3 H W"] | None] = [None] * num_assets
-    if references is None:
-        return pictures
-    views = references.cameras
-    azimuth_off = torch.remainder(views.azimuth_deg + 180.0, 360.0) - 180.0
-    off = azimuth_off**2 + (views.elevation_deg - elevation_deg) ** 2
-    for i in range(num_assets):
-        mine = references.asset_index == i
-        if mine.any():
-            best = int(torch.where(mine, off, torch.inf).argmin())
-            one = references._replace(rgba=references.rgba[best : best + 1].float().cpu())
-            pictures[i] = one.over(torch.ones(1, 3, 1, 1))[0]
-    return pictures
 
 
 def peak_memory() -> dict[str, float]:

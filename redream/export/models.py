@@ -30,11 +30,13 @@ class Model(NamedTuple):
     Attributes:
         glb: Its GLB file.
         facts: What it consists of and how true it is to its particle, by name.
+        mesh: The GLB as it is read again, in the particle's frame.
         splats: The particle's splats where the model stands; None where it has none.
     """
 
     glb: bytes
     facts: dict[str, float]
+    mesh: TriangleMesh
     splats: Gaussians | None = None
 
 
@@ -177,7 +179,7 @@ class ModelExport:
             **soundness._asdict(),
             "texture_size": self.texture_size,
         }
-        return Model(glb.read_bytes(), facts)
+        return Model(glb.read_bytes(), facts, read)
 
 
 def standing_place(mesh: TriangleMesh, size_m: float) -> tuple[float, Float[Tensor, " 3"]]:

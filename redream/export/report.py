@@ -66,6 +66,8 @@ class Report(NamedTuple):
         assets: The retrieved assets, best first, each with a picture where there is one.
         losses: Loss curves by name.
         config: The run's configuration as YAML; empty where it is unknown.
+        samples: What the 2D prior, raw, paints for the prompt: pictures in [0, 1], shown beside
+            each particle.
     """
 
     prompt: str
@@ -74,6 +76,7 @@ class Report(NamedTuple):
     assets: list[tuple[Asset, Float[Tensor, "3 H W"] | None]]
     losses: Mapping[str, Curve]
     config: str = ""
+    samples: Sequence[Float[Tensor, "3 H W"]] = ()
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -96,7 +99,10 @@ def write_report(report: Report, path: Path) -> None:
         viewer=(page / "viewer.js").read_text("utf-8"),
         prompt=escape(report.prompt),
         summary=_facts(report.summary),
-        particles="".join(_particle(i, particle) for i, particle in enumerate(report.particles)),
+        particles="".join(
+            _particle(i, particle, _samples(report.samples))
+            for i, particle in enumerate(report.particles)
+        ),
         models=_section("Models", "card", _models(report.particles)),
         retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
         losses=_section("Losses", "charts", charts),
@@ -152,7 +158,16 @@ def _models(particles: list[ParticlePage]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _particle(index: int, particle: ParticlePage) -> str:
+def _samples(pictures: Sequence[Float[Tensor, "3 H W"]]) -> str:
+    """What the particle is to be compared with: flat pictures by the prior alone."""
+    if not pictures:
+        return ""
+    images = "".join(f'<img src="{_picture(each)}" alt="">' for each in pictures)
+    caption = "<figcaption>what the 2D prior paints</figcaption>"
+    return f'<figure class="samples">{images}{caption}</figure>'
+
+
+def _particle(index: int, particle: ParticlePage, samples: str) -> str:
     measures = {
         name.replace("_", " "): show_number(value) for name, value in particle.measures.items()
     }
@@ -175,7 +190,8 @@ def _particle(index: int, particle: ParticlePage) -> str:
     )
     front = front_chart(particle.front, particle.front_arc_deg) if particle.front else ""
     return (
-        f'<article class="card particle"><div class="stage">{stage}</div>'
+        '<article class="card particle">'
+        f'<div class="look"><div class="stage">{stage}</div>{samples}</div>'
         f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
         f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p>'
         f"{front}</article>"

@@ -1,3 +1,4 @@
+import base64
 import json
 import shutil
 import subprocess
@@ -12,10 +13,13 @@ from PIL import Image
 from redream.assets import write_glb
 from redream.assets.gltf import read_header
 from redream.callbacks import Export
-from redream.callbacks.export import asset_pictures
+from redream.export.asset_pictures import asset_pictures
 from redream.export.atlas import textured_mesh
 from redream.export.report import write_json
+from redream.export.turntable import png_bytes, write_film
 from redream.metrics import Metric
+from redream.metrics.prior_balance import sample_pictures
+from redream.priors import GaussianPrior
 from redream.tensor_files import write_tensors
 
 PRODUCTS = {
@@ -99,6 +103,26 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
     assert len(export.losses.curves["distillation"]) == 4
 
 
+def test_the_report_shows_a_larger_film_and_what_the_prior_paints(toy, train, tmp_path):
+    sizes = {"surface_resolution": 12, "texture_size": 32, "num_frames": 8, "frame_size": 16}
+    module = toy.Module(radii=(0.6, 0.0))  # the second has no surface
+    module.prior = GaussianPrior(image_size=8, mean=0.2)
+    module.particles[0].is_soft = True
+    export = Export(**sizes, film_size=48, prior_samples=2, prior_scale=1.0)
+    with pytest.warns(RuntimeWarning, match="No model of particle 1"):
+        train(module, [export])
+    for i in (0, 1):
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / f"turntable_{i}.mp4")]
+        assert b" 48x48" in subprocess.run(command, capture_output=True).stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    assert metrics["orbit"]["size"] == 16  # as before: what is measured is not the film
+    report = (tmp_path / "report.html").read_text("utf-8")
+    assert report.count("what the 2D prior paints") == 2
+    for picture in sample_pictures(module.prior, [metrics["prompt"]] * 2, 1.0, 0):
+        assert 0.0 < picture.mean() < 0.4  # around the prior's own mean
+        assert report.count(base64.b64encode(png_bytes(picture)).decode()) == 2  # beside each
+
+
 def test_ctrl_c_exports_what_there_is(toy, train, export, tmp_path):
     with pytest.raises(SystemExit):
         train(toy.Module(fail_at=2), [export])
@@ -144,26 +168,27 @@ def test_an_export_that_fails_leaves_only_whole_files(toy, train, export, tmp_pa
 def test_a_disk_that_takes_nothing_is_said_and_what_was_there_stays(
     toy, train, export, small_disk, wrong
 ):
-    (small_disk / "turntable_0.mp4").write_bytes(b"of an earlier run")
+    (small_disk / "particle_0.glb").write_bytes(b"of an earlier run")
     if wrong == "full":
         (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     else:
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     before = _all_files(small_disk)
-    why = "no space left on device" if wrong == "full" else "Read-only file system"
+    why = "No space left on device" if wrong == "full" else "Read-only file system"
     with pytest.raises(OSError, match=why) as error:
         train(toy.Module(), [export], default_root_dir=small_disk)
-    assert "turntable_0" in str(error.value) and "\n" not in str(error.value)
+    assert "particle_0" in str(error.value) and "\n" not in str(error.value)
     assert _all_files(small_disk) == before
-    assert (small_disk / "turntable_0.mp4").read_bytes() == b"of an earlier run"
+    assert (small_disk / "particle_0.glb").read_bytes() == b"of an earlier run"
 
 
-@pytest.mark.parametrize("name", ["adapter", "model", "report"])
+@pytest.mark.parametrize("name", ["adapter", "model", "film", "report"])
 def test_every_kind_of_file_says_that_the_disk_is_full(name, toy, small_disk):
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
     path = small_disk / f"{name}.file"
     write = {
         "adapter": lambda: write_tensors(path, {"omega": torch.zeros(1000)}),
+        "film": lambda: write_film(torch.rand(8, 3, 64, 64), path, 8),
         "model": lambda: write_glb(path, textured_mesh(toy.Sphere(), 8, 16), {}),
         "report": lambda: write_json(["a"] * 1000, path),
     }
@@ -271,6 +296,8 @@ def test_models_in_other_formats_only(toy, train, tmp_path):
     [
         {"num_frames": 12},
         {"frame_size": 33},
+        {"film_size": 33},
+        {"prior_samples": -1},
         {"texture_size": 0},
         {"texture_size": 1 << 20},
         {"num_faces": 3},

@@ -87,6 +87,38 @@ def test_the_model_is_seen_and_turns(browser, page):
     assert browser.complaints == []
 
 
+def test_the_prior_s_samples_stand_beside_the_model_and_the_film_plays(browser, sphere, tmp_path):
+    views = torch.rand(8, 3, 16, 16)
+    write_film(torch.rand(8, 3, 64, 64), tmp_path / "film.mp4", 8)
+    film, azimuths = (tmp_path / "film.mp4").read_bytes(), cameras.turntable(8).azimuth_deg
+    model = glb_bytes(textured_mesh(sphere, 8, 32))
+    particles = [ParticlePage(views, azimuths, model, film, {}) for _ in range(2)]
+    red = torch.tensor([0.9, 0.0, 0.0]).view(3, 1, 1).expand(3, 64, 64)
+    report = Report("a ball", {}, particles, [], {}, samples=[red, red])
+    write_report(report, tmp_path / "report.html")
+    browser.call("Page.navigate", url=(tmp_path / "report.html").as_uri())
+    end, ready = time.monotonic() + 120.0, False
+    while not ready and time.monotonic() < end:
+        time.sleep(0.2)
+        ready = browser.evaluate(
+            "document.readyState == 'complete' && document.querySelectorAll('video').length == 2 &&"
+            "Array.from(document.querySelectorAll('video')).every(v => v.videoWidth == 64)"
+        )
+    assert ready
+    assert browser.evaluate("document.querySelectorAll('.particle .samples').length") == 2
+    words = browser.evaluate("document.querySelector('.samples').innerText")
+    assert words.strip() == "what the 2D prior paints"
+    beside = browser.evaluate(
+        "(() => { const [a, b] = ['.samples', '.stage'].map(name =>"
+        "document.querySelector(name).getBoundingClientRect());"
+        "return a.left >= b.right - 1 && a.width > 60 && b.width > 2 * a.width &&"
+        "a.top < b.bottom && document.querySelectorAll('.stage')[0].offsetHeight > 100; })()"
+    )
+    assert beside
+    assert seen(browser.screenshot(".samples"))[0] > 0.3  # under them, the caption and room
+    assert browser.complaints == []
+
+
 def clouds():
     """Needles and plates, faint and solid, red in front of blue and blue in front of red."""
     generator = torch.Generator().manual_seed(0)
