@@ -55,7 +55,7 @@ def count(nerf: NeRF, seen_from: Cameras) -> dict[str, float]:
     looked = march(
         origins, directions, nerf.occupancy.occupied, nerf.step_length, jitter, nerf.radius
     )
-    kept = nerf._visible_samples(origins, directions, torch.Generator().manual_seed(0))
+    kept = nerf._visible(origins, directions, torch.Generator().manual_seed(0)).samples
     pixels = len(origins)
     return {"looked": len(looked.positions) / pixels, "kept": len(kept.positions) / pixels}
 
@@ -77,7 +77,7 @@ def bytes_a_sample(nerf: NeRF, seen_from: Cameras) -> dict[str, float]:
             origins, directions, nerf.occupancy.occupied, nerf.step_length,
             torch.zeros(len(origins)), nerf.radius,
         )  # fmt: skip
-    kept = len(nerf._visible_samples(origins, directions, torch.Generator()).positions)
+    kept = len(nerf._visible(origins, directions, torch.Generator()).samples.positions)
     found: dict[str, float] = {}
 
     def render(backward: bool) -> None:
@@ -88,7 +88,7 @@ def bytes_a_sample(nerf: NeRF, seen_from: Cameras) -> dict[str, float]:
 
     with counted(fake=False) as counter:
         found["looked"] = counter.extra(
-            lambda: nerf._visible_samples(origins, directions, None)
+            lambda: nerf._visible(origins, directions, None).samples
         ) / len(looked.positions)
         table = 4 * sum(parameter.numel() for parameter in nerf.parameters())  # of gradients
         found["kept"] = (counter.extra(lambda: render(True)) - table) / kept

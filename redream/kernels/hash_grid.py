@@ -20,8 +20,7 @@ wp.set_module_options({"enable_backward": False})  # the backward kernel is writ
 
 NUM_FEATURES = 2
 PRIMES = (1, 2654435761, 805459861)
-PRIME_Y = wp.constant(wp.uint32(PRIMES[1]))
-PRIME_Z = wp.constant(wp.uint32(PRIMES[2]))
+_STRETCH = 1024  # points of one level that a thread of a CPU looks up
 
 
 class HashGridLevel(NamedTuple):
@@ -78,22 +77,125 @@ def plan_levels(
     return tuple(levels)
 
 
-@wp.func
-@no_type_check
-def _row(corner: wp.vec3i, resolution: int, offset: int, size: int) -> int:
-    side = resolution + 1
-    if side * side * side == size:
-        return offset + corner[0] + side * (corner[1] + side * corner[2])
-    hashed = (
-        wp.uint32(corner[0]) ^ (wp.uint32(corner[1]) * PRIME_Y) ^ (wp.uint32(corner[2]) * PRIME_Z)
-    )
-    return offset + int(hashed & wp.uint32(size - 1))
+# C++ within one thread's stretch of points, because a CPU runs threads one after another: what is
+# the same for all points of a level is then worked out once, and a cell's rows all at once.
+_OVER_POINTS = """
+    const int* plan = reinterpret_cast<const int*>(levels.data) + 3 * level;
+    const int resolution = plan[0];
+    const unsigned size = plan[2], side = resolution + 1;
+    const bool dense = side * side * side == size;
+    const unsigned stride_y = dense ? side : 2654435761u;
+    const unsigned stride_z = dense ? side * side : 805459861u;
+    const float scale = (float)resolution;
+    for (int i = begin; i < end; ++i) {
+        const float* place = reinterpret_cast<const float*>(points.data) + 3 * (size_t)i;
+        unsigned cell[3];
+        float far[3], near[3];
+        for (int axis = 0; axis < 3; ++axis) {
+            const float scaled = wp::clamp(place[axis], 0.0f, 1.0f) * scale;
+            const int below = wp::clamp((int)scaled, 0, resolution - 1);
+            cell[axis] = below;
+            far[axis] = scaled - (float)below;
+            near[axis] = 1.0f - far[axis];
+        }
+        const unsigned y = cell[1] * stride_y, z = cell[2] * stride_z;
+        unsigned rows[8];
+        if (dense) {
+            for (int c = 0; c < 8; ++c)
+                rows[c] = cell[0] + (c & 1) + y + (c >> 1 & 1) * stride_y + z + (c >> 2) * stride_z;
+        } else {
+            for (int c = 0; c < 8; ++c)
+                rows[c] = ((cell[0] + (c & 1)) ^ (y + (c >> 1 & 1) * stride_y)
+                           ^ (z + (c >> 2) * stride_z)) & (size - 1);
+        }
+"""
+
+_ENCODE = (
+    """
+    const float* own = reinterpret_cast<const float*>(table.data)
+        + 2 * (size_t)reinterpret_cast<const int*>(levels.data)[3 * level + 1];
+"""
+    + _OVER_POINTS
+    + """
+        float a = 0.0f, b = 0.0f;
+        for (int c = 0; c < 8; ++c) {
+            const float across = (c & 2 ? far[1] : near[1]) * (c & 4 ? far[2] : near[2]);
+            const float weight = (c & 1 ? far[0] : near[0]) * across;
+            a += weight * own[2 * (size_t)rows[c]];
+            b += weight * own[2 * (size_t)rows[c] + 1];
+        }
+        float* feature = features.data + ((size_t)i * levels.shape[0] + level) * 2;
+        feature[0] = a;
+        feature[1] = b;
+    }
+"""
+)
+
+_ENCODE_BACKWARD = (
+    """
+    const size_t first = 2 * (size_t)reinterpret_cast<const int*>(levels.data)[3 * level + 1];
+    const float* own = reinterpret_cast<const float*>(table.data) + first;
+    float* __restrict__ added = reinterpret_cast<float*>(table_grad.data) + first;
+"""
+    + _OVER_POINTS
+    + """
+        const float* grads = features_grad.data + ((size_t)i * levels.shape[0] + level) * 2;
+        const float grad[2] = {grads[0], grads[1]};
+        for (int c = 0; c < 8; ++c) {
+            const float across = (c & 2 ? far[1] : near[1]) * (c & 4 ? far[2] : near[2]);
+            const float weight = (c & 1 ? far[0] : near[0]) * across;
+            for (int k = 0; k < 2; ++k)
+                wp::atomic_add(added + 2 * (size_t)rows[c] + k, weight * grad[k]);
+        }
+        if (!points_wanted) continue;
+        float slope[3] = {0.0f, 0.0f, 0.0f};
+        for (int c = 0; c < 8; ++c) {
+            const size_t row = 2 * (size_t)rows[c];
+            const float along = own[row] * grad[0] + own[row + 1] * grad[1];
+            const float wx = c & 1 ? far[0] : near[0];
+            const float wy = c & 2 ? far[1] : near[1];
+            const float wz = c & 4 ? far[2] : near[2];
+            slope[0] += (c & 1 ? along : -along) * wy * wz;
+            slope[1] += (c & 2 ? along : -along) * wx * wz;
+            slope[2] += (c & 4 ? along : -along) * wx * wy;
+        }
+        float* moved = reinterpret_cast<float*>(points_grad.data) + 3 * (size_t)i;
+        for (int axis = 0; axis < 3; ++axis)
+            if (place[axis] >= 0.0f && place[axis] <= 1.0f)
+                wp::atomic_add(moved + axis, slope[axis] * scale);
+    }
+"""
+)
 
 
-@wp.func
+@wp.func_native(_ENCODE)
 @no_type_check
-def _cell(position: float, resolution: int) -> int:
-    return wp.clamp(int(wp.floor(position)), 0, resolution - 1)
+def encode_level(
+    points: wp.array[wp.vec3],
+    table: wp.array[wp.vec2],
+    levels: wp.array[wp.vec3i],
+    features: wp.array[float],
+    level: int,
+    begin: int,
+    end: int,
+) -> None:
+    """Writes the two features that points from ``begin`` to ``end`` have on a level."""
+
+
+@wp.func_native(_ENCODE_BACKWARD)
+@no_type_check
+def _encode_level_backward(
+    points: wp.array[wp.vec3],
+    table: wp.array[wp.vec2],
+    levels: wp.array[wp.vec3i],
+    features_grad: wp.array[float],
+    points_wanted: bool,
+    table_grad: wp.array[wp.vec2],
+    points_grad: wp.array[wp.vec3],
+    level: int,
+    begin: int,
+    end: int,
+) -> None: ...
 
 
 @wp.kernel
@@ -102,30 +204,13 @@ def _encode_kernel(
     points: wp.array[wp.vec3],
     table: wp.array[wp.vec2],
     levels: wp.array[wp.vec3i],
-    features: wp.array2d[wp.vec2],
+    stretch: int,
+    features: wp.array[float],
 ) -> None:
-    level, i = wp.tid()
-    resolution = levels[level][0]
-    offset = levels[level][1]
-    size = levels[level][2]
-    x = wp.clamp(points[i][0], 0.0, 1.0) * float(resolution)
-    y = wp.clamp(points[i][1], 0.0, 1.0) * float(resolution)
-    z = wp.clamp(points[i][2], 0.0, 1.0) * float(resolution)
-    cell = wp.vec3i(_cell(x, resolution), _cell(y, resolution), _cell(z, resolution))
-    fx = x - float(cell[0])
-    fy = y - float(cell[1])
-    fz = z - float(cell[2])
-    total = wp.vec2(0.0, 0.0)
-    for c in range(8):
-        dx = c & 1
-        dy = (c >> 1) & 1
-        dz = c >> 2
-        wx = wp.where(dx == 1, fx, 1.0 - fx)
-        wy = wp.where(dy == 1, fy, 1.0 - fy)
-        wz = wp.where(dz == 1, fz, 1.0 - fz)
-        corner = wp.vec3i(cell[0] + dx, cell[1] + dy, cell[2] + dz)
-        total += (wx * wy * wz) * table[_row(corner, resolution, offset, size)]
-    features[i, level] = total
+    level, part = wp.tid()
+    begin = part * stretch
+    end = wp.min(begin + stretch, points.shape[0])
+    encode_level(points, table, levels, features, level, begin, end)
 
 
 @wp.kernel
@@ -134,60 +219,44 @@ def _encode_backward_kernel(
     points: wp.array[wp.vec3],
     table: wp.array[wp.vec2],
     levels: wp.array[wp.vec3i],
-    features_grad: wp.array2d[wp.vec2],
+    stretch: int,
+    features_grad: wp.array[float],
     points_wanted: bool,
     table_grad: wp.array[wp.vec2],
     points_grad: wp.array[wp.vec3],
 ) -> None:
-    level, i = wp.tid()
-    resolution = levels[level][0]
-    offset = levels[level][1]
-    size = levels[level][2]
-    scale = float(resolution)
-    x = wp.clamp(points[i][0], 0.0, 1.0) * scale
-    y = wp.clamp(points[i][1], 0.0, 1.0) * scale
-    z = wp.clamp(points[i][2], 0.0, 1.0) * scale
-    cell = wp.vec3i(_cell(x, resolution), _cell(y, resolution), _cell(z, resolution))
-    fx = x - float(cell[0])
-    fy = y - float(cell[1])
-    fz = z - float(cell[2])
-    grad = features_grad[i, level]
-    slope = wp.vec3(0.0, 0.0, 0.0)
-    for c in range(8):
-        dx = c & 1
-        dy = (c >> 1) & 1
-        dz = c >> 2
-        wx = wp.where(dx == 1, fx, 1.0 - fx)
-        wy = wp.where(dy == 1, fy, 1.0 - fy)
-        wz = wp.where(dz == 1, fz, 1.0 - fz)
-        corner = wp.vec3i(cell[0] + dx, cell[1] + dy, cell[2] + dz)
-        row = _row(corner, resolution, offset, size)
-        wp.atomic_add(table_grad, row, (wx * wy * wz) * grad)
-        if points_wanted:
-            along = wp.dot(table[row], grad)
-            sx = wp.where(dx == 1, 1.0, -1.0)
-            sy = wp.where(dy == 1, 1.0, -1.0)
-            sz = wp.where(dz == 1, 1.0, -1.0)
-            slope += along * wp.vec3(sx * wy * wz, wx * sy * wz, wx * wy * sz)
-    if points_wanted:
-        p = points[i]
-        inside = wp.vec3(
-            wp.where(p[0] >= 0.0 and p[0] <= 1.0, scale, 0.0),
-            wp.where(p[1] >= 0.0 and p[1] <= 1.0, scale, 0.0),
-            wp.where(p[2] >= 0.0 and p[2] <= 1.0, scale, 0.0),
-        )
-        wp.atomic_add(points_grad, i, wp.cw_mul(slope, inside))
+    level, part = wp.tid()
+    _encode_level_backward(
+        points,
+        table,
+        levels,
+        features_grad,
+        points_wanted,
+        table_grad,
+        points_grad,
+        level,
+        part * stretch,
+        wp.min((part + 1) * stretch, points.shape[0]),
+    )
 
 
 class _HashEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, levels: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        points: Tensor,
+        table: Tensor,
+        levels: Tensor,
+        known: Tensor | None,
+    ) -> Tensor:
         points, table = points.contiguous(), table.contiguous()
-        features = points.new_empty(points.shape[0], levels.shape[0], NUM_FEATURES)
-        dim = (levels.shape[0], points.shape[0])
-        launch(_encode_kernel, dim, points, table, levels, features)
         ctx.save_for_backward(points, table, levels)
-        return features.flatten(1)
+        if known is not None:
+            return known
+        features = points.new_empty(points.shape[0], levels.shape[0] * NUM_FEATURES)
+        dim, stretch = _threads(points, levels)
+        launch(_encode_kernel, dim, points, table, levels, stretch, features.view(-1))
+        return features
 
     @staticmethod
     @once_differentiable
@@ -196,18 +265,26 @@ class _HashEncode(torch.autograd.Function):
         points_wanted = ctx.needs_input_grad[0]
         table_grad = torch.zeros_like(table)
         points_grad = torch.zeros_like(points) if points_wanted else points  # unread if unwanted
+        dim, stretch = _threads(points, levels)
         launch(
             _encode_backward_kernel,
-            (levels.shape[0], points.shape[0]),
+            dim,
             points,
             table,
             levels,
-            features_grad.contiguous().view(-1, levels.shape[0], NUM_FEATURES),
+            stretch,
+            features_grad.contiguous().view(-1),
             points_wanted,
             table_grad,
             points_grad,
         )
-        return points_grad if points_wanted else None, table_grad, None
+        return points_grad if points_wanted else None, table_grad, None, None
+
+
+def _threads(points: Tensor, levels: Tensor) -> tuple[tuple[int, int], int]:
+    """Threads of a launch, and of how many points each: of one on a GPU, of many on a CPU."""
+    stretch = 1 if points.is_cuda else _STRETCH
+    return (levels.shape[0], -(-points.shape[0] // stretch)), stretch
 
 
 class HashGrid(nn.Module):
@@ -244,18 +321,22 @@ class HashGrid(nn.Module):
             (torch.rand(num_rows, NUM_FEATURES, generator=generator) * 2.0 - 1.0) * 1e-4
         )
 
-    def forward(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
+    def forward(
+        self, points: Float[Tensor, "N 3"], known: Float[Tensor, "N F"] | None = None
+    ) -> Float[Tensor, "N F"]:
         """Encodes points of the unit cube; points outside are clamped to it.
 
         The result is differentiable once, with respect to the table and to the points.
 
         Args:
             points: float32 positions in [0, 1].
+            known: The result, where it has been found already without gradients: it is given
+                back, with gradients.
 
         Returns:
             ``2 L`` features per point, coarse levels first.
         """
-        encoded: Tensor = _HashEncode.apply(points, self.table, self.levels)
+        encoded: Tensor = _HashEncode.apply(points, self.table, self.levels, known)
         return encoded
 
 

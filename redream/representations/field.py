@@ -4,8 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from redream.kernels import sight
 from redream.kernels.hash_grid import HashGrid
-from redream.representations.mlp import mlp
+from redream.kernels.march import Samples
+from redream.kernels.perceptron import pack
+from redream.representations import tracing
+from redream.representations.mlp import is_fused, mlp
 
 
 class Field(nn.Module):
@@ -48,9 +52,11 @@ class Field(nn.Module):
         self.pivot = pivot
         self.register_buffer("sharpness", torch.ones(()))
 
-    def encode(self, points: Float[Tensor, "N 3"]) -> Float[Tensor, "N F"]:
-        """Hash encoding of world points."""
-        encoded: Tensor = self.grid(0.5 * points + 0.5)
+    def encode(
+        self, points: Float[Tensor, "N 3"], known: Float[Tensor, "N F"] | None = None
+    ) -> Float[Tensor, "N F"]:
+        """Hash encoding of world points, which may be known already, but for its gradients."""
+        encoded: Tensor = self.grid(0.5 * points + 0.5, known)
         return encoded
 
     def raw_density(
@@ -63,13 +69,23 @@ class Field(nn.Module):
         return raw
 
     def forward(
-        self, points: Float[Tensor, "N 3"]
+        self, points: Float[Tensor, "N 3"], known: Float[Tensor, "N F"] | None = None
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N F"]]:
         """Density per world unit, and the encoding that :meth:`color` takes."""
-        encoded = self.encode(points)
+        encoded = self.encode(points, known)
         raw = self.raw_density(points, encoded)
         sharp = self.pivot + self.sharpness * (raw - self.pivot)
         return nn.functional.softplus(sharp), encoded
+
+    @torch.no_grad()
+    def look(self, samples: Samples) -> tuple[Float[Tensor, " N"], Float[Tensor, "N F"] | None]:
+        """Densities along rays until they end and, where one kernel finds them, encodings."""
+        if not is_fused(samples.positions):
+            return tracing.front_to_back(lambda points: self(points)[0], samples), None
+        packed = pack(*self.density_mlp.parameters())
+        steepness = float(self.sharpness)
+        shape = sight.Shape(self.blob_scale, self.blob_radius, self.pivot, steepness)
+        return sight.look(samples, self.grid, packed, shape, tracing.AHEAD, tracing.ENDED)
 
     def color(self, encoded: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
         """Colour in [0, 1]."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -293,7 +292,10 @@ class NeRF(Representation):
 
         threshold = self.surface_density
         if threshold is None:
-            march = partial(self._visible_samples, generator=None)
+
+            def march(origins: Tensor, directions: Tensor) -> Samples:
+                return self._visible(origins, directions, None).samples
+
             grid = density_grid(self.density, _SEARCH_RESOLUTION, device)
             threshold = covering_density(self.density, march, surface, grid, self.radius)
         vertices, faces = surface(density_grid(self.density, resolution, device), threshold)
@@ -315,9 +317,9 @@ class NeRF(Representation):
         directions: Float[Tensor, "R 3"],
         generator: torch.Generator,
     ) -> _Traced:
-        samples = self._visible_samples(origins, directions, generator if self.training else None)
+        visible = self._visible(origins, directions, generator if self.training else None)
         nearest = -(origins * directions).sum(-1)  # where each ray is nearest to the origin
-        seen = tracing.composite_in_parts(self._see, samples, nearest, self.samples_at_once)
+        seen = tracing.composite_in_parts(self._see, visible, nearest, self.samples_at_once)
         is_hit = seen.opacity > MIN_OPACITY
         depth = torch.where(is_hit, seen.depth / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
 
@@ -331,7 +333,9 @@ class NeRF(Representation):
             seen.opacity, seen.depth - nearest * seen.opacity, seen.features[:, 3]
         )
         if self.orientation_samples > 0:
-            terms["orientation"] = lambda: self._orientation(samples, directions, seen, generator)
+            terms["orientation"] = lambda: self._orientation(
+                visible.samples, directions, seen, generator
+            )
         return _Traced(
             rgb=seen.features[:, :3],
             opacity=seen.opacity,
@@ -340,20 +344,22 @@ class NeRF(Representation):
             penalties=Penalties(terms if self.training else {}),
         )
 
-    def _see(self, samples: Samples, nearest: Float[Tensor, " R"]) -> Composite:
+    def _see(
+        self, samples: Samples, nearest: Float[Tensor, " R"], known: Tensor | None = None
+    ) -> Composite:
         """Colours, and squared distances from where each ray is nearest to the origin."""
-        density, encoded = self.field(samples.positions)
+        density, encoded = self.field(samples.positions, known)
         beyond = 0.5 * (samples.t_start + samples.t_end) - nearest[samples.ray_index.long()]
         channels = torch.cat([self.field.color(encoded), beyond[:, None] ** 2], dim=-1)
         return composite(density, channels, samples)
 
     @torch.no_grad()
-    def _visible_samples(
+    def _visible(
         self,
         origins: Float[Tensor, "R 3"],
         directions: Float[Tensor, "R 3"],
         generator: torch.Generator | None,
-    ) -> Samples:
+    ) -> tracing.Visible:
         """Samples in occupied cells that no matter hides: only those see gradients.
 
         Samples are jittered by the generator, where there is one. Without, a field that is sharp
@@ -366,7 +372,7 @@ class NeRF(Representation):
             length /= 2.0
         marched = (origins, directions, jitter, length, self.radius)
         return tracing.visible_samples(
-            lambda points: self.field(points)[0], self.occupancy, *marched, self.alpha_threshold
+            self.field.look, self.occupancy, *marched, self.alpha_threshold
         )
 
     def _prune_for(self, num_rays: int) -> None:

@@ -2,13 +2,14 @@
 
 A render has two passes. The first, without gradients, asks the density of every sample in occupied
 cells and keeps those that count; it goes through rays in parts. The second computes what the kept
-samples show. Where they are many it goes in parts as well, and computes each part again in the
-backward pass, so that memory holds one part's activations instead of all (as the deferred
-back-propagation of ARF; Zhang et al., 2022).
+samples show; what the first has computed of them is handed on. Where they are many it goes in parts
+as well, and computes each part again in the backward pass, so that memory holds one part's
+activations instead of all (as the deferred back-propagation of ARF; Zhang et al., 2022).
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -22,10 +23,10 @@ from redream.kernels.occupancy import Density, OccupancyGrid
 _LOOKED_AT = 2**21
 """Samples that a part of the first pass may have: 1.4 GB where every cell is occupied."""
 
-_AHEAD = 8
+AHEAD = 8
 """Samples of a ray that are asked for at once, before it is seen whether the ray goes on."""
 
-_ENDED = -math.log(0.5 * MIN_TRANSMITTANCE)
+ENDED = -math.log(0.5 * MIN_TRANSMITTANCE)
 """Optical depth at which a ray has ended, beyond the rounding of the kernel that composites."""
 
 _KEPT_BYTES, _WAITING_BYTES, _FOG = 900, 36, 0.1
@@ -33,7 +34,17 @@ _KEPT_BYTES, _WAITING_BYTES, _FOG = 900, 36, 0.1
 waits for its part's turn; the share of samples along the diameter that a ray keeps in fog. Measured
 by ``benchmarks/memory.py``."""
 
-See = Callable[[Samples, Float[Tensor, " R"]], Composite]
+See = Callable[[Samples, Float[Tensor, " R"], Tensor | None], Composite]
+
+Look = Callable[[Samples], tuple[Float[Tensor, " N"], Float[Tensor, "N F"] | None]]
+"""What finds samples' densities, and what else it has computed of them, if anything."""
+
+
+class Visible(NamedTuple):
+    """Samples that count, and what has been computed of them already."""
+
+    samples: Samples
+    encoded: Float[Tensor, "N F"] | None
 
 
 def rays_at_once(length: float, radius: float) -> int:
@@ -56,7 +67,7 @@ def bytes_in_fog(num_samples: float, samples_at_once: int) -> int:
 
 @torch.no_grad()
 def visible_samples(
-    density: Density,
+    look: Look,
     occupancy: OccupancyGrid,
     origins: Float[Tensor, "R 3"],
     directions: Float[Tensor, "R 3"],
@@ -64,11 +75,11 @@ def visible_samples(
     length: float,
     radius: float,
     alpha_threshold: float,
-) -> Samples:
+) -> Visible:
     """Samples in occupied cells that no matter hides and that are not too faint.
 
     Args:
-        density: Of points, per world unit.
+        look: Finds the densities along rays.
         occupancy: The cells that are marched through.
         origins: Starting points of rays.
         directions: Unit directions.
@@ -86,13 +97,16 @@ def visible_samples(
         origins.split(size), directions.split(size), jitter.split(size), strict=True
     ):
         samples = march(start, direction, occupancy.occupied, length, shift, radius)
-        found = front_to_back(density, samples)
+        found, encoded = look(samples)
         seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
         kept = seen > 0.0
         if alpha_threshold > 0.0:
             faint = (occupancy.density.mean() * length).clamp_max(alpha_threshold)
             kept &= -torch.expm1(-length * found) >= faint
-        parts.append(samples.keep(kept))
+        if not bool(kept.all()):
+            samples = samples.keep(kept)
+            encoded = None if encoded is None else encoded[kept]
+        parts.append(Visible(samples, encoded))
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -133,25 +147,26 @@ def front_to_back(density: Density, samples: Samples) -> Float[Tensor, " N"]:
     waiting = torch.arange(len(found), device=found.device)
     begin = 0
     while len(waiting) > 0:
-        begin += _AHEAD
+        begin += AHEAD
         now = number[waiting] < begin
         rows = waiting[now]
         found[rows] = density(samples.positions[rows])
         length = samples.t_end[rows] - samples.t_start[rows]
         depth.index_add_(0, ray[rows], found[rows] * length)
         waiting = waiting[~now]
-        waiting = waiting[depth[ray[waiting]] < _ENDED]
+        waiting = waiting[depth[ray[waiting]] < ENDED]
     return found
 
 
 def composite_in_parts(
-    see: See, samples: Samples, nearest: Float[Tensor, " R"], samples_at_once: int
+    see: See, visible: Visible, nearest: Float[Tensor, " R"], samples_at_once: int
 ) -> Composite:
     """What samples show; where gradients are wanted of many, part by part.
 
     Args:
-        see: Composites the samples of some rays, given these rays' part of ``nearest``.
-        samples: The samples.
+        see: Composites the samples of some rays, given these rays' part of ``nearest`` and what is
+            known of the samples; in parts nothing is, so that little waits.
+        visible: The samples.
         nearest: A number of each ray.
         samples_at_once: How many may be remembered at once for the backward pass, but for the
             last ray of a part.
@@ -159,9 +174,10 @@ def composite_in_parts(
     Returns:
         What the rays see.
     """
+    samples = visible.samples
     num = len(samples.positions)
     if num <= samples_at_once or not torch.is_grad_enabled():
-        return see(samples, nearest)
+        return see(samples, nearest, visible.encoded)
     marks = torch.arange(samples_at_once, num, samples_at_once, device=samples.offsets.device)
     cuts = torch.searchsorted(samples.offsets.long(), marks)
     cuts = torch.cat([cuts.new_zeros(1), cuts, cuts.new_full((1,), len(nearest))]).unique()
@@ -177,19 +193,22 @@ def composite_in_parts(
         )
         parts.append(
             checkpoint(
-                see, part, nearest[first:last], use_reentrant=False, preserve_rng_state=False
+                see, part, nearest[first:last], None, use_reentrant=False, preserve_rng_state=False
             )
         )
     return Composite(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _joined(parts: list[Samples]) -> Samples:
+def _joined(parts: list[Visible]) -> Visible:
     """The samples of rays, part after part."""
     rays = rows = 0
-    offsets, index = [parts[0].offsets[:1]], []
-    for part in parts:
+    offsets, index = [parts[0].samples.offsets[:1]], []
+    for part, _ in parts:
         offsets.append(part.offsets[1:] + rows)
         index.append(part.ray_index + rays)
         rays, rows = rays + len(part.offsets) - 1, rows + len(part.positions)
-    positions, t_start, t_end = (torch.cat([part[column] for part in parts]) for column in range(3))
-    return Samples(positions, t_start, t_end, torch.cat(index), torch.cat(offsets))
+    columns = zip(*(part.samples[:3] for part in parts), strict=True)
+    positions, t_start, t_end = (torch.cat(column) for column in columns)
+    samples = Samples(positions, t_start, t_end, torch.cat(index), torch.cat(offsets))
+    known = [part.encoded for part in parts if part.encoded is not None]
+    return Visible(samples, torch.cat(known) if len(known) == len(parts) else None)

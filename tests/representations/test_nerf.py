@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from redream.cameras import orbit, rays, turntable
-from redream.representations import NeRF, Representation
+from redream.representations import NeRF, Representation, tracing
 
 SMALL = dict(num_levels=3, log2_table_size=10, base_resolution=4, max_resolution=16, hidden=8)
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -274,7 +274,11 @@ def test_a_steep_field_loses_its_floaters(monkeypatch):
         inside = ((points - ball).norm(dim=-1) < 0.4) | ((points - floater).norm(dim=-1) < 0.05)
         return torch.where(inside, 100.0, -100.0)
 
+    def look(samples):
+        return tracing.front_to_back(lambda points: nerf.field(points)[0], samples), None
+
     monkeypatch.setattr(nerf.field, "raw_density", raw_density)
+    monkeypatch.setattr(nerf.field, "look", look)  # a kernel would look at the field itself
     camera = turntable(1, elevation_deg=0.0)  # at +Z: the floater is on the right
     nerf.update(0)
     soft = nerf.render(camera, 32, 32).opacity

@@ -66,18 +66,19 @@ def test_no_part_of_the_backward_pass_is_larger_than_asked(monkeypatch):
     nerf, sizes = foggy_nerf(samples_at_once=1000), []
     see = nerf._see
 
-    def counted(samples, nearest):
+    def counted(samples, nearest, known):
         sizes.append(len(samples.positions))
         assert len(samples.offsets) == len(nearest) + 1
+        assert known is None
         return see(samples, nearest)
 
     monkeypatch.setattr(nerf, "_see", counted)
     nerf.render(turntable(1), 24, 24)
     assert len(sizes) > 5
     assert max(sizes) <= 1000 + 64  # and the last ray of a part
-    samples = nerf._visible_samples(
+    samples = nerf._visible(
         *(x.reshape(-1, 3) for x in rays(turntable(1), 24, 24)), torch.Generator()
-    )
+    ).samples
     assert abs(sum(sizes) - len(samples.positions)) < 0.02 * sum(sizes)  # another jitter
 
 
@@ -86,7 +87,7 @@ def test_looking_in_parts_keeps_the_same_samples(monkeypatch):
     origins, directions = (x.reshape(-1, 3) for x in rays(turntable(2), 20, 20))
 
     def looked():
-        return nerf._visible_samples(origins, directions, torch.Generator().manual_seed(3))
+        return nerf._visible(origins, directions, torch.Generator().manual_seed(3)).samples
 
     whole = looked()
     monkeypatch.setattr(tracing, "_LOOKED_AT", 64 * 77)  # 77 rays a part: the last has fewer
@@ -101,11 +102,11 @@ def test_faint_samples_are_dropped_and_the_picture_stays():
     nerf = foggy_nerf(blob_scale=30.0)
     all_of_them, _ = picture_and_gradients(nerf)
     origins, directions = (x.reshape(-1, 3) for x in rays(turntable(2), 12, 12))
-    before = nerf._visible_samples(origins, directions, None)
+    before = nerf._visible(origins, directions, None).samples
     nerf.alpha_threshold = 0.01
     mean = float(nerf.occupancy.density.mean()) * nerf.step_length
     assert mean > 0.01  # so that the threshold itself decides
-    samples = nerf._visible_samples(origins, directions, None)
+    samples = nerf._visible(origins, directions, None).samples
     alpha = -torch.expm1(-nerf.density(samples.positions) * nerf.step_length)
     assert alpha.min() >= 0.01
     assert 0.05 * len(before.positions) < len(samples.positions) < 0.9 * len(before.positions)
@@ -140,12 +141,26 @@ def test_a_large_picture_prunes_a_grid_that_is_still_warming_up(monkeypatch):
     assert nerf.render(turntable(1), 32, 32).opacity.max() > 0.99
 
 
+def looked_up(nerf, monkeypatch):
+    """How many points are looked up, pass by pass: along rays, and of those that are kept."""
+    looked, look, encode = [], nerf.field.look, HashGrid.forward
+
+    def counted_look(samples):
+        looked.append(len(samples.positions))
+        return look(samples)
+
+    def counted_encode(self, points, known=None):
+        looked.append(len(points))
+        return encode(self, points, known)
+
+    monkeypatch.setattr(nerf.field, "look", counted_look)
+    monkeypatch.setattr(HashGrid, "forward", counted_encode)
+    return looked
+
+
 def test_penalties_and_normals_that_nobody_asks_for_cost_nothing(monkeypatch):
-    nerf, looked = foggy_nerf(), []
-    encode = HashGrid.forward
-    monkeypatch.setattr(
-        HashGrid, "forward", lambda self, points: looked.append(len(points)) or encode(self, points)
-    )
+    nerf = foggy_nerf()
+    looked = looked_up(nerf, monkeypatch)
     views = nerf.render(turntable(1), 12, 12)
     assert views.normal.abs().max() == 0.0
     passes, (num_marched, num_kept) = len(looked), (sum(looked[:-1]), looked[-1])
@@ -188,10 +203,7 @@ def test_what_is_hidden_is_not_asked_for_and_the_same_is_kept():
 def test_a_finished_scene_is_drawn_from_fewer_samples_and_looks_the_same(monkeypatch):
     nerf = foggy_nerf(blob_scale=40.0, sharpness=8.0).eval()
     nerf.occupancy.refresh(nerf.density)
-    looked, encode = [], HashGrid.forward
-    monkeypatch.setattr(
-        HashGrid, "forward", lambda self, points: looked.append(len(points)) or encode(self, points)
-    )
+    looked = looked_up(nerf, monkeypatch)
 
     def drawn():
         looked.clear()
