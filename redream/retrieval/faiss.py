@@ -1,5 +1,6 @@
 """Approximate search by faiss (Douze et al., 2024), which has wheels for every platform."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,10 @@ class FaissRetriever(ApproximateRetriever):
         return lists
 
     def _load(self, folder: Path) -> Any:  # noqa: ANN401
-        lists = self._library.read_index(str(folder / _FILE))
+        flags = self._library.IO_FLAG_MMAP if os.name == "posix" else 0
+        lists = self._library.read_index(str(folder / _FILE), flags)
+        if flags:  # codes stay where they lie, and are read list by list when they are looked at
+            self._library.downcast_InvertedLists(lists.invlists).prefetch_nthread = 0
         if (lists.ntotal, lists.d) != (len(self.index), self.vectors.dimension):
             raise ValueError(f"{_FILE} does not have the index's rows")
         return lists

@@ -13,6 +13,7 @@ from redream.retrieval.base import Retriever
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.filters import AssetFilter
 from redream.retrieval.index import EmbeddingIndex
+from redream.retrieval.rows import Rows
 from redream.retrieval.vectors import AssetVectors, similarity
 from redream.types import Asset
 
@@ -69,6 +70,9 @@ class RankingRetriever(Retriever):
         self.filters = AssetFilter() if filters is None else filters
         self.ranking, self.image_weight = ranking, image_weight
         self.vectors = AssetVectors(self.index, weights[ranking])
+        image = self.index.image  # pictures of an index of texts are made on demand
+        self._text = Rows(self.index.text)
+        self._image = Rows(image) if isinstance(image, np.ndarray) else image
         self._allowed = self.filters.mask(self.index)
 
     def retrieve(self, prompt: str, k: int) -> list[Asset]:
@@ -120,9 +124,9 @@ class RankingRetriever(Retriever):
         """Named similarities of rows; the last one ranks them."""
         scores = {}
         if self.ranking != "image":
-            scores["text"] = similarity(self.index.text[candidates], query)
+            scores["text"] = similarity(self._text[candidates], query)
         if self.ranking != "text":
-            scores["image"] = similarity(self.index.image[candidates], query)
+            scores["image"] = similarity(self._image[candidates], query)
         if self.ranking == "sum":
             weight = self.image_weight
             scores["sum"] = (1.0 - weight) * scores["text"] + weight * scores["image"]

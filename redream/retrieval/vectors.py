@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from redream.retrieval.index import IMAGE, TEXT, EmbeddingIndex
+from redream.retrieval.rows import Rows
 
 _ROUNDING = 1e-5  # more than two ways of adding up a product of unit vectors differ by
 
@@ -32,11 +33,11 @@ class AssetVectors:
                 "or in two stages"
             )
         self._index, self._weight = index, image_weight
-        self._parts: list[tuple[np.ndarray, float]] = []
+        self._parts: list[tuple[np.ndarray, Rows, float]] = []
         if image_weight < 1.0:
-            self._parts.append((index.text, 1.0 - image_weight))
+            self._parts.append((index.text, Rows(index.text), 1.0 - image_weight))
         if isinstance(index.image, np.ndarray) and image_weight > 0.0:
-            self._parts.append((index.image, image_weight))
+            self._parts.append((index.image, Rows(index.image), image_weight))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -44,8 +45,9 @@ class AssetVectors:
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """The vectors of rows, ``rows D`` float32."""
         parts = []
-        for vectors, weight in self._parts:
-            part = vectors[rows].astype(np.float32)
+        for vectors, single, weight in self._parts:
+            taken = vectors[rows] if isinstance(rows, slice) else single[rows]
+            part = taken.astype(np.float32)
             parts.append(part if weight == 1.0 else weight * part)
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 

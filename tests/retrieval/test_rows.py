@@ -1,0 +1,63 @@
+"""Rows of a mapped matrix, read by the file: the same numbers, and not the memory around them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from redream.retrieval.rows import Rows
+
+
+@pytest.mark.parametrize("rows", [[], [0], [3, 1, 3], [999, 0, 500]])
+def test_they_are_the_mappings_own(rows, tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((1000, 7)).astype(np.float16))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    chosen = np.array(rows, dtype=np.int64)
+    found = Rows(mapped)[chosen]
+    assert found.dtype == np.float16 and np.array_equal(found, mapped[chosen])
+    assert np.array_equal(Rows(np.asarray(mapped).copy())[chosen], found)  # nothing is mapped
+    np.save(tmp_path / "b.npy", np.asfortranarray(mapped))
+    turned = np.load(tmp_path / "b.npy", mmap_mode="r")
+    assert np.array_equal(Rows(turned)[chosen], found)
+
+
+def test_a_file_that_becomes_shorter_is_said_in_a_line(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((10, 4), np.float32))
+    rows = Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))
+    with (tmp_path / "a.npy").open("r+b") as file:
+        file.truncate(200)
+    with pytest.raises(OSError, match=r"a\.npy was cut short .*build the index again"):
+        rows[np.array([9])]
+
+
+MEASURED = """
+import sys
+import numpy as np
+from redream.retrieval.rows import Rows
+
+def resident():
+    with open("/proc/self/smaps") as file:
+        lines = file.read().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.endswith("a.npy"))
+    return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+
+mapped = np.load(sys.argv[1], mmap_mode="r")
+some = np.arange(0, len(mapped), 16)
+one = Rows(mapped)[some]
+before = resident()
+two = mapped[some]
+assert np.array_equal(one, two)
+print(before, resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_what_is_read_is_no_memory_of_this_process(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4096, 512), np.float16))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path / "a.npy")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    by_file, by_mapping = map(int, done.stdout.split())
+    assert by_file < 100 and by_mapping > 1000  # KB of 4096
