@@ -24,10 +24,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.mini_portraits import write_portraits
 from benchmarks.mini_samples import ROUNDS, contact_sheet, measure_samples, sample_lines
 from redream.files import whole_file
 from redream.mini.prepare import WEIGHTS
 
+PORTRAITS = Path("docs/images/objects.png")
 PROMPTS = (
     "a golden elephant",
     "a striped vase",
@@ -315,7 +317,7 @@ def _object_lines(work: Path) -> list[str]:
         "| prompt | time | memory | steps | rank | category named | fronts | GLB, dB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    ranks, fidelities, num_right, portraits = [], [], 0, []
+    ranks, fidelities, num_right, portraits = [], [], 0, {}
     for prompt in PROMPTS:
         folder = work / "objects" / prompt.replace(" ", "_")
         if not (folder / "run.json").is_file():
@@ -325,7 +327,7 @@ def _object_lines(work: Path) -> list[str]:
         particles = metrics["particles"]
         best = min(range(len(particles)), key=lambda index: float(particles[index]["rank"]))
         frames = _frames(folder / f"turntable_{best}.mp4")
-        portraits.append(frames[[len(frames) // 12, len(frames) * 7 // 12]])
+        portraits[prompt] = folder / f"particle_{best}.glb"
         named = _named_category(frames)
         ranks.append(particles[best]["rank"])
         num_right += named == prompt.split()[-1]
@@ -342,12 +344,12 @@ def _object_lines(work: Path) -> list[str]:
             f"| {per_particle[2]} |"
         )
     if ranks:
-        _gallery(portraits, Path("docs/images/objects.png"))
+        write_portraits(_painted(list(portraits)), list(portraits.values()), PORTRAITS)
         lines += [
             "",
             f"Better particle of each prompt: median rank {median(ranks):g} of "
             f"{particles[0]['num_captions']:.0f}, category right for {num_right} of {len(ranks)}; "
-            f"GLB, median: {median(fidelities):.1f} dB (floor 24).",
+            f"GLB, median: {median(fidelities):.1f} dB (floor 26).",
         ]
     return lines
 
@@ -359,13 +361,15 @@ def _frames(film: Path) -> torch.Tensor:
     return torch.from_numpy(imageio.imread(film)).permute(0, 3, 1, 2).float() / 255.0
 
 
-def _gallery(portraits: list[torch.Tensor], path: Path) -> None:
-    """A column for each object: above as seen from 30 degrees, below from behind."""
-    from redream.export.turntable import write_png
+def _painted(prompts: list[str]) -> torch.Tensor:
+    """The raw prior's first sample of each prompt, at the default run's guidance."""
+    from redream.metrics.prior_balance import sample_pictures
+    from redream.tools.lightning import configured
 
-    columns = torch.stack(portraits).permute(2, 1, 3, 0, 4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(columns.flatten(3).flatten(1, 2), path)
+    model = configured("configs/default.yaml").model
+    return torch.cat(
+        [sample_pictures(model.prior, [each], model.guidance.scale, 0) for each in prompts]
+    )
 
 
 def _named_category(frames: torch.Tensor) -> str:

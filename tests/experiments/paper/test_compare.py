@@ -20,6 +20,11 @@ def test_all_methods_have_one_budget_and_differ_in_one_overlay(tmp_path):
     assert asd.layers[-1] == ours.layers[-1]  # what all are measured by
 
 
+def test_a_run_has_the_passes_of_table_1_for_which_its_ramps_are_made():
+    measured = EMBEDDED.layers(OURS)[-1].read_text("utf-8")
+    assert f"{{max_passes: {compare.PASSES}}}" in measured
+
+
 def test_a_method_that_there_is_not_is_named_with_those_that_there_are(tmp_path):
     with pytest.raises(ValueError, match="no method 'adsd'; choose from asd, csd"):
         compare.plan(EMBEDDED, ["adsd"], PROMPTS, [0], 500, tmp_path)
