@@ -5,7 +5,7 @@ at a time of the 240 clay assets, trains the UNet on them with attention over al
 poses, and writes a folder for :class:`redream.priors.MVDreamPrior`. As MVDream learns from pictures
 beside its renders, so that it keeps what only pictures show, a share of the steps takes the web's
 pictures, which see themselves alone and are told no pose. Killed and started again, it goes on
-where it was; half an hour of one CPU core.
+where it was; an hour of one CPU core.
 """
 
 import argparse
@@ -39,6 +39,10 @@ SETS_EACH, NUM_PICTURES = 6, 6_000
 _BATCH_SIZE = {"cpu": 16, "cuda": 256}
 _LEARNING_RATE, _EMA_DECAY = 3e-4, 0.995
 _TEXT_DROPOUT, _PICTURE_SHARE = 0.1, 0.3
+_NOISY_SHARE, _LOWEST_NOISY = (
+    0.5,
+    0.55,
+)  # of sets, there: a view is decided while there is much noise
 
 
 def told_cameras(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -112,13 +116,15 @@ def train_views(
             return 1, pictures.latents[chosen], no_poses, told, spread * 1000 / batch_size
         num_sets = batch_size // num_views
         chosen = torch.randint(len(latents), (num_sets,), generator=generator)
-        spread = torch.arange(num_sets) + torch.rand(num_sets, generator=generator)
+        share = (torch.arange(num_sets) + torch.rand(num_sets, generator=generator)) / num_sets
+        noisy = torch.rand(num_sets, generator=generator) < _NOISY_SHARE
+        at = 1000 * torch.where(noisy, _LOWEST_NOISY + (1 - _LOWEST_NOISY) * share, share)
         return (
             num_views,
             latents[chosen].flatten(0, 1),
             poses[chosen].flatten(0, 1),
             tokens[chosen].repeat_interleave(num_views, dim=0),
-            (spread * 1000 / num_sets).repeat_interleave(num_views),
+            at.repeat_interleave(num_views),
         )
 
     def step(index: int) -> dict[str, Tensor]:
@@ -171,7 +177,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="diffusers folder to write")
     parser.add_argument("--work", type=Path, required=True, help="views, checkpoint and curves")
     parser.add_argument("--initial", type=Path, default=WEIGHTS / "prior", help="to go on from")
-    parser.add_argument("--num_steps", type=int, default=2_400)
+    parser.add_argument("--num_steps", type=int, default=6_000)
     parser.add_argument("--sets_each", type=int, default=SETS_EACH, help="of every asset")
     parser.add_argument("--num_pictures", type=int, default=NUM_PICTURES, help="of the web")
     arguments = parser.parse_args()
