@@ -135,6 +135,7 @@ class Export(Callback):
         self._steps = 0
         self._seconds = 0.0  # of training, over all sessions of a resumed run
         self._began: float | None = None
+        self._samples: Sequence[Float[Tensor, "3 H W"]] = ()
         self._has_run = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -148,7 +149,8 @@ class Export(Callback):
             let_encoders_rest()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock."""
+        """Samples the prior, which may let its text encoders go later; starts the clock."""
+        self._samples = self._sampled(trainer, pl_module)
         self._began = time.monotonic()
         self._has_run = False
 
@@ -171,6 +173,7 @@ class Export(Callback):
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything from a checkpoint."""
+        self._samples = self._sampled(trainer, pl_module)
         self._export(trainer, pl_module, interrupted=False)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -260,7 +263,7 @@ class Export(Callback):
             particles=pages,
             assets=list(zip(assets, pictures, strict=True)),
             losses=self.losses.curves,
-            samples=self._sampled(trainer, pl_module),
+            samples=self._samples,
             config=config.read_text("utf-8") if config.is_file() else "",
         )
         write_report(report, folder / "report.html")
@@ -307,7 +310,7 @@ class Export(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> Sequence[Float[Tensor, "3 H W"]]:
         """What the prior, raw as it was before the run, paints for the prompt; keyed by a seed."""
-        if self.prior_samples == 0:
+        if self.prior_samples == 0 or not trainer.is_global_zero:
             return ()
         data, prior = data_of(trainer), seen(pl_module).prior
         prompts, image = [data.prompt] * self.prior_samples, getattr(data, "image", None)

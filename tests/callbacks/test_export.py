@@ -5,6 +5,7 @@ import subprocess
 from types import SimpleNamespace
 
 import imageio_ffmpeg
+import lightning as L
 import pytest
 import torch
 import trimesh
@@ -121,6 +122,18 @@ def test_the_report_shows_a_larger_film_and_what_the_prior_paints(toy, train, tm
     for picture in sample_pictures(module.prior, [metrics["prompt"]] * 2, 1.0, 0):
         assert 0.0 < picture.mean() < 0.4  # around the prior's own mean
         assert report.count(base64.b64encode(png_bytes(picture)).decode()) == 2  # beside each
+
+
+def test_the_prior_paints_before_it_lets_its_text_encoders_go(toy, train, tmp_path):
+    class Frees(L.Callback):
+        def on_train_batch_start(self, trainer, pl_module, *_):
+            pl_module.prior.encode_prompts = None  # as when an adapter's prefixes have settled
+
+    module = toy.Module()
+    module.prior = GaussianPrior(image_size=8, mean=0.2)
+    export = Export(surface_resolution=12, texture_size=32, num_frames=8, prior_samples=1)
+    train(module, [Frees(), export])
+    assert "what the 2D prior paints" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_ctrl_c_exports_what_there_is(toy, train, export, tmp_path):
