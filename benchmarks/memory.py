@@ -8,6 +8,8 @@ of one core. Each model is recorded when it is counted, with a digest of what wa
 that was stopped goes on, and a model of which nothing changed is not counted again unless
 ``--again`` says so. ``--only "Stable Diffusion 2.1"`` counts one model.
 ``--recipe --page docs/splats.md`` counts configs/splats_gpu.yaml alone: passes, FLOPs and memory.
+``--views --page docs/priors.md`` counts a step of each prior of several views or of pictures alone,
+two minutes.
 """
 
 import argparse
@@ -22,6 +24,9 @@ from typing import Any
 import memory_recipe
 import page
 import torch
+import views_models
+import views_page
+import views_step
 import yaml
 from memory_field import FIELDS, bytes_a_sample, cameras, count, field
 from memory_models import MODELS
@@ -94,6 +99,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(ARRANGEMENTS), action="append")
     parser.add_argument("--recipe", action="store_true", help="count the recipe of minutes alone")
+    parser.add_argument("--views", action="store_true", help="count priors of views alone")
     parser.add_argument("--page", type=Path, help="page that is written")
     parser.add_argument("--record", type=Path, default=RECORD, help="file of the numbers")
     parser.add_argument("--again", action="store_true", help="count what is counted already")
@@ -104,6 +110,12 @@ def main(arguments: list[str]) -> None:
         if options.page is not None:
             page.put(options.page, "recipe", memory_recipe.table(found))
         print(json.dumps(found))
+        return
+    if options.views:
+        views = {name: views_step.count_all(name) for name in views_models.ARRANGEMENTS}
+        if options.page is not None:
+            page.put(options.page, "views: memory", views_page.memory_table(views))
+        print(json.dumps(views))
         return
     record: dict[str, Any] = {"models": {}}
     if options.record.is_file():

@@ -10,42 +10,24 @@ text encoder among them to the end, eight rows without gradients::
 
 import json
 from collections.abc import Callable
-from typing import Any
-from unittest.mock import patch
 
 import torch
 from memory_counting import counted
-from memory_models import MODELS
 from torch import Tensor
+from views_models import SIDE, mvdream
 
 from redream.cameras import turntable
 from redream.priors import BASE, Guided, MVDreamPrior
-from redream.priors.families.mvdream import MVDream
 from redream.types import NoisyRows
 
-VIEWS, SIDE, HALF = 4, 256, torch.bfloat16
+VIEWS, HALF = 4, torch.bfloat16
 
 
-def mvdream(dtype: torch.dtype) -> MVDreamPrior:
-    """MVDream on Stable Diffusion 2.1 of random weights."""
+def made(dtype: torch.dtype) -> MVDreamPrior:
+    """MVDream of random weights."""
     torch.set_default_dtype(dtype)
     try:
-        plain: Any = MODELS["Stable Diffusion 2.1"]()
-        unet = plain.denoiser
-        width = unet.time_embedding.linear_2.out_features
-        from diffusers.models.embeddings import TimestepEmbedding
-
-        unet.class_embedding = TimestepEmbedding(16, width)
-        unet.register_to_config(
-            sample_size=SIDE // 8,
-            class_embed_type="projection",
-            projection_class_embeddings_input_dim=16,
-        )
-        family = MVDream(plain.vae, unet, plain.diffusion)
-        family.encoders.extend(plain.encoders)
-        with patch("redream.priors.stable_diffusion.load_family", return_value=family):
-            name = "bfloat16" if dtype == HALF else "float32"
-            return MVDreamPrior("counted", dtype=name, image_size=SIDE)
+        return mvdream(dtype)
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -75,7 +57,7 @@ def step_of(prior: MVDreamPrior, text: Tensor) -> tuple[Callable[[], None], list
 def measure(dtype: torch.dtype, keeps_text: bool, autocast: bool) -> dict[str, float]:
     """Bytes of an arrangement: at rest, and the most beyond that in a step; and its rows."""
     with counted(fake=True) as counter:
-        prior = mvdream(dtype)
+        prior = made(dtype)
         text = prior.encode_prompts(["a dog"]).detach()
         if not keeps_text:
             prior.free_text_encoders()

@@ -4,6 +4,8 @@ Run ``python benchmarks/step.py --quick`` (a miniature, two minutes of one core)
 ``--quick`` for Stable Diffusion 2.1 at its full size with random weights. All arrangements share
 one network, dtype and attention kernel and are timed in turns within one process, on a CPU as the
 process's CPU time. ``--page docs/performance.md`` replaces the case's section of that page.
+``--views`` counts instead what a step of each prior of several views or of pictures computes, on
+tensors that take no memory: a minute.
 """
 
 import argparse
@@ -21,7 +23,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import page
 import torch
+import views_models
+import views_page
+import views_step
 from step_arrangements import Inputs, Ours, Peers, inputs_for, unnoted
 from step_models import SIZES, make_prior
 from step_page import as_table, put
@@ -63,6 +69,12 @@ class Clock:
 def main(arguments: list[str]) -> None:
     """Measures, prints the table, and the report as JSON in the last line."""
     options = parse(arguments)
+    if options.views:
+        views = {each: views_step.count(each) for each in views_models.ARRANGEMENTS}
+        if options.page is not None:
+            page.put(options.page, "views: step", views_page.step_table(views))
+        print(json.dumps(views))
+        return
     torch.manual_seed(0)
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -241,6 +253,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-whole", action="store_true", help="leave the whole step out")
+    parser.add_argument("--views", action="store_true", help="count priors of several views")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--gradient-checkpointing", action="store_true")
