@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 import yaml
+from flops import counting
 from memory_counting import Counter, counted
 from memory_page import CONTEXT, MOMENTS
 from memory_step import _prior
-from torch.utils.flop_counter import FlopCounterMode
 
 from redream.priors import BASE, Guided
 from redream.representations import Splats
@@ -82,7 +82,7 @@ def _count(counter: Counter, model: str) -> dict[str, float]:
     found["step"] = counter.extra(step)
     found["splats"] = trained * (1 + MOMENTS / 4) + particle.render_bytes(views, size**2)
     for name, work in (("encode", encode), ("score", score)):
-        with FlopCounterMode(display=False) as flops:
+        with counting() as flops:
             work()
         found[name] = flops.get_total_flops()
     return found

@@ -122,8 +122,8 @@ def seconds_per_pass() -> tuple[float, float]:
         The seconds, and the FLOP/s of large matrix products, both of one thread.
     """
     import torch
+    from flops import counting
     from step import Clock, matrix_rate
-    from torch.utils.flop_counter import FlopCounterMode
 
     from redream.mini.prepare import embedded_world
     from redream.priors import BASE, StableDiffusionPrior
@@ -137,7 +137,7 @@ def seconds_per_pass() -> tuple[float, float]:
         prior.encode_prompts(["a box"]),
         (BASE,),
     )
-    counter = FlopCounterMode(display=False)
+    counter = counting()
     with torch.no_grad(), counter:
         prior.predict_noise(row)
     cpu = torch.device("cpu")

@@ -28,11 +28,11 @@ import torch
 import views_models
 import views_page
 import views_step
+from flops import counting
 from step_arrangements import Inputs, Ours, Peers, inputs_for, unnoted
 from step_models import SIZES, make_prior
 from step_page import as_table, put
 from step_whole import Whole
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 OURS, SHARING = "ReDream", "ReDream, share_noise"
 THREESTUDIO, PROLIFICDREAMER = "threestudio", "ProlificDreamer"
@@ -140,7 +140,7 @@ def compare(
             "parts": {},
             "peak_mb": peak_mb(clock.is_gpu, partial(run, step)),
         }
-        counter = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+        counter = counting()
         with counter, torch.compiler.set_stance("force_eager"):
             run(step)
         results[name]["gflop"] = counter.get_total_flops() / 1e9
@@ -212,21 +212,6 @@ def matrix_rate(clock: Clock, device: torch.device, dtype: torch.dtype) -> float
     one = torch.randn(side, side, device=device, dtype=dtype)
     best = min(clock.time(torch.matmul, one, one) for _ in range(5))
     return 2 * side**3 / best
-
-
-def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401
-    return sdpa_backward_flop_count(grad, query, key, value)
-
-
-CPU_ATTENTION: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}
-"""What PyTorch's counter does not know."""
 
 
 def machine(device: torch.device, threads: int) -> str:

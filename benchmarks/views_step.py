@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from flops import counting
 from memory_counting import counted
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 from views_models import ARRANGEMENTS, Make
 
 from redream.cameras import orbit, set_steps, turntable
@@ -56,11 +56,11 @@ def count(name: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
             )
         found["step"] = counter.extra(lambda: step(priors, texts, views))
         found["rows"] = sum(rows)
-        with FlopCounterMode(display=False) as flops:
+        with counting() as flops:
             latents = [encode(prior, views) for prior in priors]
             sum(each.sum() for each in latents).backward()  # type: ignore[union-attr]
         found["encode"] = flops.get_total_flops()
-        with FlopCounterMode(display=False) as flops:
+        with counting() as flops:
             for prior, text, each in zip(priors, texts, latents, strict=True):
                 score(prior, text, each)
         found["score"] = flops.get_total_flops()
