@@ -162,10 +162,11 @@ def main() -> None:
     told_bytes = half[1]["text.npy"] / len(assets[::2]) * len(assets)
     slowest = max(seconds, key=lambda part: seconds[part])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    where = options.folder.name if options.folder else "the embedded library"
     lines = [
-        f"{len(assets)} assets of {options.folder or 'the embedded library'}, encoder "
-        f"{encoder.name}, {num_shards} shards, one core; a process took {peak:.1f} GB. "
-        f"Most of the time is spent to {slowest}: that is the limit.",
+        f"{len(assets)} assets of {where}, encoder {encoder.name}, {num_shards} shards, "
+        f"one core; a process took {peak:.1f} GB. Most of the time goes to {slowest}: that is "
+        "the limit.",
         "",
         f"| part | per asset | of {options.total:,} |",
         "|---|---|---|",

@@ -55,6 +55,12 @@ def sd_folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def sd_folder(sd_folders):
+    """The one whose UNet predicts the noise, as text."""
+    return str(sd_folders["epsilon"])
+
+
+@pytest.fixture(scope="session")
 def family_folders(sd_folders, tmp_path_factory):
     """A folder of each family of models."""
     from redream.priors.miniature import save_miniature_3, save_miniature_xl

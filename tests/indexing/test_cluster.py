@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from waiting import wait_for
 
 from redream import cli
 from redream.mini.prepare import WEIGHTS
@@ -92,17 +92,6 @@ def test_wrong_numbers_and_a_missing_ray_are_said(library, tmp_path, capsys, mon
     assert cli.main(command(library, tmp_path / "i", "--ray.workers", "2")) == 2
     said = capsys.readouterr().err
     assert "needs Ray" in said and said.count("\n") == 1
-
-
-def wait_for(what, driver, seconds=1500):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        assert driver.poll() is None, driver.stderr.read()
-        time.sleep(0.05)
-    raise AssertionError("it did not come about")
 
 
 @pytest.mark.slow

@@ -14,14 +14,6 @@ from redream.adapters import LightAdapter
 from redream.method.adaptation import Adaptation, AdaptationSchedule
 from redream.method.adapter_cache import AdapterCache, adapt_or_find, key_of
 from redream.priors import StableDiffusionPrior
-from redream.priors.miniature import save_miniature
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("sd")
-    save_miniature(path, "epsilon")
-    return str(path)
 
 
 @pytest.fixture
@@ -30,10 +22,10 @@ def cache(tmp_path, monkeypatch):
     return AdapterCache()
 
 
-def made(folder, seed=0, assets=None, schedule=None, **arguments):
+def made(sd_folder, seed=0, assets=None, schedule=None, **arguments):
     """An adaptation of the discs, before its first step."""
     torch.manual_seed(0)
-    prior = StableDiffusionPrior(folder)
+    prior = StableDiffusionPrior(sd_folder)
     omega = LightAdapter(**(dict(rank=2, learning_rate=1e-2, max_steps=2) | arguments))
     omega.attach(prior)
     schedule = schedule or AdaptationSchedule(batch_size=2, ahead=True)
@@ -44,8 +36,8 @@ def learned(adaptation):
     return {name: each.detach().clone() for name, each in adaptation.adapter.named_parameters()}
 
 
-def test_what_was_made_is_found_again_bit_by_bit_and_said(folder, cache, capsys, monkeypatch):
-    first, second = made(folder), made(folder)
+def test_what_was_made_is_found_again_bit_by_bit_and_said(sd_folder, cache, capsys, monkeypatch):
+    first, second = made(sd_folder), made(sd_folder)
     start = learned(first)
     adapt_or_find(first)
     assert "before the first step" in capsys.readouterr().err
@@ -58,9 +50,9 @@ def test_what_was_made_is_found_again_bit_by_bit_and_said(folder, cache, capsys,
     assert any(not torch.equal(value, start[name]) for name, value in learned(second).items())
 
 
-def test_without_the_cache_nothing_is_kept_or_found(folder, cache, capsys):
+def test_without_the_cache_nothing_is_kept_or_found(sd_folder, cache, capsys):
     for _ in range(2):
-        adapt_or_find(made(folder, schedule=AdaptationSchedule(2, ahead=True, cache=False)))
+        adapt_or_find(made(sd_folder, schedule=AdaptationSchedule(2, ahead=True, cache=False)))
     assert capsys.readouterr().err.count("before the first step") == 2
     assert not cache.folder.exists()
 
@@ -91,28 +83,28 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_the_key_changes_with(folder, what):
-    assert key_of(made(folder, **OTHERS[what]())) != key_of(made(folder))
+def test_the_key_changes_with(sd_folder, what):
+    assert key_of(made(sd_folder, **OTHERS[what]())) != key_of(made(sd_folder))
 
 
-def test_the_key_changes_with_prompt_steps_and_decay_and_not_with_whether_it_is_kept(folder):
-    plain = key_of(made(folder))
-    assert plain == key_of(made(folder))
-    assert plain == key_of(made(folder, schedule=AdaptationSchedule(2, ahead=True, cache=False)))
+def test_the_key_changes_with_prompt_steps_and_decay_and_not_with_whether_it_is_kept(sd_folder):
+    plain = key_of(made(sd_folder))
+    assert plain == key_of(made(sd_folder))
+    assert plain == key_of(made(sd_folder, schedule=AdaptationSchedule(2, ahead=True, cache=False)))
     asked = Discs()
     asked.prompt = "a frog"
     others = [
-        key_of(made(folder, assets=asked)),
-        key_of(made(folder), num_steps=1),
-        key_of(made(folder), weight_decay=0.1),
+        key_of(made(sd_folder, assets=asked)),
+        key_of(made(sd_folder), num_steps=1),
+        key_of(made(sd_folder), weight_decay=0.1),
     ]
     assert len({plain, *others}) == 4
 
 
-def test_the_key_changes_with_one_weight_of_the_prior_or_of_the_start(folder):
-    keys = {key_of(made(folder))}
+def test_the_key_changes_with_one_weight_of_the_prior_or_of_the_start(sd_folder):
+    keys = {key_of(made(sd_folder))}
     for module in ("denoiser", "encoders", "start"):
-        other = made(folder)
+        other = made(sd_folder)
         family = other.prior.family
         places = {"denoiser": family.denoiser, "encoders": family.encoders, "start": other.adapter}
         with torch.no_grad():
@@ -121,11 +113,11 @@ def test_the_key_changes_with_one_weight_of_the_prior_or_of_the_start(folder):
     assert len(keys) == 4
 
 
-def test_what_does_not_say_its_settings_is_never_taken_for_another(folder, cache):
+def test_what_does_not_say_its_settings_is_never_taken_for_another(sd_folder, cache):
     class Mine(LightAdapter):
         """Has an option that its base class does not know."""
 
-    adaptation = made(folder)
+    adaptation = made(sd_folder)
     adaptation.adapter.__class__ = Mine
     assert key_of(adaptation) is None
     adapt_or_find(adaptation)
@@ -148,8 +140,8 @@ def spoil(path, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "a flipped bit", "another shape"])
-def test_what_is_damaged_is_made_again(folder, cache, how):
-    first, second = made(folder), made(folder)
+def test_what_is_damaged_is_made_again(sd_folder, cache, how):
+    first, second = made(sd_folder), made(sd_folder)
     key, start = key_of(first), learned(second)
     adapt_or_find(first)
     spoil(cache.path(key), how)
@@ -161,16 +153,16 @@ def test_what_is_damaged_is_made_again(folder, cache, how):
         assert torch.equal(value, learned(first)[name])
 
 
-def test_a_cache_that_cannot_be_written_is_warned_of(folder, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("no folder")
+def test_a_cache_that_cannot_be_written_is_warned_of(sd_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no sd_folder")
     monkeypatch.setenv("REDREAM_CACHE", str(tmp_path / "file"))
     with pytest.warns(RuntimeWarning, match="the next run adapts the prior again"):
-        adapt_or_find(made(folder))
+        adapt_or_find(made(sd_folder))
 
 
-def test_those_asked_for_longest_ago_go_first(folder, cache, monkeypatch):
+def test_those_asked_for_longest_ago_go_first(sd_folder, cache, monkeypatch):
     monkeypatch.setattr("redream.method.adapter_cache._NUM_KEPT", 2)
-    adapter = made(folder).adapter
+    adapter = made(sd_folder).adapter
     for age, key in enumerate("abc"):
         cache.keep(key, adapter)
         os.utime(cache.path(key), (age, age)) if cache.path(key).exists() else None
@@ -185,8 +177,8 @@ def test_an_earlier_checkpoint_has_an_adapter_that_is_not_finished():
     assert not adapter.stopped(0) and adapter.early_stopping.num_without_improvement == 1
 
 
-def test_steps_that_are_not_finite_are_skipped_ahead_too(folder, cache, monkeypatch):
-    adaptation = made(folder, learning_rate=1e-3, max_steps=2)
+def test_steps_that_are_not_finite_are_skipped_ahead_too(sd_folder, cache, monkeypatch):
+    adaptation = made(sd_folder, learning_rate=1e-3, max_steps=2)
     loss, calls = adaptation.loss, iter([float("nan"), 1.0])
     monkeypatch.setattr(adaptation, "loss", lambda *given: loss(*given) * next(calls))
     with pytest.warns(RuntimeWarning, match="step 0 is skipped"):

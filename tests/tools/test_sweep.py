@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from redream import cli
 from redream.tools import sweep_run
@@ -261,18 +262,6 @@ trainer:
 model: {num_particles: 1}
 """
 PROMPTS = ("a golden elephant", "a striped dog", "a wooden chair")
-
-
-def wait_for(what, driver, seconds=1500):
-    """Waits until something is there while a sweep runs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        assert driver.poll() is None, driver.stderr.read()
-        time.sleep(0.1)
-    raise AssertionError("it did not come about")
 
 
 def alive(pid):

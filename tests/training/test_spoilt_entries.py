@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from judged_runs import MeanColour
 from toy_runs import DiscData, make_module, make_trainer
 
 from redream.adapters import LightAdapter
 from redream.callbacks.budget import Budget
 from redream.callbacks.export import Export
 from redream.method.guidance import VSD, Reuse
-from redream.method.poses import PictureFeatures, UniformPoses
+from redream.method.poses import UniformPoses
 from redream.schedules import Ramp
 from redream.training.checkpoints import WholeCheckpoints
 from redream.training.optimizer import require_resumable
@@ -19,15 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint"),
     pytest.mark.filterwarnings("ignore:The dirpath has changed"),
 ]
-
-
-class MeanColour(PictureFeatures):
-    """What tells a red disc from a green one, and no pose from another."""
-
-    name = "mean colour"
-
-    def of(self, pictures):
-        return pictures.mean(dim=(2, 3))
 
 
 class Curves(Export):
