@@ -21,11 +21,17 @@ trainer:
       init_args:
         num_frames: 8
         frame_size: 64
+        film_size: 96
+        prior_samples: 1
         surface_resolution: 24
         texture_size: 64
         metrics:
           - class_path: ClipScore
             init_args: {encoder: {model: "embedded:evaluation_clip"}, captions: "embedded:captions"}
+model:
+  adapter:
+    class_path: LightAdapter
+    init_args: {max_steps: 3} # then nothing needs the text encoders any more, and they go
 """
 
 
@@ -69,6 +75,7 @@ def test_a_run_leaves_all_that_it_promises(run):
         "checkpoints/last.ckpt", "previews/step_000004.png", "retrieval/asset_0.png",
     ):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
+    assert "what the 2D prior paints" in (folder / "report.html").read_text()
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["steps"] == 4 and metrics["prompt"] == "a golden elephant"
     assert 1 <= metrics["particles"][0]["rank"] <= metrics["particles"][0]["num_captions"] == 168

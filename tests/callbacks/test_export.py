@@ -107,7 +107,13 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
 def test_the_report_shows_a_larger_film_and_what_the_prior_paints(toy, train, tmp_path):
     sizes = {"surface_resolution": 12, "texture_size": 32, "num_frames": 8, "frame_size": 16}
     module = toy.Module(radii=(0.6, 0.0))  # the second has no surface
-    module.prior = GaussianPrior(image_size=8, mean=0.2)
+    module.prior, learn = GaussianPrior(image_size=8, mean=0.2), module.training_step
+
+    def forget(batch, batch_idx):
+        module.prior.encode_prompts = None  # as a prior does that frees its text encoders
+        return learn(batch, batch_idx)
+
+    module.training_step = forget
     module.particles[0].is_soft = True
     export = Export(**sizes, film_size=48, prior_samples=2, prior_scale=1.0)
     with pytest.warns(RuntimeWarning, match="No model of particle 1"):
@@ -119,7 +125,8 @@ def test_the_report_shows_a_larger_film_and_what_the_prior_paints(toy, train, tm
     assert metrics["orbit"]["size"] == 16  # as before: what is measured is not the film
     report = (tmp_path / "report.html").read_text("utf-8")
     assert report.count("what the 2D prior paints") == 2
-    for picture in sample_pictures(module.prior, [metrics["prompt"]] * 2, 1.0, 0):
+    prior = GaussianPrior(image_size=8, mean=0.2)
+    for picture in sample_pictures(prior, [metrics["prompt"]] * 2, 1.0, 0):
         assert 0.0 < picture.mean() < 0.4  # around the prior's own mean
         assert report.count(base64.b64encode(png_bytes(picture)).decode()) == 2  # beside each
 
