@@ -5,6 +5,9 @@ import weakref
 
 import numpy as np
 
+_AROUND = 1 << 17  # bytes that are put into the system's cache around a row that was not there
+_AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # read what is in the cache, or nothing
+
 
 class Rows:
     """Reads rows of a matrix that is mapped from a file, by the file instead of the mapping.
@@ -43,7 +46,23 @@ class Rows:
         )
         for place, row in enumerate(rows.tolist()):
             part = into[place * width : (place + 1) * width]
-            if os.preadv(self._file, [part], start + row * width) != width:
+            if self._read(part, start + row * width) != width:
                 name = getattr(self._vectors, "filename", "its file")
                 raise OSError(f"{name} was cut short while it was read: build the index again")
         return found
+
+    def _read(self, into: memoryview, place: int) -> int:
+        """Reads a row; where it is not in the system's cache, its neighbourhood is put there too.
+
+        A disk reads many rows as fast as one, and a mapping would have brought them along.
+        """
+        try:
+            num = os.preadv(self._file, [into], place, _AT_ONCE) if _AT_ONCE else 0
+        except OSError:  # it is not there, or the file system cannot say
+            num = 0
+        if num == len(into):
+            return num
+        if hasattr(os, "posix_fadvise"):
+            first = max(0, place - _AROUND // 2)
+            os.posix_fadvise(self._file, first, _AROUND, os.POSIX_FADV_WILLNEED)
+        return os.preadv(self._file, [into], place)
