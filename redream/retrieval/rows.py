@@ -42,7 +42,7 @@ class Rows:
         width = found.shape[1] * found.itemsize
         start, into = (
             int(getattr(self._vectors, "offset", 0)),
-            memoryview(found.reshape(-1).view(np.uint8)),
+            found.reshape(-1).view(np.uint8).data,
         )
         for place, row in enumerate(rows.tolist()):
             part = into[place * width : (place + 1) * width]
