@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test test-oldest fuzz kills gpu lint format types docs notebooks clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
-	$(BIN)/redream fit --config configs/default.yaml
+	$(BIN)/redream fit --config configs/default.yaml --trainer.devices auto
 
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal

@@ -164,7 +164,7 @@ def _dispatch(arguments: list[str]) -> int:
     if verb not in VERBS:
         raise ValueError(f"there is no verb {verb!r}; {suggest(verb, VERBS)}")
     if "torch" not in sys.modules:
-        os.environ.update(threading(os.environ, _num_cores()))
+        os.environ.update(threading(os.environ, num_cores()))
     import_module(VERBS[verb].module).main(verb, arguments[1:])
     return 0
 
@@ -189,7 +189,8 @@ def threading(environment: Mapping[str, str], num_cores: int) -> dict[str, str]:
     return {name: value for name, value in settings.items() if name not in environment}
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -138,7 +138,7 @@ sys.exit(cli.main(["here"]))
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [str(max(1, cli._num_cores() // 2)), "PASSIVE"]
+    assert done.stdout.split() == [str(max(1, cli.num_cores() // 2)), "PASSIVE"]
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest(capsys):

@@ -24,6 +24,7 @@ from redream.representations.checkpoint import read_checkpoint_or_previous
 from redream.signals import signals_answered
 from redream.tools.classes_only import expected_bases, require_classes
 from redream.tools.config_loader import bound_configs
+from redream.tools.devices import devices_of
 from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
 from redream.tools.going_on import last_or_before, seed_of, while_restoring
@@ -189,6 +190,10 @@ class ReDreamCLI(LightningCLI):
             plugins.append(SLURMEnvironment(auto_requeue=False))
         if self._get(self.config_init, "trainer.accelerator") == "auto" and has_apple_gpu():
             kwargs["accelerator"] = "cpu"  # there are no kernels for Apple's GPU
+        if self.subcommand == "fit" and not has_environment and not SLURMEnvironment.detect():
+            asked = self.config_init[self.subcommand].trainer
+            num = len(self.model.particles), self.model.particles_per_step
+            kwargs |= devices_of(vars(asked), *num, self.parser.typed)
         trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         for each in trainer.checkpoint_callbacks:
             if isinstance(each, ModelCheckpoint):

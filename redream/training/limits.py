@@ -1,5 +1,7 @@
 """What a trainer cannot be asked for, and why; ``docs/reliability.md`` has the table."""
 
+import math
+
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
@@ -56,6 +58,21 @@ def require_workable(trainer: Trainer, num_particles: int, particles_per_step: i
             "the norm over all particles; bound each value (--trainer.gradient_clip_algorithm "
             "value) or the scores (--model.guidance.init_args.clip)"
         )
+
+
+def num_processes(num_devices: int, num_particles: int, particles_per_step: int) -> int:
+    """The most processes, one a device, that have equally many particles to train in each step.
+
+    Args:
+        num_devices: Cores, or GPUs.
+        num_particles: K.
+        particles_per_step: How many of them a step updates.
+
+    Returns:
+        A number from 1 to ``num_devices``.
+    """
+    shared = math.gcd(num_particles, particles_per_step)
+    return max(num for num in range(1, max(num_devices, 1) + 1) if shared % num == 0)
 
 
 def require_uncompiled(module: LightningModule) -> None:
