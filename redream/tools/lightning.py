@@ -190,10 +190,11 @@ class ReDreamCLI(LightningCLI):
             plugins.append(SLURMEnvironment(auto_requeue=False))
         if self._get(self.config_init, "trainer.accelerator") == "auto" and has_apple_gpu():
             kwargs["accelerator"] = "cpu"  # there are no kernels for Apple's GPU
-        if self.subcommand == "fit" and not has_environment and not SLURMEnvironment.detect():
-            asked = self.config_init[self.subcommand].trainer
-            num = len(self.model.particles), self.model.particles_per_step
-            kwargs |= devices_of(vars(asked), *num, self.parser.typed)
+        particles, is_ours = getattr(self.model, "particles", None), not has_environment
+        if particles is not None and is_ours and not SLURMEnvironment.detect():
+            asked = self._get(self.config_init, "trainer")
+            num = len(particles), self.model.particles_per_step
+            kwargs |= devices_of(vars(asked), *num, self.parser.typed)  # type: ignore[attr-defined]
         trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         for each in trainer.checkpoint_callbacks:
             if isinstance(each, ModelCheckpoint):
