@@ -312,12 +312,14 @@ def _object_lines(work: Path) -> list[str]:
         return []
     lines = [
         "Rank of the prompt among all captions over 8 azimuths, fronts seen, and how true the GLB "
-        "is to the particle's own renders (PSNR in the silhouettes, 32 cameras), per particle.",
+        "is to the particle's own renders (PSNR in the silhouettes, 32 cameras), per particle. The "
+        "pattern is the share of 8 azimuths from which the prompt's beats every other.",
         "",
-        "| prompt | time | memory | steps | rank | category named | fronts | GLB, dB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| prompt | time | memory | steps | rank | category named | fronts | pattern | GLB, dB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     ranks, fidelities, num_right, portraits = [], [], 0, {}
+    patterns, options = [], set()
     for prompt in PROMPTS:
         folder = work / "objects" / prompt.replace(" ", "_")
         if not (folder / "run.json").is_file():
@@ -337,11 +339,15 @@ def _object_lines(work: Path) -> list[str]:
         ]
         truth = [model["psnr_db"] for model in metrics["models"]]
         fidelities += truth
+        patterns.append(max(particle["pattern_right"] for particle in particles))
+        options.add(" ".join(run["extra"]))
+        shares = ", ".join(f"{particle['pattern_score']:.2f}" for particle in particles)
+        per_particle.append(shares)
         per_particle.append(", ".join(f"{value:.1f}" for value in truth))
         lines.append(
             f"| {prompt} | {run['seconds'] / 60:.1f} min | {metrics['peak_memory_gib']:.1f} GiB "
             f"| {metrics['steps']} | {per_particle[0]} | {named} | {per_particle[1]} "
-            f"| {per_particle[2]} |"
+            f"| {per_particle[2]} | {per_particle[3]} |"
         )
     if ranks:
         write_portraits(_painted(list(portraits)), list(portraits.values()), PORTRAITS)
@@ -349,8 +355,13 @@ def _object_lines(work: Path) -> list[str]:
             "",
             f"Better particle of each prompt: median rank {median(ranks):g} of "
             f"{particles[0]['num_captions']:.0f}, category right for {num_right} of {len(ranks)}; "
-            f"GLB, median: {median(fidelities):.1f} dB (floor 26).",
+            f"pattern right by the mean over azimuths for {patterns.count(1.0)}; GLB, median: "
+            f"{median(fidelities):.1f} dB (floor 26).",
         ]
+        if len(ranks) < len(PROMPTS):
+            lines[-1] += f" {len(PROMPTS) - len(ranks)} of {len(PROMPTS)} prompts are not made yet."
+        if any(options):
+            lines[-1] += f" Made with {' and '.join(f'`{each}`' for each in sorted(options))}."
     return lines
 
 
