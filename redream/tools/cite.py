@@ -23,6 +23,7 @@ WORKS = {
     "StableDiffusionPrior": ("rombach2022ldm",),
     "MVDreamPrior": ("shi2024mvdream", "rombach2022ldm"),
     "ImageDreamPrior": ("wang2023imagedream", "rombach2022ldm"),
+    "MVAdapterPrior": ("huang2024mvadapter", "rombach2022ldm"),
     "Zero123Prior": ("liu2023zero123", "rombach2022ldm"),
     "StableZero123Prior": ("liu2023zero123", "rombach2022ldm"),
     "LightAdapter": ("hu2022lora",),
