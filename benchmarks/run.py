@@ -85,10 +85,8 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str], again: boo
         wall = time.monotonic() - started
         if status != 0:
             raise SystemExit(f"{checkout}: a run of {prompt!r} failed")
-        made, used = (
-            json.loads((Path(folder) / name).read_text("utf-8"))
-            for name in ("metrics.json", "budget.json")
-        )
+        made = json.loads((Path(folder) / "metrics.json").read_text("utf-8"))
+        counted = json.loads((Path(folder) / "budget.json").read_text("utf-8"))
     models = [model["psnr_db"] for model in made["models"] if model]
     scores = [particle.get("clip_score", float("nan")) for particle in made["particles"]]
     return Run(
@@ -98,7 +96,7 @@ def run(checkout: Path, prompt: str, cache: Path, options: list[str], again: boo
         wall,
         sum(models) / max(len(models), 1),
         sum(scores) / len(scores),
-        used.get("passes"),
+        counted.get("passes"),
         again,
     )
 
