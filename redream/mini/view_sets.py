@@ -78,9 +78,13 @@ def load_view_sets(path: Path, library: Sequence[Individual], sets_each: int) ->
     """
     if not path.is_file():
         made = render_view_sets(library, sets_each)
-        parts = {"pictures": made.pictures, "poses": made.poses.numpy()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, captions=np.array(made.captions), **parts)
+            np.savez(
+                file,
+                pictures=made.pictures,
+                poses=made.poses.numpy(),
+                captions=np.array(made.captions),
+            )
     kept = np.load(path)
     return ViewSets(kept["pictures"], torch.from_numpy(kept["poses"]), kept["captions"].tolist())
