@@ -96,6 +96,7 @@ class ToyData(L.LightningDataModule):
         super().__init__()
         self.num_steps = num_steps
         self.prompt = 'a <striped> dog & a "cat"'
+        self.image = None
         self.assets = [
             Asset("uid-0", "a dog", "by", "Ann", "https://example.org/dog", scores={"text": 0.31}),
             Asset("uid-1", "a <b>cat</b>", "cc0", "Bob", "", scores={"text": 0.3, "image": 0.2}),

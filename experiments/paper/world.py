@@ -79,11 +79,12 @@ class World:
 
     def ready(self, method: str) -> bool:
         """Whether what a method needs is there."""
-        return method not in self.needs or self.needs[method][0].is_dir()
+        return not self.what_lacks(method)
 
     def what_lacks(self, method: str) -> str:
         """The command that makes what a method needs; empty where nothing is missing."""
-        return "" if self.ready(method) else self.needs[method][1]
+        folder, command = self.needs.get(method, (ROOT, ""))
+        return "" if folder.is_dir() else command
 
     def layers(self, method: str) -> list[Path]:
         """The configurations of a method, each laid over the one before."""

@@ -135,7 +135,7 @@ class Export(Callback):
         self._steps = 0
         self._seconds = 0.0  # of training, over all sessions of a resumed run
         self._began: float | None = None
-        self._samples: Sequence[Float[Tensor, "3 H W"]] = ()
+        self._samples: Sequence[Float[Tensor, "3 H W"]] | None = None
         self._has_run = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -149,10 +149,13 @@ class Export(Callback):
             let_encoders_rest()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Samples the prior, which may let its text encoders go later; starts the clock."""
-        self._samples = self._sampled(trainer, pl_module)
+        """Starts the clock."""
         self._began = time.monotonic()
         self._has_run = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Samples the prior: its picture has been painted, and its encoders are still there."""
+        self._samples = self._sampled(trainer, pl_module)
 
     def on_train_batch_end(
         self,
@@ -173,7 +176,6 @@ class Export(Callback):
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Exports everything from a checkpoint."""
-        self._samples = self._sampled(trainer, pl_module)
         self._export(trainer, pl_module, interrupted=False)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -257,6 +259,8 @@ class Export(Callback):
         if adapter is not None:
             adapter.save(folder / "adapter")
         config = folder / "config.yaml"
+        if self._samples is None:  # nothing was trained here, so that no encoder is gone
+            self._samples = self._sampled(trainer, pl_module)
         report = Report(
             prompt=data.prompt,
             summary=_summary(facts),
@@ -309,13 +313,18 @@ class Export(Callback):
     def _sampled(
         self, trainer: L.Trainer, pl_module: L.LightningModule
     ) -> Sequence[Float[Tensor, "3 H W"]]:
-        """What the prior, raw as it was before the run, paints for the prompt; keyed by a seed."""
+        """What the prior, raw as it was before the run, paints for the prompt; keyed by a seed.
+
+        Nothing where it must be shown a picture and there is none: ``predict`` paints none anew.
+        """
         if self.prior_samples == 0 or not trainer.is_global_zero:
             return ()
         data, prior = data_of(trainer), seen(pl_module).prior
-        prompts, image = [data.prompt] * self.prior_samples, getattr(data, "image", None)
+        if prior.needs_image and data.image is None:
+            return ()
+        prompts = [data.prompt] * self.prior_samples
         return tuple(
-            sample_pictures(prior, prompts, self.prior_scale, 0, image=image).float().cpu()
+            sample_pictures(prior, prompts, self.prior_scale, 0, image=data.image).float().cpu()
         )
 
     def _measure(

@@ -11,7 +11,7 @@ from redream.method.guidance import Guidance
 from redream.method.poses import Poses
 from redream.priors import Prior
 from redream.representations import Representation
-from redream.types import Asset, References
+from redream.types import Asset, ImagePrompt, References
 
 
 class SeenModule(Protocol):
@@ -50,11 +50,13 @@ class SeenData(Protocol):
         prompt: The user's prompt c.
         assets: The retrieved assets, or the user's own.
         references: Their views.
+        image: The picture that the object is to look like; None where there is only the prompt.
     """
 
     prompt: str
     assets: Sequence[Asset]
     references: References
+    image: ImagePrompt | None
 
 
 def seen(module: LightningModule) -> SeenModule:

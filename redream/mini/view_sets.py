@@ -58,7 +58,7 @@ def render_view_sets(
             first = rng.uniform(-180, 180)
             elevation_deg, distance = rng.uniform(*ELEVATION_DEG), rng.uniform(*DISTANCE)
             cameras = [
-                Camera((first + 360 * view / num_views + 180) % 360 - 180, elevation_deg, distance)
+                Camera(first + 360 * view / num_views, elevation_deg, distance)
                 for view in range(num_views)
             ]
             lighting, background = sample_lighting(rng), sample_background(rng)

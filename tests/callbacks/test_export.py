@@ -143,6 +143,31 @@ def test_the_prior_paints_before_it_lets_its_text_encoders_go(toy, train, tmp_pa
     assert "what the 2D prior paints" in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_the_prior_is_shown_the_picture_that_the_run_paints(toy, train, tmp_path, monkeypatch):
+    class Paints(toy.Module):
+        def on_fit_start(self):
+            self.trainer.datamodule.image = "painted"  # as where no data.image is given
+
+    def sample(prior, prompts, scale, seed, image):
+        shown.append(image)
+        return torch.zeros(len(prompts), 3, 8, 8)
+
+    shown, module = [], Paints()
+    module.prior = GaussianPrior(image_size=8)
+    monkeypatch.setattr("redream.callbacks.export.sample_pictures", sample)
+    train(module, [Export(surface_resolution=12, texture_size=32, num_frames=8, prior_samples=1)])
+    assert shown == ["painted"]
+    module.prior.needs_image = True
+    data = toy.Data()
+    trainer = L.Trainer(
+        callbacks=[Export(surface_resolution=12, texture_size=32, num_frames=8, prior_samples=1)],
+        default_root_dir=tmp_path, logger=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.predict(module, datamodule=data)  # has nothing to show it, and goes without
+    assert shown == ["painted"]
+    assert "what the 2D prior paints" not in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_ctrl_c_exports_what_there_is(toy, train, export, tmp_path):
     with pytest.raises(SystemExit):
         train(toy.Module(fail_at=2), [export])
