@@ -1,6 +1,5 @@
 """The export: what a run leaves in its output folder."""
 
-import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from redream.export.asset_pictures import asset_pictures
 from redream.export.charts import LossHistory
 from redream.export.film import film_frames
 from redream.export.models import ModelExport
+from redream.export.peak_memory import peak_memory
 from redream.export.report import (
     ParticlePage,
     Report,
@@ -365,24 +365,6 @@ class Export(Callback):
             "size": self.frame_size,
             "background": "white",
         }
-
-
-def peak_memory() -> dict[str, float]:
-    """The most memory that this process has held, as ``{"peak_memory_gib": ...}``.
-
-    Of the computer's, but on Windows, which does not tell; and ``peak_gpu_memory_gib`` of the
-    GPU's, where one was used.
-    """
-    on_gpu = {}
-    if torch.cuda.is_initialized():
-        on_gpu = {"peak_gpu_memory_gib": round(torch.cuda.max_memory_allocated() / (1 << 30), 2)}
-    if sys.platform == "win32":
-        return on_gpu
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 << 30 if sys.platform == "darwin" else 1 << 20  # bytes there, KiB elsewhere
-    return {"peak_memory_gib": round(peak / unit, 2)} | on_gpu
 
 
 def _say(trainer: L.Trainer, message: str) -> None:
