@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from redream.assets.attribution import attribution
+from redream.assets.credits import stated_extras
 from redream.assets.gltf import num_shown_triangles, read_header
 from redream.types import Asset
 
@@ -39,26 +40,27 @@ def asset_record(uid: str, caption: str, source: str, *stated: Stated) -> Asset:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """What a glTF file's JSON states: ``asset.extras``, and how much there is to draw.
+    """What a glTF file's JSON states: whose it is, and how much there is to draw.
 
     No buffer is read. A broken file states nothing, and reports itself when it is loaded; neither
     does an OBJ or PLY file.
 
     Returns:
-        The extras (author, license, source, title) and ``num_faces`` and ``num_animations``.
+        Extras (author, license, source, title) of the file, or of its nodes where an editor has
+        dropped the file's, and ``num_faces`` and ``num_animations``.
     """
     if path.suffix.lower() not in (".glb", ".gltf"):
         return {}
     try:
         header = read_header(path)
-        extras = header.get("asset", {}).get("extras")
+        extras = stated_extras(header)
         counts = {
             "num_faces": num_shown_triangles(header),
             "num_animations": len(header.get("animations", ())),
         }
     except (ValueError, ArithmeticError, OSError, LookupError, TypeError, AttributeError):
         return {}
-    return {**(extras if isinstance(extras, dict) else {}), **counts}
+    return {**extras, **counts}
 
 
 def _categories(stated: Stated) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from redream.assets.credits import split_licenses
 from redream.escaping import in_markdown
 from redream.files import whole_file
 from redream.types import Asset
@@ -26,8 +27,12 @@ def short_license(text: str) -> str:
 
     Returns:
         ``cc0``, ``by``, ``by-nc``, ``by-sa``, ...; the text itself, lower case, where it is none
-        of Creative Commons; ``unknown`` where it is empty.
+        of Creative Commons; ``unknown`` where it is empty. Of several, as in ``by + by-nc``, each.
     """
+    return " + ".join(dict.fromkeys(map(_code, split_licenses(text))))
+
+
+def _code(text: str) -> str:
     name = text.split("(")[0].strip().lower()
     if not name:
         return "unknown"

@@ -53,13 +53,14 @@ class OwnFiles(Store):
 
     def assets(self) -> list[Asset]:
         """The files' records: whose they are is what the files themselves say of it."""
-        records = [
-            asset_record(
-                str(number), caption, f"your own file {file.name}", file_facts(file), _YOURS
-            )
-            for number, (file, caption) in enumerate(zip(self.files, self.captions, strict=True))
-        ]
-        return [replace(record, origin="own") for record in records]
+        records = []
+        for number, (file, caption) in enumerate(zip(self.files, self.captions, strict=True)):
+            facts = file_facts(file)
+            whose = {} if facts.keys() & _YOURS.keys() else _YOURS  # or half of it would be yours
+            source = f"your own file {file.name}"
+            record = asset_record(str(number), caption, source, facts, whose)
+            records.append(replace(record, origin="own"))
+        return records
 
     def load(self, uid: str) -> TriangleMesh:
         """Loads a file, normalised to radius 0.9.

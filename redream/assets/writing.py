@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from redream.assets.color import srgb_to_linear
+from redream.assets.credits import node_extras
 from redream.files import whole_file
 from redream.types import Material, Sampler, TriangleMesh, Wrap
 
@@ -33,7 +34,8 @@ def write_glb(
     Args:
         path: The ``.glb`` file.
         mesh: The mesh.
-        extras: What to say in ``asset.extras``: author, license, source, title, attribution.
+        extras: What to say in ``asset.extras``, and in words on each of the nodes: author, license,
+            source, title, attribution.
 
     Raises:
         ValueError: If the mesh has no faces.
@@ -54,6 +56,7 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
         writer.material(material, bool(has_alpha[mesh.face_materials == index].any()))
         for index, material in enumerate(mesh.materials)
     ]
+    words = {"extras": node_extras(extras)} if extras else {}
     nodes: list[dict[str, Any]] = []
     meshes: list[dict[str, Any]] = []
     for name, shown in node_faces(mesh):
@@ -64,7 +67,7 @@ def glb_bytes(mesh: TriangleMesh, extras: Mapping[str, Any] | None = None) -> by
                 primitives.append({"material": number, **writer.primitive(mesh, faces)})
         if primitives:
             named = {"name": name} if name else {}
-            nodes.append({"mesh": len(meshes), **named})
+            nodes.append({"mesh": len(meshes), **named, **words})
             meshes.append({"primitives": primitives, **named})
     asset: dict[str, Any] = {"version": "2.0", "generator": "ReDream"}
     if extras:

@@ -231,9 +231,7 @@ def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
     scores = " &middot; ".join(
         f"{escape(name)} {show_number(score)}" for name, score in asset.scores.items()
     )
-    source = escape(asset.source)
-    if asset.source.startswith(("https://", "http://")):
-        source = f'<a href="{source}" rel="noreferrer">source</a>'
+    source = "; ".join(map(_source, asset.source.split("; ")))
     license_name = escape(_license_name(asset.license))
     scored = " &middot; ".join(filter(None, (_origin_name(asset.origin), scores)))
     lines = (scored, f"{license_name} &middot; {escape(asset.author)}", source)
@@ -242,6 +240,14 @@ def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
         + "".join(f'<p class="soft">{line}</p>' for line in lines if line)
         + "</figcaption></figure>"
     )
+
+
+def _source(text: str) -> str:
+    """A link where it is one; an asset that was made of several has a source of each."""
+    escaped = escape(text)
+    if text.startswith(("https://", "http://")):
+        return f'<a href="{escaped}" rel="noreferrer">source</a>'
+    return escaped
 
 
 def _origin_name(origin: str) -> str:

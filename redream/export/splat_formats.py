@@ -18,6 +18,7 @@ from torch import Tensor
 
 from redream.assets.attribution import comment_lines
 from redream.assets.color import decode_srgb
+from redream.assets.credits import node_extras
 from redream.assets.splat_files import require_gsply
 from redream.assets.writing import glb_container
 from redream.files import whole_file
@@ -122,7 +123,7 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
     Args:
         path: The file.
         splats: The splats.
-        extras: What to say in ``asset.extras``.
+        extras: What to say in ``asset.extras``, and in words on the node.
 
     Raises:
         ValueError: If a value is no number, or a scale not positive.
@@ -159,7 +160,7 @@ def write_glb_splats(path: Path, splats: Gaussians, extras: Mapping[str, Any]) -
         "extensionsUsed": [name],
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
+        "nodes": [{"mesh": 0, "extras": node_extras(extras)}],
         "meshes": [{"primitives": [primitive]}],
         "accessors": accessors,
         "bufferViews": views,

@@ -1,7 +1,7 @@
 """Thirty real assets as Blender's own importer and renderer show them, without light.
 
-Blender is no dependency: ``REDREAM_BLENDER`` names a Python of another environment that has it
-(``python3.11 -m venv blender && blender/bin/pip install bpy``). With ``REDREAM_BLENDER_OUT`` a
+Blender is no dependency: ``REDREAM_BPY_PYTHON`` names a Python of another environment that has it
+(``python3.11 -m venv blender && blender/bin/pip install bpy``). With ``REDREAM_BPY_OUT`` a
 sheet of the worst five, ours on the left, is written there.
 """
 
@@ -24,9 +24,9 @@ SIZE, NUM, AZIMUTH_DEG = 256, 30, 35
 @pytest.fixture(scope="module")
 def blender():
     """The Python that has Blender."""
-    python = os.environ.get("REDREAM_BLENDER")
+    python = os.environ.get("REDREAM_BPY_PYTHON")
     if python is None:
-        pytest.skip("REDREAM_BLENDER names no Python with bpy")
+        pytest.skip("REDREAM_BPY_PYTHON names no Python with bpy")
     return python
 
 
@@ -68,12 +68,12 @@ def test_blender_shows_the_same(blender, objaverse, tmp_path):
         )
     for iou, difference, file, *_ in sorted(rows, key=lambda row: -row[1]):
         print(f"{file.stem} IoU {iou:.4f} mean colour {difference:.2f}/255")
-    if os.environ.get("REDREAM_BLENDER_OUT"):
+    if os.environ.get("REDREAM_BPY_OUT"):
         worst = sorted(rows, key=lambda row: row[0])[:5] + sorted(rows, key=lambda row: -row[1])[:5]
         sheet = np.concatenate([np.concatenate(row[3:], axis=1) for row in worst])
         sheet = sheet[..., :3] * sheet[..., 3:] + 1.0 - sheet[..., 3:]
         Image.fromarray((sheet.clip(0, 1) * 255).astype(np.uint8)).save(
-            os.environ["REDREAM_BLENDER_OUT"]
+            os.environ["REDREAM_BPY_OUT"]
         )
     assert min(row[0] for row in rows) >= 0.98
     assert max(row[1] for row in rows) <= 3.0

@@ -179,3 +179,11 @@ def test_the_curve_of_faces_has_the_front_in_its_middle(report, tmp_path):
 def test_without_a_judge_there_is_no_curve(report, tmp_path):
     write_report(report, tmp_path / "r.html")
     assert "front seen" not in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_an_asset_of_several_sources_links_to_each(report, tmp_path):
+    asset = Asset("a", "a dog", source="https://a.example/1; a scan; https://a.example/2")
+    write_report(report._replace(assets=[(asset, None)]), tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    links = [each["href"] for each in page.all("a") if "a.example" in each.get("href", "")]
+    assert links == ["https://a.example/1", "https://a.example/2"]

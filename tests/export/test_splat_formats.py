@@ -108,7 +108,7 @@ def test_the_gltf_holds_linear_scales_and_opacities(tmp_path):
     header, columns = read_glb(tmp_path / "a.glb")
     name = "KHR_gaussian_splatting"
     assert header["extensionsUsed"] == [name]
-    assert header["asset"]["extras"] == EXTRAS
+    assert header["asset"]["extras"] == header["nodes"][0]["extras"] == EXTRAS
     primitive = header["meshes"][0]["primitives"][0]
     assert primitive["mode"] == 0
     assert primitive["extensions"][name]["kernel"] == "ellipse"
