@@ -113,6 +113,14 @@ class ToyData(L.LightningDataModule):
             torch.arange(8) // 4,
         )
 
+    def render_asset(self, index, cameras_, height, width):
+        """A flat colour of the asset's own, less red the higher the camera, on a right half."""
+        rgb = torch.zeros(cameras_.num, 3, height, width)
+        opacity = torch.zeros(cameras_.num, 1, height, width)
+        opacity[..., width // 2 :] = 1.0
+        rgb[:, 0] = 0.2 + 0.4 * index - 0.01 * cameras_.elevation_deg[:, None, None]
+        return Views(rgb * opacity, opacity, opacity, rgb, {})
+
     def train_dataloader(self):
         return torch.utils.data.DataLoader(range(self.num_steps), batch_size=1)
 

@@ -13,7 +13,8 @@ PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
-    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "pictures", "escaping",
+    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
+    "escaping",
     "plain_data", "signals",
     "tensor_files",
 }  # fmt: skip

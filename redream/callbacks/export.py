@@ -25,13 +25,13 @@ from redream.export.report import (
     ParticlePage,
     Report,
     describe_model,
-    show_number,
     write_json,
     write_report,
 )
 from redream.export.splat_formats import SplatFormatName
 from redream.export.splat_page import page_bytes
 from redream.export.turntable import render_over_white, write_film, write_png
+from redream.measures import show_number
 from redream.method.poses import Poses
 from redream.method.seen import data_of, particles_of, seen
 from redream.metrics.base import Metric, merge
@@ -240,10 +240,9 @@ class Export(Callback):
         for i, page in enumerate(pages):
             if page.model:
                 _say(trainer, f"particle {i}: {describe_model(page.model)}")
-        pictures = asset_pictures(data.references, len(assets))
+        pictures = asset_pictures(data.render_asset, len(assets))
         for i, picture in enumerate(pictures):
-            if picture is not None:
-                write_png(picture, folder / "retrieval" / f"asset_{i}.png")
+            write_png(picture, folder / "retrieval" / f"asset_{i}.png")
         write_attribution(data.prompt, assets, folder / "attribution.md")
         facts = {
             "steps": self._steps,  # ``predict`` has not trained, but its particles have

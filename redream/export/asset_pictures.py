@@ -1,35 +1,36 @@
 """A picture of each retrieved asset, for the report and beside it."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from redream.types import References
+from redream.cameras import orbit
+from redream.types import Cameras, Views
+
+SIZE = 256
+"""Pixels of a side: as large as the report shows them, however small the run's references are."""
 
 
 def asset_pictures(
-    references: References | None, num_assets: int, elevation_deg: float = 15.0
-) -> list[Float[Tensor, "3 H W"] | None]:
-    """Chooses for each asset the reference that shows it best: from the front, slightly above.
+    render: Callable[[int, Cameras, int, int], Views],
+    num_assets: int,
+    elevation_deg: float = 15.0,
+    size: int = SIZE,
+) -> list[Float[Tensor, "3 size size"]]:
+    """Renders each asset from the front, slightly above, for people to look at.
 
     Args:
-        references: The rendered references, or None where there are none.
-        num_assets: How many assets were retrieved.
-        elevation_deg: The elevation sought.
+        render: Renders an asset by its place, as the data's ``render_asset`` does.
+        num_assets: How many assets there are.
+        elevation_deg: The camera's elevation.
+        size: Height and width in pixels.
 
     Returns:
-        A picture over white per asset; None for an asset without references.
+        A picture over white in [0, 1] per asset, on the CPU.
     """
-    pictures: list[Float[Tensor, "3 H W"] | None] = [None] * num_assets
-    if references is None:
-        return pictures
-    views = references.cameras
-    azimuth_off = torch.remainder(views.azimuth_deg + 180.0, 360.0) - 180.0
-    off = azimuth_off**2 + (views.elevation_deg - elevation_deg) ** 2
-    for i in range(num_assets):
-        mine = references.asset_index == i
-        if mine.any():
-            best = int(torch.where(mine, off, torch.inf).argmin())
-            one = references._replace(rgba=references.rgba[best : best + 1].float().cpu())
-            pictures[i] = one.over(torch.ones(1, 3, 1, 1))[0]
-    return pictures
+    camera = orbit(*(torch.tensor([each]) for each in (0.0, elevation_deg, 3.0, 40.0)))
+    white = torch.ones(1, 3, 1, 1)
+    views = [render(i, camera, size, size) for i in range(num_assets)]
+    return [(each.rgb + (1.0 - each.opacity) * white.to(each.rgb))[0].cpu() for each in views]

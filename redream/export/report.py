@@ -17,6 +17,7 @@ from redream.cameras import view_names
 from redream.export.charts import Curve, chart, front_chart
 from redream.export.turntable import png_bytes
 from redream.files import whole_file
+from redream.measures import HIGHER, LOWER, Reading, read_all, read_measure, show_number, words_of
 from redream.types import Asset
 
 # No request can leave the page, whatever a caption says.
@@ -105,6 +106,7 @@ def write_report(report: Report, path: Path) -> None:
         ),
         models=_section("Models", "card", _models(report.particles)),
         retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
+        meanings=_meanings(report.particles),
         losses=_section("Losses", "charts", charts),
         config=(
             f'<details><summary>Configuration</summary><pre class="card">{escape(report.config)}'
@@ -117,11 +119,6 @@ def write_report(report: Report, path: Path) -> None:
         temporary.write_text(html, encoding="utf-8")
 
 
-def show_number(value: float) -> str:
-    """Whole numbers without a fraction, others with three decimals."""
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
-
-
 def describe_model(model: Mapping[str, float]) -> str:
     """A model in a few words, for the end of a command."""
     watertight = "watertight" if model["is_watertight"] else "not watertight"
@@ -131,31 +128,22 @@ def describe_model(model: Mapping[str, float]) -> str:
     )
 
 
-def _model_facts(model: Mapping[str, float]) -> dict[str, str]:
-    """A model's facts as people read them: booleans as words, units beside the number."""
-    shown = {}
-    for name, value in model.items():
-        words = name.removeprefix("num_").removeprefix("is_").replace("_", " ")
-        if isinstance(value, bool):
-            shown[words] = "yes" if value else "no"
-        elif name.endswith("_db"):
-            shown["PSNR"] = f"{value:.1f} dB"
-        else:
-            shown[words] = show_number(value)
-    return shown
-
-
 def _models(particles: list[ParticlePage]) -> str:
     """A table with a row per model."""
-    rows = [(i, _model_facts(page.model)) for i, page in enumerate(particles) if page.model]
+    rows = [(i, page.model) for i, page in enumerate(particles) if page.model]
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("particle", *rows[0][1]))
-    body = "".join(
-        f"<tr><td>{i}</td>{''.join(f'<td>{escape(value)}</td>' for value in facts.values())}</tr>"
-        for i, facts in rows
+    head = "".join(
+        f'<th title="{escape(_hint(reading))}">{escape(reading.name)}{_arrow(reading)}</th>'
+        for reading in (read_measure(key, value) for key, value in rows[0][1].items())
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(
+        f"<tr><td>{i}</td>"
+        + "".join(f"<td>{escape(read_measure(*each).value)}</td>" for each in model.items())
+        + "</tr>"
+        for i, model in rows
+    )
+    return f"<table><thead><tr><th>Particle</th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _samples(pictures: Sequence[Float[Tensor, "3 H W"]]) -> str:
@@ -168,9 +156,6 @@ def _samples(pictures: Sequence[Float[Tensor, "3 H W"]]) -> str:
 
 
 def _particle(index: int, particle: ParticlePage, samples: str) -> str:
-    measures = {
-        name.replace("_", " "): show_number(value) for name, value in particle.measures.items()
-    }
     film = f'<video src="{_data(particle.film, "video/mp4")}" loop muted autoplay playsinline'
     note = f'<span class="soft">{escape(particle.note)}</span>' if particle.glb is None else ""
     if particle.glb is None and particle.splats is None:
@@ -193,9 +178,51 @@ def _particle(index: int, particle: ParticlePage, samples: str) -> str:
         '<article class="card particle">'
         f'<div class="look"><div class="stage">{stage}</div>{samples}</div>'
         f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
-        f'<div class="views">{views}</div><p class="measures">{_facts(measures)}</p>'
+        f'<div class="views">{views}</div>{_measures(particle.measures)}'
         f"{front}</article>"
     )
+
+
+def _measures(measures: Mapping[str, float]) -> str:
+    """What was found, each with where better is; and below it, apart, how it was measured."""
+    found, settings = read_all(measures)
+    if not measures:
+        return ""
+    rows = "".join(
+        f'<div title="{escape(_hint(each))}"><dt>{escape(each.name)}</dt>'
+        f'<dd><b>{escape(each.value)}</b><span class="soft">{escape(each.words.better)}</span>'
+        "</dd></div>"
+        for each in found
+    )
+    told = {each.name: each.value for each in settings}
+    how = f'<p class="settings">measured with {_facts(told)}</p>' if told else ""
+    return f'<dl class="measures">{rows}</dl>{how}'
+
+
+def _meanings(particles: list[ParticlePage]) -> str:
+    """What each of the page's numbers says, for whoever asks."""
+    keys = dict.fromkeys(
+        key for page in particles for part in (page.measures, page.model) for key in part
+    )
+    told = [words_of(key) for key in keys]
+    lines = "".join(
+        f"<dt>{escape(each.name)}</dt><dd>{escape(each.hint)}</dd>" for each in told if each.hint
+    )
+    if not lines:
+        return ""
+    return (
+        '<details class="meanings"><summary>What the numbers mean</summary>'
+        f'<dl class="card">{lines}</dl></details>'
+    )
+
+
+def _hint(reading: Reading) -> str:
+    return ": ".join(filter(None, (reading.words.better, reading.words.hint)))
+
+
+def _arrow(reading: Reading) -> str:
+    """Where better is, as one sign."""
+    return {HIGHER: " &uarr;", LOWER: " &darr;"}.get(reading.words.better, "")
 
 
 def _canvas(index: int, particle: ParticlePage) -> str:
@@ -228,8 +255,10 @@ def _tabs(index: int, particle: ParticlePage) -> str:
 
 def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
     image = f'<img src="{_picture(picture)}" alt="">' if picture is not None else ""
+    read = [read_measure(key, score) for key, score in asset.scores.items()]
     scores = " &middot; ".join(
-        f"{escape(name)} {show_number(score)}" for name, score in asset.scores.items()
+        f'<span title="{escape(_hint(each))}">{escape(each.name)} {escape(each.value)}</span>'
+        for each in read
     )
     source = "; ".join(map(_source, asset.source.split("; ")))
     license_name = escape(_license_name(asset.license))

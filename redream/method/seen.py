@@ -11,7 +11,7 @@ from redream.method.guidance import Guidance
 from redream.method.poses import Poses
 from redream.priors import Prior
 from redream.representations import Representation
-from redream.types import Asset, ImagePrompt, References
+from redream.types import Asset, Cameras, ImagePrompt, References, Views
 
 
 class SeenModule(Protocol):
@@ -57,6 +57,9 @@ class SeenData(Protocol):
     assets: Sequence[Asset]
     references: References
     image: ImagePrompt | None
+
+    def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
+        """Renders one of the assets as it faces front."""
 
 
 def seen(module: LightningModule) -> SeenModule:

@@ -96,10 +96,11 @@ def test_a_finished_run_leaves_everything(toy, train, export, tmp_path):
         assert word in attribution
     with Image.open(tmp_path / "retrieval" / "asset_1.png") as image:
         assert image.getpixel((0, 0)) == (255, 255, 255)
-        assert image.getpixel((15, 8)) == (102, 102, 102)  # the front picture of the second asset
+        assert image.size == (256, 256)
+        assert image.getpixel((200, 8)) == (115, 0, 0)  # the second asset from 15 degrees above
     report = (tmp_path / "report.html").read_text()
     assert "seed: 7" in report and "distillation" in report
-    assert "<th>watertight</th>" in report and f"{model['psnr_db']:.1f} dB" in report
+    assert ">Watertight</th>" in report and f"{model['psnr_db']:.1f} dB" in report
     assert export.losses.curves["distillation"][0][0] == 1
     assert len(export.losses.curves["distillation"]) == 4
 
@@ -311,18 +312,14 @@ def test_a_resumed_run_reports_all_of_its_curve(toy, train, tmp_path):
     assert resumed.state_dict()["seconds"] > 0 and resumed.state_dict()["steps"] == 3
 
 
-def test_asset_pictures_choose_the_view_nearest_to_the_front(toy):
-    references = toy.Data().references
-    turned = references._replace(
-        cameras=references.cameras._replace(
-            azimuth_deg=torch.tensor([170.0, 350.0, 20.0, 90.0, -175.0, 40.0, -30.0, 100.0])
-        )
-    )
-    pictures = asset_pictures(turned, 3)
-    assert pictures[0][0, 0, 15].item() == pytest.approx(0.1)  # 350 degrees is 10 off
-    assert pictures[1][0, 0, 15].item() == pytest.approx(0.6)
-    assert pictures[0][0, 0, 0].item() == 1.0  # transparent is white
-    assert pictures[2] is None
+def test_asset_pictures_are_large_however_small_the_references_are(toy):
+    data = toy.Data()
+    assert data.references.rgba.shape[-1] == 16
+    first, second = asset_pictures(data.render_asset, 2, elevation_deg=10.0)
+    assert first.shape == second.shape == (3, 256, 256)
+    assert first[:, 0, 0].tolist() == [1.0, 1.0, 1.0]  # transparent is white
+    assert first[0, 0, -1].item() == pytest.approx(0.1)
+    assert second[0, 0, -1].item() == pytest.approx(0.5)
 
 
 def test_models_in_other_formats_only(toy, train, tmp_path):

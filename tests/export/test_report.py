@@ -12,7 +12,7 @@ from PIL import Image
 from redream import cameras
 from redream.assets.writing import glb_bytes
 from redream.export.atlas import textured_mesh
-from redream.export.report import ParticlePage, Report, show_number, write_report
+from redream.export.report import ParticlePage, Report, write_report
 from redream.types import Asset
 
 VOID = {"meta", "img", "link", "br", "hr", "input", "source"}
@@ -149,11 +149,21 @@ def test_the_viewer_can_read_what_the_writer_writes(sphere):
     assert image["mimeType"] == "image/png" and "bufferView" in image
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(3.0, "3"), (0.31249, "0.312"), (-2, "-2"), (float("nan"), "nan")]
-)
-def test_numbers_read_well(value, shown):
-    assert show_number(value) == shown
+def test_measures_have_the_words_that_people_read(report, tmp_path):
+    measures = {"clip_score": 0.25, "a_lpips_embedded": 0.5, "a_lpips_embedded_step_deg": 7.5}
+    model = {"psnr_db": 31.25, "num_faces": 24000, "is_watertight": True, "texture_size": 768}
+    particle = report.particles[0]._replace(measures=measures, model=model)
+    write_report(report._replace(particles=[particle]), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text("utf-8")
+    page = Page(text)
+    assert page.texts["dt"][:2] == ["CLIP score", "A-LPIPS (embedded)"]
+    assert {"0.250", "0.500", "7.5°"} <= set(page.texts["b"])
+    assert "higher is better" in page.texts["span"] and "lower is better" in page.texts["span"]
+    results, settings = text.index('<dl class="measures">'), text.index('<p class="settings">')
+    assert results < text.index("0.500") < settings < text.index("A-LPIPS (embedded): step")
+    assert {"31.2 dB", "24,000", "yes", "768 px"} <= set(page.texts["td"])
+    assert any("Janus" not in each and "cosine" in each for each in page.texts["dd"])  # the meaning
+    assert "step deg" not in text and "psnr db" not in text
 
 
 def test_the_curve_of_faces_has_the_front_in_its_middle(report, tmp_path):
