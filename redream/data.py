@@ -27,6 +27,7 @@ from redream.image_prompts import (
 from redream.indexing.on_demand import supply_pictures
 from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
+from redream.retrieval.chosen import retrieve_chosen
 from redream.retrieval.encoder import let_encoders_rest
 from redream.sources.base import AssetSource, store_of
 from redream.training.telling import tell
@@ -51,6 +52,9 @@ class RetrievalDataModule(LightningDataModule):
             like the front prompt.
         assets: One 3D file or several to take in the place of retrieved assets; no retriever and
             no store are needed then.
+        chosen: Uids, as ``redream retrieve`` prints them, of the retrieved assets to take in the
+            place of the nearest ``num_assets``. Beside ``assets`` they are taken, too, and your own
+            files are then assets among others: particles do not start from them.
         captions: What these files show, a caption for each; by default the prompt.
         orient: Whether the encoder turns the assets; False where they face +Z already.
         up: Which axis of your own files points up: ``z`` for those of Blender's PLY export and of
@@ -90,6 +94,7 @@ class RetrievalDataModule(LightningDataModule):
         image_depth: str | None = None,
         image_camera: ImageCamera = ImageCamera(),  # noqa: B008  (frozen)
         licenses: list[str] | None = None,
+        chosen: list[str] | None = None,
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -99,9 +104,11 @@ class RetrievalDataModule(LightningDataModule):
         self.prompt = prompt
         self.retriever, self.encoder = retriever, encoder
         self.own = own_files(assets, captions, prompt, up)
+        self.chosen = chosen or []
         brought = store if retriever is None else store_of(retriever, store)
-        self.store = self.own or brought
-        if self.store is None or (self.own is None and retriever is None):
+        self.store = brought if self.chosen else self.own or brought
+        self.retrieves = self.own is None or bool(self.chosen)
+        if self.store is None or (self.retrieves and retriever is None):
             raise ValueError(
                 "there is nowhere to take assets from: set data.retriever and data.store, or "
                 "data.assets to a 3D file"
@@ -114,7 +121,7 @@ class RetrievalDataModule(LightningDataModule):
                 retriever.show(png_of(self.image))
         elif image_mask is not None or image_depth is not None:
             raise ValueError("data.image_mask and data.image_depth belong to data.image: set it")
-        if licenses is not None and retriever is not None and self.own is None:
+        if licenses is not None and retriever is not None and self.retrieves:
             retriever.restrict(licenses)
         self.num_assets = num_assets
         self.reference_renderer = references or ReferenceRenderer()
@@ -155,17 +162,28 @@ class RetrievalDataModule(LightningDataModule):
     def _retrieve(self) -> None:
         if self.assets:
             return
-        assert self.store is not None
-        if self.own is not None:
-            assets = self.own.assets()
+        found = self.find()
+        self.meshes = [self._orient(store.load(asset.uid), asset) for store, asset in found]
+        self.starts = [] if self.retrieves else self.meshes
+        self.assets = [store.complete(asset) for store, asset in found]
+
+    def find(self) -> list[tuple[Store, Asset]]:
+        """The assets of the run, each with the store that loads it: your own, then retrieved ones.
+
+        Raises:
+            ValueError: If there are not as many, or one that was chosen is not found.
+        """
+        own = [] if self.own is None else [(self.own, asset) for asset in self.own.assets()]
+        if not self.retrieves:
+            return list(own)
+        assert self.retriever is not None and self.store is not None
+        supply_pictures(self.retriever, self.store)
+        self._let_paint(self.retriever)
+        if self.chosen:
+            assets = retrieve_chosen(self.retriever, self.prompt, self.chosen, self.num_assets)
         else:
-            assert self.retriever is not None
-            supply_pictures(self.retriever, self.store)
-            self._let_paint(self.retriever)
             assets = self.retriever.retrieve(self.prompt, self.num_assets)
-        self.meshes = [self._orient(self.store.load(asset.uid), asset) for asset in assets]
-        self.starts = self.meshes if self.own is not None else []
-        self.assets = [self.store.complete(asset) for asset in assets]
+        return [*own, *((self.store, asset) for asset in assets)]
 
     def _let_paint(self, retriever: Retriever) -> None:
         """Hands the run's prior to a source whose generator is shown a picture."""
@@ -187,7 +205,7 @@ class RetrievalDataModule(LightningDataModule):
             axis=self.front_axis,
         )
         self.orientations.append(orientation)
-        if self.own is not None and orientation.has_front:
+        if asset.origin == "own" and orientation.has_front:
             tell(
                 f"{asset.caption}: its front was found at {orientation.yaw_deg:.0f} degrees and "
                 "turned to 0; --data.orient false leaves it"

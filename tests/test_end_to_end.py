@@ -61,7 +61,7 @@ def test_retrieved_assets_are_of_the_prompts_category(world, tmp_path):
     done = redream(world, "retrieve", "a wooden chair", "--json", "--out", tmp_path / "sheet.png")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    shown = {"uid", "caption", "origin", "scores", "license", "author"}
+    shown = {"uid", "caption", "origin", "scores", "license", "author", "source"}
     assert [set(each) for each in found] == [shown] * 3
     assert all("chair" in each["caption"] for each in found)
     assert all(each["license"] == "cc0" for each in found)

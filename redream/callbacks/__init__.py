@@ -7,5 +7,15 @@ from redream.callbacks.previews import Previews
 from redream.callbacks.prior import MeasurePrior
 from redream.callbacks.progress import Progress
 from redream.callbacks.pulls import PullRatio
+from redream.callbacks.status import Status
 
-__all__ = ["Budget", "Export", "GPTEval3D", "MeasurePrior", "Previews", "Progress", "PullRatio"]
+__all__ = [
+    "Budget",
+    "Export",
+    "GPTEval3D",
+    "MeasurePrior",
+    "Previews",
+    "Progress",
+    "PullRatio",
+    "Status",
+]

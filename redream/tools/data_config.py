@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch import LightningModule
@@ -12,11 +13,11 @@ from redream.tools.lightning import Parser, prepare_parser
 from redream.tools.typed_commands import add_command_option
 
 
-def data_of(config: Path, prompt: str, typed: Sequence[str] = ()) -> RetrievalDataModule:
-    """Makes the data of a config, with the safety of the command line.
+def data_of(configs: Sequence[Path], prompt: str, typed: Sequence[str] = ()) -> RetrievalDataModule:
+    """Makes the data of configs laid one over the other, with the command line's safety.
 
     Args:
-        config: A YAML file such as ``configs/default.yaml``, of which only ``data`` is read.
+        configs: YAML files such as ``configs/default.yaml``, of which only ``data`` is read.
         prompt: What is looked for.
         typed: Words of the command line that let a generator's command run.
 
@@ -27,17 +28,26 @@ def data_of(config: Path, prompt: str, typed: Sequence[str] = ()) -> RetrievalDa
         FileNotFoundError: If there is no such file.
         ValueError: If it has no data, or wrong ones; one line.
     """
-    if not config.is_file():
-        raise FileNotFoundError(f"there is no config at {config}")
-    tree = read_yaml(config)
-    if not isinstance(tree, dict) or not isinstance(tree.get("data"), dict):
-        raise ValueError(f"{config} has no `data`, which says where assets come from")
+    trees = [_data_in(config) for config in configs]
+    if not any(trees):
+        raise ValueError(f"{configs[0]} has no `data`, which says where assets come from")
     prepare_parser({"trainer": Trainer, "model": LightningModule, "data": RetrievalDataModule})
     parser = Parser(prog="redream retrieve")
     parser.command = parser.prog
     add_command_option(parser)
     parser.add_lightning_class_args(RetrievalDataModule, "data")
-    parsed = parser.parse_object({"data": {**tree["data"], "prompt": prompt}})
+    parsed = None
+    for tree in [*trees, {"prompt": prompt}]:
+        parsed = parser.parse_object({"data": tree}, parsed)
     parser.typed = list(typed)
     made: RetrievalDataModule = parser.instantiate(parsed).data
     return made
+
+
+def _data_in(config: Path) -> dict[str, Any]:
+    """The ``data`` of a file; empty where it says nothing of them."""
+    if not config.is_file():
+        raise FileNotFoundError(f"there is no config at {config}")
+    tree = read_yaml(config)
+    data = tree.get("data") if isinstance(tree, dict) else None
+    return data if isinstance(data, dict) else {}

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import StrategyRegistry
 
+from redream.callbacks.status import Status
 from redream.errors import first_line
 from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import read_checkpoint_or_previous
@@ -202,8 +203,8 @@ class ReDreamCLI(LightningCLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Adds what answers signals between two steps."""
-        return super()._instantiate_trainer(config, [*callbacks, StopBetweenSteps()])
+        """Adds what answers signals between two steps, and what says where the run is."""
+        return super()._instantiate_trainer(config, [*callbacks, StopBetweenSteps(), Status()])
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs the verb in a folder of its own; says it where a checkpoint does not fit."""
@@ -275,7 +276,8 @@ class ReDreamCLI(LightningCLI):
         folder = Path(config.trainer.default_root_dir or ".")
         require_writable(folder)
         require_no_links(folder)
-        if config.get("data.assets") is not None:  # an index would be opened for nothing
+        if config.get("data.assets") is not None and not config.get("data.chosen"):
+            # an index would be opened for nothing
             config.data.retriever = config.data.store = None
         hand_to_export(config)
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from redream.assets import AssetRenderer, Store
 from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
 from redream.escaping import on_one_line
+from redream.export.asset_pictures import asset_pictures
+from redream.export.turntable import write_png
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import AssetFilter, EmbeddingIndex
@@ -57,7 +60,7 @@ def main(verb: str, arguments: Sequence[str]) -> None:
             assets = [store.complete(asset) for asset in assets]
     finally:
         _print(assets, options.json)
-    _show(options, store, assets)
+    _show(options, [(store, asset) for asset in assets])
 
 
 def _retrieve_as_a_run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
@@ -73,29 +76,27 @@ def _retrieve_as_a_run(options: argparse.Namespace, arguments: Sequence[str]) ->
     ]
     if others:
         raise ValueError(f"{', '.join(others)}: say it in the config, in a retriever's filters")
-    assert data.store is not None
-    if data.own is not None:
-        assets = data.own.assets()
-    else:
-        assert data.retriever is not None
-        if licenses is not None:
-            data.retriever.restrict(licenses)
-        supply_pictures(data.retriever, data.store)
-        assets = data.retriever.retrieve(options.prompt, options.k)
-        assets = [data.store.complete(asset) for asset in assets]
+    if licenses is not None and data.retriever is not None:
+        data.retriever.restrict(licenses)
+    data.num_assets = options.k
+    found = data.find()
+    assets = [store.complete(asset) for store, asset in found]
     _print(assets, options.json)
-    _show(options, data.store, assets)
+    _show(options, [(store, asset) for (store, _), asset in zip(found, assets, strict=True)])
 
 
-def _show(options: argparse.Namespace, store: Store | None, assets: Sequence[Asset]) -> None:
+def _show(options: argparse.Namespace, found: Sequence[tuple[Store | None, Asset]]) -> None:
     """Writes whose the assets are, and their pictures."""
     attribution = options.out.with_name("attribution.md")
-    write_attribution(options.prompt, assets, attribution)
+    write_attribution(options.prompt, [asset for _, asset in found], attribution)
     print(on_one_line(f"licences: {attribution}"), file=sys.stderr)
-    if store is None:
+    stored = [(store, asset) for store, asset in found if store is not None]
+    if found and not stored:
         print("no contact sheet: the index does not know its store", file=sys.stderr)
         return
-    rows = list(picture_rows(store, assets))
+    if options.pictures is not None:
+        _write_pictures(stored, options.pictures)
+    rows = list(picture_rows(stored))
     if rows:
         write_contact_sheet(rows, options.out)
         print(f"pictures: {options.out}", file=sys.stderr)
@@ -120,19 +121,28 @@ def _print(assets: Sequence[Asset], json_wanted: bool) -> None:
 
 
 def picture_rows(
-    store: Store, assets: Sequence[Asset]
+    found: Sequence[tuple[Store, Asset]],
 ) -> Iterator[tuple[str, Float[Tensor, "num_views 3 size size"]]]:
     """Caption and pictures of each asset; one that cannot be shown is named and left out."""
-    for asset in assets:
+    for store, asset in found:
         try:
             yield asset.caption, show(store, asset.uid)
         except (ValueError, OSError) as error:
             print(on_one_line(f"no picture of {asset.uid}: {error}"), file=sys.stderr)
 
 
+def _write_pictures(found: Sequence[tuple[Store, Asset]], folder: Path) -> None:
+    """Writes ``asset_0.png`` and so on, as in a run's folder; what cannot be shown has none."""
+    for place, (store, asset) in enumerate(found):
+        with suppress(ValueError, OSError):  # the contact sheet says why
+            renderer = AssetRenderer(store.load(asset.uid))
+            (picture,) = asset_pictures(lambda _, *view, r=renderer: r.render(*view), 1)
+            write_png(picture, folder / f"asset_{place}.png")
+
+
 def as_json(assets: Sequence[Asset]) -> str:
     """The assets as a JSON list of what is shown of them, best first."""
-    keys = ("uid", "caption", "origin", "scores", "license", "author")
+    keys = ("uid", "caption", "origin", "scores", "license", "author", "source")
     return json.dumps([{key: getattr(asset, key) for key in keys} for asset in assets], indent=2)
 
 
@@ -181,8 +191,9 @@ def _parser(verb: str) -> ToolParser:
         "--config",
         metavar="YAML",
         type=Path,
+        action="append",
         help="take retriever and store from a run's config, in the place of an index: generators "
-        "and mixtures of sources, too",
+        "and mixtures of sources, too; several are laid one over the other, as for `redream fit`",
     )
     parser.add_argument(
         "--command",
@@ -203,6 +214,12 @@ def _parser(verb: str) -> ToolParser:
         "--animated", action=argparse.BooleanOptionalAction, help="with animation clips, or without"
     )
     parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument(
+        "--pictures",
+        metavar="DIR",
+        type=Path,
+        help="write a picture of each asset, too, of 256 pixels: asset_0.png and so on",
+    )
     parser.add_argument(
         "--out",
         metavar="PNG",

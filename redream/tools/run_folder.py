@@ -14,7 +14,7 @@ from redream.files import lock_alone
 LOCK, EARLIER = ".run.lock", "earlier"
 OUTPUTS = re.compile(
     r"config\.yaml|checkpoints|retrieval|previews|adapter|stages|lightning_logs|report\.html|"
-    r"attribution\.md|image_prompt\.png|(metrics|view_balance|budget)\.json|(particle|turntable)_\d+(_\d+)?\.\w+"
+    r"attribution\.md|image_prompt\.png|(metrics|view_balance|budget|status)\.json|(particle|turntable)_\d+(_\d+)?\.\w+"
 )
 """What a run leaves in its folder."""
 

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from redream.callbacks.progress import Part, Progress
+from redream.callbacks.status import Status
 from redream.files import whole_file
 from redream.plain_data import read_json
 from redream.tools.lightning import ReDreamCLI, run
@@ -57,6 +58,9 @@ class StageCLI(ReDreamCLI):
     part: Part
     """Where in the job it is."""
 
+    root: Path
+    """The job's folder."""
+
     def owned(self, folder: Path) -> AbstractContextManager[None]:
         """The job has its folder already, and those of its stages lie in it."""
         return nullcontext()
@@ -65,10 +69,12 @@ class StageCLI(ReDreamCLI):
         """The job has made room before its first stage."""
 
     def before_fit(self) -> None:
-        """Tells the progress bar."""
+        """Tells those that say where the job is."""
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Progress):
+            if isinstance(callback, Progress | Status):
                 callback.part = self.part
+            if isinstance(callback, Status):
+                callback.folder = self.root
 
     def after_fit(self) -> None:
         """Keeps the last step, from which the next stage starts, where no callback has."""
@@ -122,6 +128,7 @@ def _run_planned(
             options.append(f"--ckpt_path={taken}")
         earlier = {each.stage.name: each.folder for each in planned[:i]}
         num_before = sum(planned[j].num_steps for j in chosen if j < i)
+        StageCLI.root = root
         StageCLI.part = Part(stage.name, num_before, total)
         run(module, data, ["fit", *command.arguments(stage, earlier, *options)], cli=StageCLI)
         _write_finished(root, _finished(root) | {stage.name: num_steps})

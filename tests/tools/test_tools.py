@@ -53,7 +53,7 @@ def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys)
     status, out = run(tmp_path, "--json", "-k", "2")
     assert status == 0
     known = {"scores": {"text": 0.5, "image": 0.25}, "license": "cc0"}
-    known |= {"origin": "library", "author": "unknown"}
+    known |= {"origin": "library", "author": "unknown", "source": ""}
     assert json.loads(capsys.readouterr().out) == [
         {"uid": "ball", "caption": "a ball", **known},
         {"uid": "box", "caption": "a box", **known},
@@ -62,6 +62,15 @@ def test_retrieve_prints_json_and_writes_the_pictures(library, tmp_path, capsys)
         assert sheet.size[0] == 8 * 128
         assert sheet.getpixel((64, 14 + 64)) != sheet.getpixel((2, 16)) == (255, 255, 255)
     assert {each.name for each in out.parent.iterdir()} == {"attribution.md", "sheet.png"}
+
+
+def test_retrieve_writes_a_picture_of_each_asset(library, tmp_path):
+    status, _ = run(tmp_path, "-k", "2", "--pictures", str(tmp_path / "pictures"))
+    assert status == 0
+    for name in ("asset_0.png", "asset_1.png"):
+        with Image.open(tmp_path / "pictures" / name) as picture:
+            assert picture.size == (256, 256)
+            assert picture.getpixel((128, 128)) != picture.getpixel((1, 1)) == (255, 255, 255)
 
 
 def test_conditions_for_a_retriever_that_has_none_are_refused(library, tmp_path, capsys):
