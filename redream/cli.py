@@ -17,6 +17,7 @@ from typing import NamedTuple
 from redream import __version__
 from redream.escaping import on_one_line
 from redream.plugins import one_line, suggest
+from redream.startup import uncollected
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -165,7 +166,9 @@ def _dispatch(arguments: list[str]) -> int:
         raise ValueError(f"there is no verb {verb!r}; {suggest(verb, VERBS)}")
     if "torch" not in sys.modules:
         os.environ.update(threading(os.environ, num_cores()))
-    import_module(VERBS[verb].module).main(verb, arguments[1:])
+    with uncollected():
+        module = import_module(VERBS[verb].module)
+    module.main(verb, arguments[1:])
     return 0
 
 

@@ -22,8 +22,11 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
+
+from redream.startup import uncollected
 
 INTERFACES = {
     "redream.retrievers": "redream.retrieval:Retriever",
@@ -143,6 +146,18 @@ def find_class(group: str, name: str) -> type:
     )
 
 
+def class_of(component: Component) -> type:
+    """The class of a component that :func:`list_components` has imported.
+
+    Raises:
+        ValueError: If it cannot be used; one line.
+    """
+    if component.reason is not None:
+        raise ValueError(describe_broken(component))
+    loaded: type = EntryPoint(component.name, component.value, component.group).load()
+    return loaded
+
+
 def not_registered(name: str) -> str | None:
     """Says what to do where ReDream has a class that its installation does not know.
 
@@ -197,14 +212,17 @@ def suggest(name: str, names: Iterable[str], otherwise: str = "") -> str:
 
 def _load(group: str | None) -> Iterator[tuple[Component, type | None]]:
     """Yields the components with their classes, or with None where one cannot be used."""
+    installed = entry_points()  # which looks through everything that is installed
     for each in INTERFACES if group is None else (group,):
         owners: dict[str, str] = {}
         for component, loaded in _tried(each):
             if loaded is not None:
                 owners[component.name] = component.distribution
             yield component, loaded
-        for entry_point in sorted(filter(_is_installed, entry_points(group=each)), key=_priority):
-            distribution = _distribution(entry_point)[0]
+        for entry_point in sorted(
+            filter(_is_installed, installed.select(group=each)), key=_priority
+        ):
+            distribution, version = _distribution(entry_point)
             loaded = None
             reason = None
             if entry_point.name in owners:
@@ -214,7 +232,7 @@ def _load(group: str | None) -> Iterator[tuple[Component, type | None]]:
             if loaded is not None:
                 owners[entry_point.name] = distribution
             component = Component(
-                each, entry_point.name, *_distribution(entry_point), entry_point.value, reason
+                each, entry_point.name, distribution, version, entry_point.value, reason
             )
             yield component, loaded
 
@@ -264,7 +282,8 @@ def _import_file(name: str, path: Path) -> None:
 def _import(entry_point: EntryPoint) -> tuple[type | None, str | None]:
     """Imports an entry point's class: the class, or None and the reason."""
     try:
-        loaded = entry_point.load()
+        with uncollected():
+            loaded = entry_point.load()
     except (Exception, SystemExit) as error:  # a stranger's module may fail in any way
         return None, f"import failed: {type(error).__name__}: {one_line(error)}"
     try:
@@ -294,7 +313,13 @@ def _distribution(entry_point: EntryPoint) -> tuple[str, str]:
     """Name and version of the distribution that registers an entry point."""
     if entry_point.dist is None:
         return "unknown", "unknown"
-    return entry_point.dist.metadata["Name"], entry_point.dist.version
+    return _name_and_version(entry_point.dist)
+
+
+@lru_cache(maxsize=16)  # each asking parses the distribution's metadata anew
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _is_installed(entry_point: EntryPoint) -> bool:

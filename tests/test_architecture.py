@@ -3,11 +3,14 @@
 import ast
 import subprocess
 import sys
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import redream
+from redream.plugins import INTERFACES
 
 PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -15,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = {
     "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
     "escaping",
-    "plain_data", "signals",
+    "plain_data", "signals", "startup",
     "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
@@ -42,7 +45,7 @@ MAY_IMPORT = {
     },
     **{room: CORE | BELOW | SIBLINGS | UPPER | TOP | ALONE for room in TOP},
     **{room: CORE | BELOW | SIBLINGS | UPPER | TOP | ALONE | ABOVE for room in ABOVE},
-    "plugins": set(),
+    "plugins": {"startup"},
     "__init__": CORE,
 }
 """For each room, the rooms that it may import."""
@@ -79,9 +82,23 @@ def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def tree_of(source):
+    """A file's syntax, parsed once for all tests."""
+    return ast.parse(source)
+
+
+@cache
+def nodes_of(source):
+    """Its imports, anywhere."""
+    return [
+        node for node in ast.walk(tree_of(source)) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+
+
 def imports_of(source):
     """Every module that a file imports, at the top or inside a function."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -151,7 +168,7 @@ def file_of(module):
 
 def files_imported(path):
     """The files of the package that a file imports, at the top or inside a function."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path.read_text("utf-8")):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -191,6 +208,70 @@ def test_importing_redream_is_light():
         " if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def at_the_top(source):
+    """What a file imports when it is imported itself: not what its functions do."""
+    waiting = [*tree_of(source).body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        waiting += ast.iter_child_nodes(node)
+
+
+def loaded_with(*modules):
+    """The third parties that are imported at once with modules of the package."""
+    waiting, seen, packages = [*modules], set(), set()
+    while waiting:
+        module = waiting.pop()
+        path = file_of(module)
+        if path is None or module in seen:
+            continue
+        seen.add(module)
+        waiting.append(module.rpartition(".")[0])  # a package is imported before what is in it
+        for node in at_the_top(path.read_text("utf-8")):
+            names = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            waiting += [name for name in names if name.partition(".")[0] == "redream"]
+            packages |= {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    return packages - {"redream"}
+
+
+REGISTERED = {
+    each.value.partition(":")[0] for group in INTERFACES for each in entry_points(group=group)
+}
+"""The modules of all components: a command that reads a configuration imports every one."""
+
+
+@pytest.mark.parametrize(
+    ("modules", "late"),
+    [
+        (
+            {"redream.tools.retrieve"},
+            {"lightning", "torchmetrics", "torchvision", "matplotlib", "scipy", "skimage"},
+        ),
+        ({"redream.tools.run", "redream.method.module", "redream.data", *REGISTERED}, set()),
+    ],
+)
+def test_what_takes_seconds_is_imported_when_it_is_needed(modules, late):
+    """Lightning brings torchvision, scipy and Matplotlib of its own; the rest is ours to defer."""
+    late |= {"diffusers", "transformers", "peft", "open_clip", "timm", "trimesh", "imageio"}
+    late |= {"faiss", "scann", "ray", "kaolin", "pxr", "rembg", "gsply", "lpips", "DracoPy"}
+    found = loaded_with(*modules)
+    assert {"torch", "warp"} <= found
+    assert found & late == set()
+
+
+def test_an_import_at_the_top_is_told_from_one_in_a_function():
+    source = "import a\nclass C:\n    from b import c\ndef f():\n    import d\n"
+    assert {ast.unparse(node) for node in at_the_top(source)} == {"import a", "from b import c"}
+    assert "open_clip" in loaded_with("redream.mini.train_clip")
 
 
 def test_no_file_is_longer_than_400_lines():

@@ -1,11 +1,12 @@
 import json
 import sys
 import warnings
+from importlib.metadata import EntryPoints, entry_points
 
 import pytest
 
 from redream import cli, plugins
-from redream.plugins import find_class, list_components, load_plugins, suggest
+from redream.plugins import class_of, find_class, list_components, load_plugins, suggest
 
 GROUP = "redream.retrievers"
 
@@ -56,6 +57,7 @@ def test_a_good_plugin_is_listed_and_found(install):
     assert (component.group, component.version) == (GROUP, "1.2")
     assert component.value == f"{module}:GoodRetriever"
     assert find_class(GROUP, "GoodRetriever") is sys.modules[module].GoodRetriever
+    assert class_of(component) is sys.modules[module].GoodRetriever
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,8 @@ def test_a_broken_plugin_is_isolated_and_says_why(install, source, entry_points,
     (component,) = of("acme-broken")
     assert reason in component.reason
     assert "\n" not in component.reason
+    with pytest.raises(ValueError, match="acme-broken 1.2"):
+        class_of(component)
     with pytest.warns(RuntimeWarning, match="acme-broken 1.2") as caught:
         components = load_plugins()
     assert any(reason in str(warning.message) for warning in caught)
@@ -191,12 +195,8 @@ def test_what_the_variable_cannot_mean_is_one_line(words, monkeypatch, capsys):
 
 
 def test_a_class_that_was_pulled_after_the_installation_says_to_install_again(monkeypatch):
-    known = plugins.entry_points
-    monkeypatch.setattr(
-        plugins,
-        "entry_points",
-        lambda **asked: [each for each in known(**asked) if each.name != "ExactRetriever"],
-    )
+    known = EntryPoints(each for each in entry_points(group=GROUP) if each.name != "ExactRetriever")
+    monkeypatch.setattr(plugins, "entry_points", lambda: known)
     with pytest.raises(ValueError, match="does not register it among redream.retrievers.*pip inst"):
         find_class(GROUP, "ExactRetriever")
     assert plugins.not_registered("SDI").startswith("SDI is in redream.method.guidance")

@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import trimesh
-from trimesh.exchange.gltf import export_glb
-from trimesh.visual import TextureVisuals
-from trimesh.visual.material import PBRMaterial
 
 from redream.mini.captions import CLAY_COLOURS, clay_caption
 from redream.mini.categories import CATEGORIES
@@ -59,6 +55,11 @@ def scene_to_glb(scene: Scene, yaw_deg: float, extras: dict[str, str]) -> bytes:
     Returns:
         The bytes of a GLB.
     """
+    import trimesh  # takes most of a second, and an asset is made once
+    from trimesh.exchange.gltf import export_glb
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
+
     angle = np.radians(yaw_deg)
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])

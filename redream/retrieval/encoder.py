@@ -21,6 +21,7 @@ from redream.retrieval.encoder_names import (
     name_of_folder,
     name_of_repository,
 )
+from redream.startup import uncollected
 
 _LOG = logging.getLogger(__name__)
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
@@ -202,7 +203,8 @@ class Encoder:
         return model
 
     def _load(self) -> Any:  # noqa: ANN401
-        import open_clip  # takes seconds, so only when a model is needed
+        with uncollected():
+            import open_clip  # takes seconds, so only when a model is needed
 
         self._require_own_activation()
         try:

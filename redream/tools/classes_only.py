@@ -23,7 +23,7 @@ from lightning.pytorch.strategies import Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from redream.plugins import Component, find_class
+from redream.plugins import Component, class_of
 
 OF_LIGHTNING: tuple[type[Any], ...] = (
     Callback, Logger, Profiler, Strategy, Accelerator, Precision, CheckpointIO, ClusterEnvironment,
@@ -76,7 +76,7 @@ def expected_bases(core: Iterable[type], components: Iterable[Component]) -> set
         reached: of the core, of the components, and of their and of Lightning's descendants here.
     """
     usable = [each for each in components if each.reason is None]
-    ours = [find_class(each.group, each.name) for each in usable]
+    ours = [class_of(each) for each in usable]
     packages = {"redream", *(each.__module__.split(".")[0] for each in [*ours, *core])}
     found, waiting = set(OF_LIGHTNING), [*core, *ours, *OF_LIGHTNING]
     seen = set[type]()

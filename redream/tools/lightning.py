@@ -23,6 +23,7 @@ from redream.errors import first_line
 from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import read_checkpoint_or_previous
 from redream.signals import signals_answered
+from redream.startup import settle, uncollected
 from redream.tools.classes_only import expected_bases, require_classes
 from redream.tools.config_loader import bound_configs
 from redream.tools.devices import devices_of
@@ -213,6 +214,7 @@ class ReDreamCLI(LightningCLI):
         with self.owned(folder):
             if subcommand == "fit":
                 self.make_room(folder, config.ckpt_path)
+            settle()
             try:
                 super()._run_subcommand(subcommand)
             except (ValueError, OSError):
@@ -329,12 +331,13 @@ def run(
     Raises:
         ValueError: If something is wrong that the user can mend, a GPU that is too small included.
     """
-    prepare_parser({"trainer": Trainer, "model": module, "data": data})
+    with uncollected():
+        prepare_parser({"trainer": Trainer, "model": module, "data": data})
     StrategyRegistry.register(
         "ddp", ParticleParallel, "each process trains its own particles", override=True
     )
     try:
-        with signals_answered() if verb else nullcontext():
+        with signals_answered() if verb else nullcontext(), uncollected():
             return cli(
                 module,
                 data,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from redream.representations.checkpoint import config_of
+from redream.startup import uncollected
 from redream.tools.lightning import run
 from redream.tools.staged_run import run_stages
 from redream.tools.stages import read_stages
@@ -19,8 +20,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     Raises:
         ValueError: If the command line or config is wrong; one line.
     """
-    from redream.data import RetrievalDataModule
-    from redream.method.module import ReDream
+    with uncollected():
+        from redream.data import RetrievalDataModule
+        from redream.method.module import ReDream
 
     command = read_stages(arguments) if verb == "fit" else None
     if command is None:

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints, is_typeddict
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 
-from redream.plugins import Component, find_class
+from redream.plugins import Component, class_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def gather(core: Mapping[str, type], components: Sequence[Component]) -> Vocabul
         The vocabulary.
     """
     usable = [each for each in components if each.reason is None]
-    ours = [find_class(each.group, each.name) for each in usable]
+    ours = [class_of(each) for each in usable]
     lightning = [*_descendants(Callback), *_descendants(Logger)]
     roots = [each for key, each in core.items() if key != "trainer"]
     top_level = ["prompt", "config", "ckpt_path", "seed_everything", "stages", "stage", "command"]
