@@ -17,9 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
     "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
-    "escaping",
-    "plain_data", "signals", "startup",
-    "tensor_files",
+    "escaping", "plain_data", "signals", "startup", "status", "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
@@ -30,7 +28,7 @@ ORDER = [
     {"callbacks"},
 ]
 UPPER = set.union(*ORDER)
-TOP = {"cli", "tools", "__main__"}
+TOP = {"cli", "tools", "ui", "__main__"}
 ALONE = {"plugins"}
 ABOVE = {"mini", "testing"}
 
@@ -72,6 +70,10 @@ CONFINED = {
     "huggingface_hub": {"assets", "priors", "sources/shap_e.py"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
+    "gradio": {"ui"},
+    "fastapi": {"ui"},
+    "starlette": {"ui"},
+    "uvicorn": {"ui"},
     "ray": {"tools/cluster.py"},
 }
 """Third parties and the rooms or files that may import them."""
@@ -150,6 +152,8 @@ def test_no_room_imports_what_it_must_not_know():
         ("export/atlas.py", "from redream.callbacks import Export"),
         ("training/optimizer.py", "from redream.method.module import ReDream"),
         ("plugins.py", "import torch"),
+        ("tools/ui.py", "import gradio"),
+        ("callbacks/status.py", "from redream.ui.jobs import read_job"),
         ("plugins.py", "from redream.types import Asset"),
         ("cli.py", "import torch"),
         ("cli.py", "import redream.mini.prepare"),
@@ -272,6 +276,15 @@ def test_an_import_at_the_top_is_told_from_one_in_a_function():
     source = "import a\nclass C:\n    from b import c\ndef f():\n    import d\n"
     assert {ast.unparse(node) for node in at_the_top(source)} == {"import a", "from b import c"}
     assert "open_clip" in loaded_with("redream.mini.train_clip")
+
+
+def test_what_the_page_does_beside_painting_is_light():
+    """The server watches runs; it must not hold a second PyTorch in memory."""
+    code = (
+        "import sys\nfrom redream.ui import looking, presets, queue, runs\n"
+        "print([name for name in ('lightning', 'torch', 'gradio') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
 def test_no_file_is_longer_than_400_lines():

@@ -12,8 +12,7 @@ from redream.callbacks.progress import Part
 from redream.errors import first_line
 from redream.export.report import write_json
 from redream.signals import Stopped
-
-STATUS = "status.json"
+from redream.status import STATUS
 
 State = Literal["preparing", "training", "exporting", "finished", "stopped", "failed"]
 

@@ -37,8 +37,8 @@ def data_of(configs: Sequence[Path], prompt: str, typed: Sequence[str] = ()) -> 
     add_command_option(parser)
     parser.add_lightning_class_args(RetrievalDataModule, "data")
     parsed = None
-    for tree in [*trees, {"prompt": prompt}]:
-        parsed = parser.parse_object({"data": tree}, parsed)
+    for tree in trees:
+        parsed = parser.parse_object({"data": {**tree, "prompt": prompt}}, parsed)
     parser.typed = list(typed)
     made: RetrievalDataModule = parser.instantiate(parsed).data
     return made

@@ -49,6 +49,19 @@ def test_retrieve_shows_the_sources_of_a_runs_config(config, tmp_path, capsys):
     assert "  made  cc0" in capsys.readouterr().out
 
 
+def test_retrieve_lays_configs_over_one_another(config, tmp_path, capsys):
+    over = tmp_path / "over.yaml"
+    over.write_text("data: {num_assets: 2}\nmodel: {num_particles: 1}\n")
+    nothing = tmp_path / "nothing.yaml"
+    nothing.write_text("{}\n")
+    words = ["retrieve", "a golden elephant", "-k", "2", "--json", "--out", str(tmp_path / "s.png")]
+    told = []
+    for files in ([config], [config, over, nothing]):
+        assert cli.main([*words, *(f"--config={each}" for each in files)]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize(
     ("text", "said"), [("prompt: a cat", "has no `data`"), ("data: {retriever: 3}", "retriever")]
 )

@@ -1,0 +1,198 @@
+"""The queue, with real processes: one a device, and nothing is lost when the server is killed."""
+
+import json
+
+import pytest
+from ui_runs import asks, wait_until
+
+from redream.ui import processes
+from redream.ui.jobs import read_job
+from redream.ui.processes import is_alive, last_line
+from redream.ui.runs import find_runs, read_run
+
+
+def state(folder):
+    return read_run(folder.parent, folder).state
+
+
+def test_runs_come_one_after_another(make_queue):
+    queue = make_queue()
+    first, second = queue.add(asks("a long dog")), queue.add(asks("a cat"))
+    assert queue.places() == {first: 1, second: 2}
+    queue.tick()
+    wait_until(lambda: state(first) == "training")
+    queue.tick()
+    assert state(second) == "queued" and queue.places() == {second: 1}
+    queue.stop(first)
+    wait_until(lambda: state(first) == "stopped")
+    queue.tick()
+    wait_until(lambda: state(second) == "finished")
+    assert "fit" in last_line(second) and "--prompt=a cat" in last_line(second)
+    assert not is_alive(first) and not is_alive(second)
+
+
+def test_each_device_has_a_run_of_its_own(make_queue):
+    queue = make_queue(devices=("0", "1"))
+    folders = [queue.add(asks("a long dog")) for _ in range(3)]
+    wanted = queue.add(asks("a long cat", device="1"))
+    queue.tick()
+    wait_until(lambda: all(state(each) == "training" for each in folders[:2]))
+    queue.tick()
+    assert state(folders[2]) == state(wanted) == "queued"
+    assert [last_line(each)[-4:] for each in folders[:2]] == ["on 0", "on 1"]
+    queue.stop(folders[0])
+    wait_until(lambda: state(folders[0]) == "stopped")
+    queue.tick()
+    wait_until(lambda: state(folders[2]) == "training")
+    assert read_job(folders[2]).device == "0" and state(wanted) == "queued"
+
+
+def test_a_run_outlives_its_server_and_the_next_server_knows_it(make_queue):
+    killed = make_queue()
+    first, second = killed.add(asks("a long dog")), killed.add(asks("a cat"))
+    killed.tick()
+    wait_until(lambda: state(first) == "training")
+    server = make_queue()  # nothing is handed over but the folder
+    server.tick()
+    assert (state(first), state(second)) == ("training", "queued")
+    server.stop(first)
+    wait_until(lambda: state(first) == "stopped")
+    server.tick()
+    wait_until(lambda: state(second) == "finished")
+    killed.tick()
+
+
+def test_a_server_killed_as_it_starts_a_run_starts_it_once(make_queue):
+    queue = make_queue()
+    folder = queue.add(asks("a long dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "training")
+    path = folder / "job.json"  # as it was before the process's number was known
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"process": 0}))
+    log = (folder / "log.txt").read_text()
+    make_queue().tick()
+    assert (folder / "log.txt").read_text() == log and state(folder) == "training"
+
+
+def test_what_was_stopped_goes_on_or_is_finished(make_queue):
+    queue = make_queue()
+    folder = queue.add(asks("a long dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "training")
+    queue.resume(folder)  # at work: nothing happens
+    queue.stop(folder)
+    wait_until(lambda: state(folder) == "stopped")
+    queue.resume(folder)
+    assert state(folder) == "queued"
+    queue.tick()
+    wait_until(lambda: state(folder) == "finished")
+    assert "--ckpt_path=last" in last_line(folder) and last_line(folder).startswith("fit ")
+    queue.finish(folder)
+    queue.tick()
+    wait_until(lambda: last_line(folder).startswith("predict ") and state(folder) == "finished")
+
+
+def test_what_waits_can_be_withdrawn_and_queued_again(make_queue):
+    queue = make_queue()
+    folder = queue.add(asks())
+    queue.stop(folder)
+    queue.tick()
+    assert state(folder) == "withdrawn" and not (folder / "log.txt").exists()
+    with pytest.raises(ValueError, match="nothing to finish"):
+        queue.finish(folder)
+    queue.resume(folder)
+    queue.tick()
+    wait_until(lambda: state(folder) == "finished")
+    assert "--ckpt_path" not in last_line(folder)  # there was none to go on from
+
+
+def test_why_a_run_failed_is_its_own_last_line(make_queue):
+    queue = make_queue()
+    folder = queue.add(asks("a bad dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "failed")
+    assert read_run(folder.parent, folder).error == "it is bad"
+
+
+def test_a_run_that_was_killed_says_so(make_queue):
+    queue = make_queue()
+    folder = queue.add(asks("a long dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "training")
+    queue._children[0].kill()
+    wait_until(lambda: state(folder) == "failed")
+    assert "killed" in read_run(folder.parent, folder).error
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"yaml": "trainer: {default_root_dir: x}"}, "command line only"),
+        ({"device": "7"}, "there is no device"),
+        ({"own": ("0123/gone.glb",)}, "is gone: upload it again"),
+        ({"own": ("../../x.glb",)}, "nothing of the name"),
+        ({"formats": ("exe",)}, "formats are"),
+        ({"chosen": ("x",) * 65}, "at most 64"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(make_queue, fields, said):
+    queue = make_queue()
+    with pytest.raises(ValueError, match=said):
+        queue.add(asks(**fields))
+    assert list(queue.out.iterdir()) == []
+
+
+def test_a_preset_that_cannot_run_is_refused(make_queue):
+    queue = make_queue()
+    for name, said in (("poor", "needs a GPU"), ("none", "no preset 'none'")):
+        with pytest.raises(ValueError, match=said):
+            queue.add(asks().__class__("a dog", name, {}))
+
+
+def test_a_stranger_s_job_runs_no_command_of_its_own(make_queue):
+    """A folder from somebody else may say what it likes: commands are made, never read."""
+    queue = make_queue()
+    folder = queue.add(asks())
+    kept = json.loads((folder / "job.json").read_text())
+    for change in (
+        {"options": ["--command=touch x"]},
+        {"asked": kept["asked"] | {"yaml": "command: touch x"}},
+        {"asked": kept["asked"] | {"settings": {"command": 1}}},
+        {"asked": kept["asked"] | {"prompt": "a\x1bdog"}},
+        {"verb": "sweep"},
+        {"process": "1"},
+    ):
+        (folder / "job.json").write_text(json.dumps(kept | change))
+        queue.tick()
+        assert read_job(folder) is None and not (folder / "log.txt").exists()
+
+
+def test_no_process_is_asked_to_leave_where_none_is_at_work(make_queue, monkeypatch):
+    queue = make_queue()
+    folder = queue.add(asks())
+    queue.tick()
+    wait_until(lambda: state(folder) == "finished")
+    monkeypatch.setattr(processes.os, "kill", lambda *_: pytest.fail("a number of someone else's"))
+    queue.stop(folder)
+
+
+def test_runs_of_command_lines_are_listed_and_what_lies_inside_of_one_is_its_own(make_queue):
+    out = make_queue().out
+    made = out / "sweep" / "runs" / "a-dog-0"
+    (made / "earlier" / "1").mkdir(parents=True)
+    (made / "earlier" / "1" / "config.yaml").write_text("prompt: an older dog\n")
+    (made / "config.yaml").write_text("seed: 1\nprompt: 'a <b>dog</b>'\n")
+    (made / "report.html").write_text("")
+    (made / "previews").mkdir()
+    for step in (20, 100):
+        (made / "previews" / f"step_{step:06d}.png").write_text("")
+    for name in ("particle_0.glb", "particle_1.glb", "particle_0.obj", "turntable_0.mp4", "x.glb"):
+        (made / name).write_text("")
+    (out / ".looks" / "x").mkdir(parents=True)
+    (out / ".looks" / "x" / "config.yaml").write_text("")
+    (out / "link").symlink_to(made)
+    (run,) = find_runs(out)
+    assert (run.name, run.prompt, run.state) == ("sweep/runs/a-dog-0", "a <b>dog</b>", "finished")
+    assert run.sheet == "previews/step_000100.png" and run.films == ["turntable_0.mp4"]
+    assert run.glbs == ["particle_0.glb", "particle_1.glb"] and len(run.models) == 3
+    assert run.job is None and run.measures == {}
