@@ -17,8 +17,6 @@ from redream.assets import AssetRenderer, Store
 from redream.assets.attribution import write_attribution
 from redream.cameras import turntable
 from redream.escaping import on_one_line
-from redream.export.asset_pictures import asset_pictures
-from redream.export.turntable import write_png
 from redream.indexing.on_demand import supply_pictures
 from redream.plugins import find_class
 from redream.retrieval import AssetFilter, EmbeddingIndex
@@ -133,6 +131,9 @@ def picture_rows(
 
 def _write_pictures(found: Sequence[tuple[Store, Asset]], folder: Path) -> None:
     """Writes ``asset_0.png`` and so on, as in a run's folder; what cannot be shown has none."""
+    from redream.export.asset_pictures import asset_pictures  # with what exporting needs
+    from redream.export.turntable import write_png
+
     for place, (store, asset) in enumerate(found):
         with suppress(ValueError, OSError):  # the contact sheet says why
             renderer = AssetRenderer(store.load(asset.uid))
