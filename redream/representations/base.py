@@ -54,9 +54,12 @@ class Representation(nn.Module, ABC):
         penalties: Weight of each of the regularisers that its views carry, ramps by step.
         training_arguments: Constructor arguments that only training needs; a particle that is read
             from a checkpoint to be shown or started from is made without.
+        free_rows: Names of the state of which a checkpoint has a number of rows of its own, which
+            the particle takes over when it is loaded.
     """
 
     training_arguments: ClassVar[frozenset[str]] = frozenset({"penalties"})
+    free_rows: ClassVar[frozenset[str]] = frozenset()
     is_started: bool = False
     is_soft: bool = False
     shading: Shading = "color"

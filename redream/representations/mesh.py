@@ -61,6 +61,8 @@ class Mesh(SurfaceRepresentation):
         ValueError: If it cannot be read or has no surface.
     """
 
+    free_rows = frozenset({"vertices", "faces", *_LAYOUT})
+
     faces: Tensor
     corner_uvs: Tensor
     face_materials: Tensor
@@ -157,9 +159,14 @@ class Mesh(SurfaceRepresentation):
         return groups
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
-        """Takes over the number of vertices and faces: a checkpoint holds its own geometry."""
+        """Takes over the number of vertices and faces: a checkpoint holds its own geometry.
+
+        Raises:
+            ValueError: If a face has a corner that is no vertex.
+        """
         known = {prefix + name: getattr(self, name) for name in _LAYOUT} | dict(state_dict)
-        for name in ("vertices", "faces", *_LAYOUT):
+        _require_corners(known.get(prefix + "vertices"), known.get(prefix + "faces"))
+        for name in self.free_rows:
             own, loaded = getattr(self, name), known.get(prefix + name)
             if isinstance(loaded, Tensor) and loaded.shape != own.shape:
                 empty = torch.empty_like(loaded, dtype=own.dtype, device=own.device)
@@ -168,3 +175,13 @@ class Mesh(SurfaceRepresentation):
                 else:
                     setattr(self, name, empty)
         super()._load_from_state_dict(known, prefix, *args)
+
+
+def _require_corners(vertices: Tensor | None, faces: Tensor | None) -> None:
+    if vertices is None or faces is None or faces.numel() == 0:
+        return
+    if int(faces.min()) < 0 or int(faces.max()) >= len(vertices):
+        raise ValueError(
+            "the checkpoint is damaged: a face has a corner that is no vertex; take the one before "
+            "it (previous-...)"
+        )

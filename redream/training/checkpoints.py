@@ -114,8 +114,26 @@ def require_same_parts(checkpoint: Mapping[str, Any], module: LightningModule) -
     for key in sorted(mine.keys() ^ theirs.keys()):
         where = "is not in the checkpoint" if key in mine else "is in the checkpoint alone"
         raise ValueError(f"{said}: {key} {where}; {advice}")
+    free = _free_rows(module)
     for key, value in mine.items():
-        require_form(theirs[key], value, key, _STARTS_UNKNOWN)
+        own = _as_many_rows(value, theirs[key]) if key in free else value
+        require_form(theirs[key], own, key, _STARTS_UNKNOWN)
+
+
+def _free_rows(module: LightningModule) -> set[str]:
+    """Names of the state whose number of rows is a checkpoint's own: geometry that was started."""
+    return {
+        f"{place}.{name}"
+        for place, part in module.named_modules()
+        for name in getattr(part, "free_rows", ())
+    }
+
+
+def _as_many_rows(own: Tensor, found: Any) -> Tensor:  # noqa: ANN401
+    """Something of the form that is known here, with as many rows as were found."""
+    if not isinstance(found, Tensor) or found.ndim == 0:
+        return own
+    return own.new_empty((len(found), *own.shape[1:]))
 
 
 def _advice(checkpoint: Mapping[str, Any]) -> str:

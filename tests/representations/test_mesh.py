@@ -5,12 +5,14 @@ import warnings
 import pytest
 import torch
 import yaml
+from lightning import LightningModule
 
 from redream.assets import AssetRenderer, load_mesh, write_glb
 from redream.cameras import turntable
 from redream.meshes.triangles import sphere
 from redream.representations import Mesh, NeRF
 from redream.representations.start import read_start
+from redream.training.checkpoints import require_same_parts
 from redream.types import Material, TriangleMesh
 
 SMALL = dict(num_levels=4, log2_table_size=12, base_resolution=4, max_resolution=32, hidden=16)
@@ -172,6 +174,44 @@ def test_a_state_brings_its_own_topology(ball_glb):
     assert torch.equal(other.faces, ball.faces)
     pictures = [each.eval().render(turntable(1), 16, 16).rgb for each in (ball, other)]
     assert torch.equal(*pictures)
+
+
+class Run(LightningModule):
+    """A module with one particle."""
+
+    def __init__(self, particle):
+        super().__init__()
+        self.particles = torch.nn.ModuleList([particle])
+
+
+def test_a_run_that_started_from_an_asset_is_restored_before_it_has_started(ball_glb):
+    ball, other = Run(Mesh(init_from=str(ball_glb), init_steps=1, **SMALL)), Run(Mesh(**SMALL))
+    assert len(ball.particles[0].vertices) != len(other.particles[0].vertices)
+    state = {key: value.clone() for key, value in ball.state_dict().items()}
+    require_same_parts({"state_dict": state}, other)
+    other.load_state_dict(state)
+    torch.testing.assert_close(other.particles[0].vertices, ball.particles[0].vertices)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "said"),
+    [
+        ("vertices", lambda value: value[:, :2], "vertices has the shape"),
+        ("vertices", lambda value: value / 0.0, "vertices is not finite"),
+        ("faces", lambda value: value.float(), "faces has numbers of the type"),
+        ("faces", lambda value: value + 9999, "a corner that is no vertex"),
+        ("vertices", lambda value: value[:-1], "a corner that is no vertex"),
+        ("color_field.nothing", lambda value: torch.ones(1), "is in the checkpoint alone"),
+    ],
+)
+def test_geometry_that_is_none_is_refused(ball_glb, name, spoil, said):
+    state = Run(Mesh(init_from=str(ball_glb), init_steps=1, **SMALL)).state_dict()
+    key = f"particles.0.{name}"
+    state[key] = spoil(state.get(key))
+    other = Run(Mesh(**SMALL))
+    with pytest.raises(ValueError, match=said):
+        require_same_parts({"state_dict": state}, other)
+        other.load_state_dict(state)
 
 
 def test_geometry_stays_unless_it_may_move():
