@@ -1,4 +1,6 @@
-"""Ctrl-C, SIGTERM and SIGHUP: answered after a step where one can be waited for, else at once.
+"""Ctrl-C, SIGTERM, SIGHUP: answered after a step where one can be waited for, else at once.
+
+So is Ctrl-Break, which is all that one process can send another on Windows.
 
 The exit code is the shell's for the signal (130, 143, 129), so that `&&`, make and a scheduler see
 that the work did not end. Whatever was being written is whole or absent.
@@ -12,7 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 ANSWERED: tuple[signal.Signals, ...] = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
 _NOTED = b"redream: stopping when the step has ended; once more stops at once\n"
 
