@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest fuzz kills gpu lint format types docs notebooks clean
+.PHONY: demo test test-oldest fuzz kills gpu lint format types docs notebooks blender clean
 
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml --trainer.devices auto
@@ -40,6 +40,9 @@ docs: .venv/.installed-docs  ## pages to docs/_build; `make notebooks` first giv
 
 notebooks: .venv/.installed-docs  ## run the notebooks in full, with their pictures into the docs
 	$(BIN)/python docs/render_notebooks.py
+
+blender:  ## the extension for Blender 4.2 and newer: dist/redream-VERSION.zip
+	$(PYTHON) integrations/blender/build.py --out dist
 
 clean:
 	rm -rf docs/_build docs/notebooks docs/api docs/cli.md .pytest_cache .mypy_cache .ruff_cache

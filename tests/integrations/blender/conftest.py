@@ -32,7 +32,7 @@ def bpy_python():
 def in_blender(bpy_python, tmp_path_factory):
     """Runs a script of this folder in Blender: what it is told and what it answers are JSON."""
 
-    def run(script, **told):
+    def run(script, environment=None, **told):
         folder = tmp_path_factory.mktemp("blender")
         (folder / "told.json").write_text(json.dumps({**told, "answer": str(folder / "a.json")}))
         # Blender's settings of this computer's user stay out of it, and untouched.
@@ -42,9 +42,19 @@ def in_blender(bpy_python, tmp_path_factory):
             capture_output=True,
             text=True,
             timeout=300,
-            env={**os.environ, **apart},
+            env={**os.environ, **apart, **(environment or {})},
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return json.loads((folder / "a.json").read_text("utf-8"))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def archive(bpy_python, tmp_path_factory):
+    """The extension as it is built."""
+    out = tmp_path_factory.mktemp("dist")
+    build = HERE.parents[2] / "integrations" / "blender" / "build.py"
+    subprocess.run([sys.executable, str(build), "--out", str(out)], check=True, capture_output=True)
+    (path,) = out.iterdir()
+    return path
