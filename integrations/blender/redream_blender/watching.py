@@ -88,14 +88,15 @@ def tick() -> float | None:
     _redraw()
     if code is None:
         return _INTERVAL
-    if code == 0 and bpy.context.mode != "OBJECT":  # importing would end what is being edited
-        _State.said = "ready: leave the mode that you are in, and it arrives"
-        return _INTERVAL
-    _State.job = None
-    try:
-        _finish(job, code)
-    except (OSError, RuntimeError, ValueError) as error:
-        say(f"what was made could not be opened: {error}", is_error=True)
+    with _in_a_window():
+        if code == 0 and bpy.context.mode != "OBJECT":  # importing would end what is being edited
+            _State.said = "ready: leave the mode that you are in, and it arrives"
+            return _INTERVAL
+        _State.job = None
+        try:
+            _finish(job, code)
+        except (OSError, RuntimeError, ValueError) as error:
+            say(f"what was made could not be opened: {error}", is_error=True)
     return None
 
 
@@ -135,10 +136,7 @@ def fetch(folder: Path, place: Sequence[float], since: float = 0.0) -> int:
     models = made(folder, since).models
     note = read_note(folder)
     name = "" if note.get("keeps_shape") else str(note.get("prompt", ""))
-    with _in_a_window():
-        arrive(models, place, name, folder)
-        if models and not bpy.app.background:
-            bpy.ops.ed.undo_push(message="ReDream")
+    arrive(models, place, name, folder)
     return len(models)
 
 
@@ -153,6 +151,8 @@ def _finish(job: Job, code: int) -> None:
     else:
         place = read_note(job.folder).get("place", tuple(bpy.context.scene.cursor.location))
         num = fetch(job.folder, place, _State.since)
+        if num and not bpy.app.background:
+            bpy.ops.ed.undo_push(message="ReDream")
         what = "1 object arrived" if num == 1 else f"{num} objects arrived"
         say(what if num else "the run ended, and nothing had a surface", is_error=not num)
 

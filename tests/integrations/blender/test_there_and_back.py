@@ -39,7 +39,7 @@ def returned(in_blender, tmp_path_factory):
 
 
 def test_objects_say_it_as_custom_properties(returned):
-    said = [each for each in returned[0].values() if each]
+    said = [each for each in returned[0]["said"] if each]
     assert sorted(said, key=lambda each: each["title"]) == [
         node_extras(ELEPHANT),
         node_extras(ELEPHANT),
