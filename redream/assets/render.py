@@ -1,7 +1,7 @@
 """Pictures of a mesh: ray cast, textured, softly lit, anti-aliased. No gradients."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +15,7 @@ VERSION = 2  # of the pictures; raise it when they change, so that cached ones a
 _MAX_LAYERS = 8  # surfaces seen through one another, at most
 _OPAQUE = 0.999  # alpha from which nothing behind is looked for
 _RAYS_AT_ONCE = 1 << 18
+_NEAR = 1e-3  # in front of the camera, from where a box has a rectangle that holds it
 
 
 class AssetRenderer:
@@ -50,6 +51,10 @@ class AssetRenderer:
             dim=-1,
         )
         self._caster = RayCaster(mesh.vertices, mesh.faces, self.device)
+        ends = mesh.vertices.new_zeros(2, 3)
+        if len(mesh.vertices):
+            ends = torch.stack([mesh.vertices.amin(0), mesh.vertices.amax(0)])
+        self._box = torch.cartesian_prod(*ends.T).to(self.device)
 
     @torch.no_grad()
     def render(self, cameras: Cameras, height: int, width: int, supersample: int = 2) -> Views:
@@ -67,20 +72,37 @@ class AssetRenderer:
         fine_size = (height * supersample, width * supersample)
         origins, directions = rays(cameras.to(self.device), *fine_size)
         flat_origins, flat_directions = origins.reshape(-1, 3), directions.reshape(-1, 3)
-        pieces = [
-            self._trace(flat_origins[start : start + _RAYS_AT_ONCE], piece)
-            for start, piece in zip(
-                range(0, len(flat_directions), _RAYS_AT_ONCE),
-                torch.split(flat_directions, _RAYS_AT_ONCE),
-                strict=True,
-            )
-        ]
-        fine = torch.cat(pieces).reshape(*directions.shape[:3], 8).permute(0, 3, 1, 2)
+        fine = flat_directions.new_zeros(len(flat_directions), 8)
+        for part in self._aimed(cameras.to(self.device), *fine_size).split(_RAYS_AT_ONCE):
+            fine[part] = self._trace(flat_origins[part], flat_directions[part])
+        fine = fine.reshape(*directions.shape[:3], 8).permute(0, 3, 1, 2)
         pixels = functional.avg_pool2d(fine, supersample) if supersample > 1 else fine
         rgb, opacity, depth, normal = torch.split(pixels, [3, 1, 1, 3], dim=1)
         length = normal.norm(dim=1, keepdim=True)
         normal = torch.where(length > 0, normal / length.clamp_min(1e-12), normal) * opacity
         return Views(rgb, opacity, depth / opacity.clamp_min(1e-12), normal, {})
+
+    def _aimed(self, cameras: Cameras, height: int, width: int) -> Int[Tensor, " N"]:
+        """The rays within the rectangle of a picture that holds the mesh's bounding box.
+
+        All others miss the mesh. From inside the box, or with part of it behind the camera, all
+        rays count.
+        """
+        away = self._box - cameras.c2w[:, None, :3, 3]
+        seen = torch.einsum("bvi,bij->bvj", away, cameras.c2w[:, :3, :3])
+        depth = -seen[..., 2]
+        half_height = torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)[:, None]
+        across = 0.5 * width + 0.5 * height * seen[..., 0] / (half_height * depth)
+        down = 0.5 * height - 0.5 * height * seen[..., 1] / (half_height * depth)
+        is_ahead = depth.amin(1, keepdim=True) > _NEAR
+
+        def within(places: Float[Tensor, "B 8"], num: int) -> Bool[Tensor, "B num"]:
+            pixel = torch.arange(num, device=places.device) + 0.5
+            low, high = places.amin(1, keepdim=True), places.amax(1, keepdim=True)
+            return ~is_ahead | (pixel > low - 1.0) & (pixel < high + 1.0)
+
+        inside = within(down, height)[:, :, None] & within(across, width)[:, None, :]
+        return inside.flatten().nonzero()[:, 0]
 
     def _trace(
         self, origins: Float[Tensor, "N 3"], directions: Float[Tensor, "N 3"]
@@ -89,9 +111,9 @@ class AssetRenderer:
         total = torch.zeros(len(origins), 8, device=self.device)
         active = torch.arange(len(origins), device=self.device)
         travelled = torch.zeros(len(origins), device=self.device)
+        starts, ahead = origins, directions
         for _ in range(_MAX_LAYERS):
-            starts = origins[active] + travelled[active, None] * directions[active]
-            hits = self._caster.cast(starts, directions[active])
+            hits = self._caster.cast(starts, ahead)
             found = hits.face >= 0
             active = active[found]
             if len(active) == 0:
@@ -105,6 +127,8 @@ class AssetRenderer:
             total[active] += weight * torch.cat([rgb, ones, depth[:, None], normal], dim=-1)
             travelled[active] = depth + 1e-4
             active = active[total[active, 3] < _OPAQUE]
+            ahead = directions[active]
+            starts = origins[active] + travelled[active, None] * ahead
         return total
 
     def albedo(

@@ -84,8 +84,8 @@ def _seen(
     cosine = -(away * normals).sum(-1) / distance
     ahead = (cosine > _GRAZING).nonzero()[:, 0]
     away, distance = away[ahead], distance[ahead]
-    hits = caster.cast(position.expand(len(ahead), 3), away / distance[:, None])
-    clear = hits.depth >= distance - _SLACK
+    towards = away / distance[:, None]
+    clear = ~caster.blocked(position.expand(len(ahead), 3), towards, distance - _SLACK)
     in_camera = away[clear] @ camera.c2w[0, :3, :3]
     scale = 1.0 / torch.tan(torch.deg2rad(camera.fovy_deg[0]) / 2.0)
     place = scale * in_camera[:, :2] * points.new_tensor([1.0, -1.0]) / -in_camera[:, 2:]

@@ -17,6 +17,26 @@ from redream.kernels.launch import launch
 wp.set_module_options({"enable_backward": False})
 
 
+class March(NamedTuple):
+    """Rays, and what they march through: the arguments of :func:`march`.
+
+    Attributes:
+        origins: Starting points.
+        directions: Unit directions.
+        occupied: Occupied cells of the box [-1, 1]^3, indexed ``[x, y, z]``.
+        step: Length of a sample in world units.
+        jitter: Shift of each ray's samples, in [0, 1) steps.
+        radius: Of the ball that is marched through.
+    """
+
+    origins: Float[Tensor, "R 3"]
+    directions: Float[Tensor, "R 3"]
+    occupied: Bool[Tensor, "G G G"]
+    step: float
+    jitter: Float[Tensor, " R"]
+    radius: float
+
+
 class Samples(NamedTuple):
     """Packed samples of ``R`` rays.
 
@@ -56,6 +76,48 @@ def _inverse(direction: float) -> float:
     return 1.0 / direction
 
 
+@wp.func
+@no_type_check
+def span(origin: wp.vec3, direction: wp.vec3, radius: float) -> wp.vec2:
+    """Where a ray enters what the ball and the box share, and where it leaves it."""
+    near = float(0.0)
+    far = float(1.0e30)
+    for axis in range(3):  # the box
+        inverse = _inverse(direction[axis])
+        a = (-1.0 - origin[axis]) * inverse
+        b = (1.0 - origin[axis]) * inverse
+        near = wp.max(near, wp.min(a, b))
+        far = wp.min(far, wp.max(a, b))
+    along = wp.dot(origin, direction)  # the ball
+    discriminant = along * along - wp.dot(origin, origin) + radius * radius
+    if discriminant <= 0.0:
+        far = -1.0
+    else:
+        near = wp.max(near, -along - wp.sqrt(discriminant))
+        far = wp.min(far, -along + wp.sqrt(discriminant))
+    return wp.vec2(near, far)
+
+
+@wp.func
+@no_type_check
+def is_occupied(point: wp.vec3, occupied: wp.array3d[wp.uint8]) -> bool:
+    """Whether a point is in an occupied cell."""
+    resolution = occupied.shape[0]
+    half = 0.5 * float(resolution)
+    x = int((point[0] + 1.0) * half)
+    y = int((point[1] + 1.0) * half)
+    z = int((point[2] + 1.0) * half)
+    return (
+        x >= 0
+        and y >= 0
+        and z >= 0
+        and x < resolution
+        and y < resolution
+        and z < resolution
+        and occupied[x, y, z] != wp.uint8(0)
+    )
+
+
 @wp.kernel
 @no_type_check
 def _march_kernel(
@@ -76,43 +138,16 @@ def _march_kernel(
     ray = wp.tid()
     origin = origins[ray]
     direction = directions[ray]
-    near = float(0.0)
-    far = float(1.0e30)
-    for axis in range(3):  # the box
-        inverse = _inverse(direction[axis])
-        a = (-1.0 - origin[axis]) * inverse
-        b = (1.0 - origin[axis]) * inverse
-        near = wp.max(near, wp.min(a, b))
-        far = wp.min(far, wp.max(a, b))
-    along = wp.dot(origin, direction)  # the ball
-    discriminant = along * along - wp.dot(origin, origin) + radius * radius
-    if discriminant <= 0.0:
-        far = -1.0
-    else:
-        near = wp.max(near, -along - wp.sqrt(discriminant))
-        far = wp.min(far, -along + wp.sqrt(discriminant))
-    resolution = occupied.shape[0]
-    half = 0.5 * float(resolution)
+    ends = span(origin, direction, radius)
     count = int(0)
     slot = int(0)
     if write:
         slot = offsets[ray]
     i = int(0)
-    start = near + jitter[ray] * step
-    while start + 0.5 * step < far:
+    start = ends[0] + jitter[ray] * step
+    while start + 0.5 * step < ends[1]:
         middle = origin + (start + 0.5 * step) * direction
-        x = int((middle[0] + 1.0) * half)
-        y = int((middle[1] + 1.0) * half)
-        z = int((middle[2] + 1.0) * half)
-        if (
-            x >= 0
-            and y >= 0
-            and z >= 0
-            and x < resolution
-            and y < resolution
-            and z < resolution
-            and occupied[x, y, z] != wp.uint8(0)
-        ):
+        if is_occupied(middle, occupied):
             if write:
                 positions[slot + count] = middle
                 t_start[slot + count] = start
@@ -120,7 +155,7 @@ def _march_kernel(
                 ray_index[slot + count] = ray
             count += 1
         i += 1
-        start = near + (float(i) + jitter[ray]) * step
+        start = ends[0] + (float(i) + jitter[ray]) * step
     if not write:
         counts[ray] = count
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from redream.kernels import sight
 from redream.kernels.hash_grid import HashGrid
-from redream.kernels.march import Samples
+from redream.kernels.march import March
 from redream.kernels.perceptron import pack
 from redream.representations import tracing
 from redream.representations.mlp import is_fused, mlp
@@ -78,14 +78,15 @@ class Field(nn.Module):
         return nn.functional.softplus(sharp), encoded
 
     @torch.no_grad()
-    def look(self, samples: Samples) -> tuple[Float[Tensor, " N"], Float[Tensor, "N F"] | None]:
-        """Densities along rays until they end and, where one kernel finds them, encodings."""
-        if not is_fused(samples.positions):
-            return tracing.front_to_back(lambda points: self(points)[0], samples), None
+    def look(self, rays: March, least: Float[Tensor, ""]) -> tracing.Visible:
+        """The samples of rays that count; see :func:`redream.representations.tracing.look`."""
+        if not is_fused(rays.origins):
+            return tracing.look(lambda points: self(points)[0], rays, least)
         packed = pack(*self.density_mlp.parameters())
         steepness = float(self.sharpness)
         shape = sight.Shape(self.blob_scale, self.blob_radius, self.pivot, steepness)
-        return sight.look(samples, self.grid, packed, shape, tracing.AHEAD, tracing.ENDED)
+        ends = tracing.AHEAD, tracing.ENDED, float(least)
+        return tracing.Visible(*sight.look(rays, self.grid, packed, shape, *ends))
 
     def color(self, encoded: Float[Tensor, "N F"]) -> Float[Tensor, "N 3"]:
         """Colour in [0, 1]."""

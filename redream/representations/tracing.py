@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from redream.kernels.composite import MIN_TRANSMITTANCE, Composite, transmittance
-from redream.kernels.march import Samples, march
+from redream.kernels.march import March, Samples, march
 from redream.kernels.occupancy import Density, OccupancyGrid
 
 _LOOKED_AT = 2**21
@@ -36,15 +36,16 @@ by ``benchmarks/memory.py``."""
 
 See = Callable[[Samples, Float[Tensor, " R"], Tensor | None], Composite]
 
-Look = Callable[[Samples], tuple[Float[Tensor, " N"], Float[Tensor, "N F"] | None]]
-"""What finds samples' densities, and what else it has computed of them, if anything."""
-
 
 class Visible(NamedTuple):
     """Samples that count, and what has been computed of them already."""
 
     samples: Samples
     encoded: Float[Tensor, "N F"] | None
+
+
+Look = Callable[[March, Float[Tensor, ""]], Visible]
+"""What finds the samples of rays that count: as :func:`look`, but for the density."""
 
 
 def rays_at_once(length: float, radius: float) -> int:
@@ -79,7 +80,7 @@ def visible_samples(
     """Samples in occupied cells that no matter hides and that are not too faint.
 
     Args:
-        look: Finds the densities along rays.
+        look: Finds the samples that count along rays.
         occupancy: The cells that are marched through.
         origins: Starting points of rays.
         directions: Unit directions.
@@ -93,21 +94,30 @@ def visible_samples(
         The samples; only those see gradients.
     """
     size, parts = rays_at_once(length, radius), []
+    faint = (occupancy.density.mean() * length).clamp_max(alpha_threshold)
+    least = -torch.log1p(-faint) / length  # the density that has this opacity
     for start, direction, shift in zip(
         origins.split(size), directions.split(size), jitter.split(size), strict=True
     ):
-        samples = march(start, direction, occupancy.occupied, length, shift, radius)
-        found, encoded = look(samples)
-        seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
-        kept = seen > 0.0
-        if alpha_threshold > 0.0:
-            faint = (occupancy.density.mean() * length).clamp_max(alpha_threshold)
-            kept &= -torch.expm1(-length * found) >= faint
-        if not bool(kept.all()):
-            samples = samples.keep(kept)
-            encoded = None if encoded is None else encoded[kept]
-        parts.append(Visible(samples, encoded))
+        rays = March(start, direction, occupancy.occupied, length, shift, radius)
+        parts.append(look(rays, least))
     return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+@torch.no_grad()
+def look(density: Density, rays: March, least: Float[Tensor, ""]) -> Visible:
+    """The samples of rays that no matter hides and that are not too faint.
+
+    Args:
+        density: Of points, per world unit.
+        rays: Rays, and what they march through.
+        least: Density below which a sample is dropped.
+    """
+    samples = march(*rays)
+    found = front_to_back(density, samples)
+    seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
+    kept = (seen > 0.0) & (found >= least)
+    return Visible(samples if bool(kept.all()) else samples.keep(kept), None)
 
 
 @torch.no_grad()

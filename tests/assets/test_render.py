@@ -33,6 +33,25 @@ def test_depth_normal_and_opacity_in_closed_form():
     assert views.penalties == {}
 
 
+@pytest.mark.parametrize("distance", [0.2, 0.55, 0.9, 3.0])
+def test_rays_beside_the_bounding_box_are_left_out_and_all_others_are_there(distance, monkeypatch):
+    """From inside the box, near by and from afar, in pictures that are not square."""
+    renderer = AssetRenderer(make_box(COLORS))
+    azimuth = torch.tensor([0.0, 35.0, 140.0])
+    ones = torch.ones(3)
+    cameras = orbit(azimuth, 25.0 * ones, distance * ones, 40.0 * ones)
+    views = renderer.render(cameras, 24, 40)
+    aimed = len(renderer._aimed(cameras, 24, 40))
+    assert (aimed < 3 * 24 * 40) == (distance == 3.0)
+
+    def every(cameras, height, width):
+        return torch.arange(3 * height * width)
+
+    monkeypatch.setattr(renderer, "_aimed", every)
+    for found, expected in zip(views[:4], renderer.render(cameras, 24, 40)[:4], strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_edges_are_antialiased_by_the_box_filter():
     renderer = AssetRenderer(make_box(COLORS))
     camera = orbit(*torch.tensor([[30.0], [20.0], [3.0], [40.0]]))

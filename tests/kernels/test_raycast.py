@@ -49,6 +49,27 @@ def test_random_soup_agrees_with_reference(seed: int) -> None:
     _assert_same(hits, cast_rays_reference(vertices, faces, origins, directions))
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_what_is_blocked_is_what_is_hit_before(scale: float) -> None:
+    vertices, faces = _soup(200, 2)
+    caster = RayCaster(vertices, faces)
+    origins, directions = _rays(2000, 2)
+    distances = torch.rand(2000, generator=torch.Generator().manual_seed(0)) * 2.0 / scale
+    blocked = caster.blocked(origins, scale * directions, distances)
+    depth = caster.cast(origins, scale * directions).depth
+    assert torch.equal(blocked, depth < distances)
+    assert 0.05 < blocked.float().mean() < 0.95
+
+
+def test_nothing_blocks_where_there_is_no_mesh() -> None:
+    empty = RayCaster(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
+    origins, directions = _rays(5, 0)
+    assert not empty.blocked(origins, directions, torch.full((5,), 9.0)).any()
+    vertices, faces = _sphere()
+    none = RayCaster(vertices, faces).blocked(origins[:0], directions[:0], torch.zeros(0))
+    assert none.shape == (0,)
+
+
 def test_sphere_depth_and_position() -> None:
     vertices, faces = _sphere()
     origins, directions = _rays(1000, 3)

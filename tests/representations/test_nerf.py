@@ -274,8 +274,8 @@ def test_a_steep_field_loses_its_floaters(monkeypatch):
         inside = ((points - ball).norm(dim=-1) < 0.4) | ((points - floater).norm(dim=-1) < 0.05)
         return torch.where(inside, 100.0, -100.0)
 
-    def look(samples):
-        return tracing.front_to_back(lambda points: nerf.field(points)[0], samples), None
+    def look(rays, least):
+        return tracing.look(lambda points: nerf.field(points)[0], rays, least)
 
     monkeypatch.setattr(nerf.field, "raw_density", raw_density)
     monkeypatch.setattr(nerf.field, "look", look)  # a kernel would look at the field itself
