@@ -192,5 +192,5 @@ def look(
         offsets,
     )
     found = int(offsets[-1])
-    samples = Samples(*(each[:found].clone() for each in kept), offsets)
-    return samples, encoded[:found].clone()
+    positions, t_start, t_end, index = (each[:found].clone() for each in kept)
+    return Samples(positions, t_start, t_end, index, offsets), encoded[:found].clone()
