@@ -29,6 +29,7 @@ class Job:
         arguments: What it is asked.
         folder: The run's folder; made where it is missing. ``blender.log`` in it has the output.
         environ: The variables of this program.
+        where: The folder that relative names in configs are meant from, such as an index's.
 
     Attributes:
         folder: The run's folder.
@@ -46,6 +47,7 @@ class Job:
         arguments: Sequence[str],
         folder: Path,
         environ: Mapping[str, str],
+        where: Path,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.was_stopped = folder, False
@@ -63,6 +65,7 @@ class Job:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment(environ),
+                cwd=where,
                 **apart,
             )
         self.progress = Progress(folder, log, began)

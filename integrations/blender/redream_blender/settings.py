@@ -132,7 +132,7 @@ def preferences() -> Any:  # noqa: ANN401
 
 def runs_folder() -> Path:
     """Where runs are kept."""
-    return Path(bpy.path.abspath(preferences().runs)).expanduser()
+    return Path(bpy.path.abspath(preferences().runs)).expanduser().absolute()
 
 
 def places() -> Places:

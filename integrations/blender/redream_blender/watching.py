@@ -61,10 +61,10 @@ def start(arguments: Sequence[str], folder: Path, note: dict[str, Any] | None = 
     """
     if _State.job is not None:
         raise ValueError("a run is at work already: stop or cancel it first")
-    command = settings.places().home.command
+    home = settings.places().home
     if note is not None:
         write_note(folder, note)
-    _State.job = Job(command, arguments, folder, os.environ)
+    _State.job = Job(home.command, arguments, folder, os.environ, home.configs.parent)
     _State.since = time.time() - 1.0
     settings.settings(bpy.context).folder = str(folder)
     say("")

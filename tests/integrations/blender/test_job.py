@@ -11,7 +11,8 @@ from redream_blender.run_folder import can_be_taken, can_go_on, made, new_folder
 
 
 def python(code, folder, **environ):
-    return Job([sys.executable, "-c"], [code], folder, {**os.environ, **environ})
+    command = [sys.executable, "-c"]
+    return Job(command, [code], folder, {**os.environ, **environ}, folder.parent)
 
 
 def waited(job, seconds=60.0):
@@ -35,8 +36,13 @@ def test_it_ends_with_the_code_and_says_what_went_wrong(tmp_path):
 def test_a_word_is_one_argument_whatever_is_in_it(tmp_path):
     words = ["a b", "$HOME", "; exit", '"', "ä金", "", "*"]
     show = "import sys; wanted = eval(sys.argv.pop()); assert sys.argv[1:] == wanted, sys.argv"
-    job = Job([sys.executable, "-c", show], [*words, repr(words)], tmp_path, os.environ)
+    job = Job([sys.executable, "-c", show], [*words, repr(words)], tmp_path, os.environ, tmp_path)
     assert waited(job) == 0
+
+
+def test_relative_names_are_meant_from_the_checkout(tmp_path):
+    here = f"import os; assert os.path.samefile(os.getcwd(), {str(tmp_path)!r}), os.getcwd()"
+    assert waited(python(here, tmp_path / "run")) == 0
 
 
 def test_blenders_python_is_not_handed_on(tmp_path):
@@ -91,7 +97,7 @@ def test_cancelling_ends_the_run_with_all_that_it_has_started(tmp_path):
 
 def test_a_program_that_cannot_be_started_says_so(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        Job([str(tmp_path / "nowhere")], [], tmp_path / "run", os.environ)
+        Job([str(tmp_path / "nowhere")], [], tmp_path / "run", os.environ, tmp_path)
 
 
 def test_a_note_is_kept_and_a_broken_one_is_none(tmp_path):
