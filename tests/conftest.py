@@ -15,6 +15,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several folders share
 
+# A command whose test gives it a cache of its own would compile every kernel into it and look
+# through all fonts, twenty seconds of each process: these are kept where they always are.
+os.environ.setdefault("WARP_CACHE_PATH", str(Path.home() / ".cache" / "warp"))
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+
 
 def pytest_collection_modifyitems(items):
     """Where there is no GPU, tests that need one say so."""

@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import spawning
 import trimesh
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +41,7 @@ def world(embedded_cache):
 
 
 def redream(world, *arguments):
-    command = [sys.executable, "-m", "redream", *map(str, arguments)]
-    return subprocess.run(command, env=world, cwd=ROOT, capture_output=True, text=True)
+    return spawning.redream(*arguments, env=world, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")

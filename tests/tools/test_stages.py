@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import spawning
 import torch
 
 from redream.tools.parser_errors import explain
@@ -129,8 +130,11 @@ def job(tmp_path_factory, embedded_cache):
     (folder / "small.yaml").write_text(SMALL)
     options = ["--config", SHIPPED, "--config", folder / "small.yaml", "--prompt", "a golden vase"]
     options += ["--trainer.default_root_dir", folder / "out"]
-    command = [sys.executable, "-m", "redream", "fit", *map(str, options)]
-    return command, folder / "out", {**os.environ, "REDREAM_CACHE": str(embedded_cache)}
+    return (
+        ["fit", *map(str, options)],
+        folder / "out",
+        {**os.environ, "REDREAM_CACHE": str(embedded_cache)},
+    )
 
 
 def finished(folder):
@@ -142,7 +146,8 @@ def test_a_job_that_is_killed_goes_on_where_it_was_and_leaves_one_folder(job):
     command, out, world = job
     log = out.parent / "log"
     with log.open("w") as stream:
-        running = subprocess.Popen(command, env=world, cwd=ROOT, stderr=stream, stdout=stream)
+        program = [sys.executable, "-m", "redream", *command]
+        running = subprocess.Popen(program, env=world, cwd=ROOT, stderr=stream, stdout=stream)
         while (
             running.poll() is None and not (out / "stages/geometry/checkpoints/last.ckpt").exists()
         ):
@@ -158,7 +163,7 @@ def test_a_job_that_is_killed_goes_on_where_it_was_and_leaves_one_folder(job):
     assert [each["global_step"] for each in kept] == [2, 1]  # the end once, and a step before it
 
     again = [*command, "--ckpt_path", "last", "--stages.geometry.trainer.max_steps", "12"]
-    done = subprocess.run(again, env=world, cwd=ROOT, capture_output=True, text=True)
+    done = spawning.redream(*again, env=world, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert finished(out)["nerf"] == finished(out)["texture"] == 2
     assert (out / "stages/nerf/checkpoints/last.ckpt").read_bytes() == first
@@ -174,10 +179,8 @@ def test_a_stage_runs_alone_from_the_checkpoint_of_the_one_before(job):
     if "geometry" not in finished(out):
         pytest.skip("the job before this one has failed")
     before = (out / "stages/geometry/checkpoints/last.ckpt").read_bytes()
-    done = subprocess.run(
-        [*command, "--stage", "texture", "--stages.texture.trainer.max_steps", "1"],
-        env=world, cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    options = ["--stage", "texture", "--stages.texture.trainer.max_steps", "1"]
+    done = spawning.redream(*command, *options, env=world, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert finished(out)["texture"] == 1
     assert (out / "stages/geometry/checkpoints/last.ckpt").read_bytes() == before
