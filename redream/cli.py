@@ -41,6 +41,7 @@ VERBS = {
     "test": Verb("redream.tools.run", "measure a checkpoint"),
     "predict": Verb("redream.tools.run", "export a checkpoint: GLB, turntable, report"),
     "sweep": Verb("redream.tools.sweep", "make many prompts, on one computer or many"),
+    "ui": Verb("redream.tools.ui", "open a page to work in, in the browser"),
     "retrieve": Verb("redream.tools.retrieve", "find the assets nearest to a prompt"),
     "index": Verb("redream.tools.index", "build an index of assets, or describe one"),
     "splats": Verb("redream.tools.splats", "look at a file of splats, or make others of it"),

@@ -29,10 +29,11 @@ class Browser:
 
     Attributes:
         complaints: Exceptions and errors that the page has reported.
+        requests: The addresses that the page has asked for, where it was told to note them.
     """
 
     def __init__(self, path, profile, timeout=120.0):
-        self.timeout, self.complaints = timeout, []
+        self.timeout, self.complaints, self.requests = timeout, [], []
         self._number, self._session, self._rest = 0, None, b""
         from_us, self._out = os.pipe()  # the browser reads its descriptor 3 and writes to its 4
         self._in, to_us = os.pipe()
@@ -48,7 +49,7 @@ class Browser:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method, **parameters):
@@ -71,6 +72,57 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, **options)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def wait(self, expression, seconds=60.0):
+        """Waits until an expression of JavaScript is true; its value."""
+        end = time.monotonic() + seconds
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < end, f"it never came: {expression}"
+            time.sleep(0.1)
+        return value
+
+    def open(self, url, width=1280, height=900):
+        """Goes to a page in a window of a size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url=url)
+
+    def click(self, selector, nth=0):
+        """Clicks on the middle of an element, as a mouse does, once it is there."""
+        element = f"document.querySelectorAll({json.dumps(selector)})[{nth}]"
+        self.wait(f"!!{element} && !{element}.disabled")
+        x, y = self.evaluate(
+            f"(e => (e.scrollIntoView({{block: 'center', behavior: 'instant'}}), "
+            f"e = e.getBoundingClientRect(), [e.x + e.width / 2, e.y + e.height / 2]))({element})"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def type(self, text):
+        """Types a text where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def press(self, key, code=None, number=0, **more):
+        """Presses a key, such as ``press("Tab", number=9)``."""
+        names = {"key": key, "code": code or key, "windowsVirtualKeyCode": number, **more}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **names)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **names)
+
+    def give_file(self, selector, path):
+        """Chooses a file in a field for files."""
+        self.wait(f"!!document.querySelector({json.dumps(selector)})")
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def whole_page(self):
+        """A picture of the page from its top to its end."""
+        width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, 6000), "scale": 1}
+        shot = self.call(
+            "Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True
+        )
+        return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
 
     def screenshot(self, selector):
         """What the page shows where an element is."""
@@ -102,7 +154,9 @@ class Browser:
 
     def _note(self, heard):
         method, said = heard.get("method"), heard.get("params", {})
-        if method == "Runtime.exceptionThrown":
+        if method == "Network.requestWillBeSent":
+            self.requests.append(said["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
             self.complaints.append(said["exceptionDetails"])
         elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "assert"):
             self.complaints.append(said["args"])

@@ -22,6 +22,7 @@ from redream.tools import (
     splats,
     study,
     sweep,
+    ui,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -119,6 +120,8 @@ def test_a_command_parses(arguments, monkeypatch, capsys):
         doctor._parser(verb).parse_args(rest)
     elif verb == "convert":
         convert._parser().parse_args(rest)
+    elif verb == "ui":
+        ui._parser(verb).parse_args(rest)
     elif verb == "splats":
         splats._parser(verb).parse_args(rest)
     elif verb == "study":

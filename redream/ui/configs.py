@@ -133,10 +133,10 @@ def _beneath(path: Path, comment: Sequence[str], folder: Path | None) -> list[Pa
         return [path]
     command = _COMMAND.search(" ".join(comment))
     if command:
-        named = re.findall(r"--config\s+(\S+\.yaml)", command[1])
-        files = [folder / each.removeprefix("configs/") for each in named]
-        if files[-1] == path and all(each.is_file() for each in files):
-            return files
+        *named, last = re.findall(r"--config\s+(\S+\.yaml)", command[1])
+        beneath = [folder / each.removeprefix("configs/") for each in named]
+        if Path(last).name == path.name and all(each.is_file() for each in beneath):
+            return [*beneath, path]
     over = _OVER.search(" ".join(comment))
     if over and (folder / over[1].removeprefix("configs/")).is_file():
         return [folder / over[1].removeprefix("configs/"), path]

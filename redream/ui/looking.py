@@ -96,7 +96,7 @@ class Looking:
             if not (folder / "found.json").is_file():
                 self._retrieve(folder, prompt, files, yaml, num)
         found = read_json(folder / "found.json")
-        return [_found_of(each, f"{LOOKS}/{name}", place) for place, each in enumerate(found)]
+        return [_found_of(each, folder, place) for place, each in enumerate(found)]
 
     def _retrieve(
         self, folder: Path, prompt: str, files: Sequence[Path], yaml: str, num: int
@@ -135,8 +135,10 @@ class Looking:
             shutil.rmtree(each, ignore_errors=True)
 
 
-def _found_of(record: Any, folder: str, place: int) -> Found:  # noqa: ANN401
-    """What the command printed of an asset."""
+def _found_of(record: Any, folder: Path, place: int) -> Found:  # noqa: ANN401
+    """What the command printed of an asset, and its picture where it could be shown."""
     texts = {name: str(record[name]) for name in Found._fields if name not in ("scores", "picture")}
     scores = {str(name): float(value) for name, value in record["scores"].items()}
-    return Found(**texts, scores=scores, picture=f"{folder}/asset_{place}.png")
+    picture = folder / f"asset_{place}.png"
+    shown = f"{LOOKS}/{folder.name}/{picture.name}" if picture.is_file() else ""
+    return Found(**texts, scores=scores, picture=shown)

@@ -96,6 +96,17 @@ class Run(NamedTuple):
             return {}
         return found if isinstance(found, dict) else {}
 
+    @property
+    def credits(self) -> list[dict[str, str]]:
+        """Whose assets it was made from, best first: caption, author, license, source, uid."""
+        listed = self.measures.get("assets")
+        names = ("uid", "caption", "author", "license", "source")
+        return [
+            {name: str(each.get(name, ""))[:300] for name in names}
+            for each in (listed if isinstance(listed, list) else [])
+            if isinstance(each, dict)
+        ]
+
     def has(self, name: str) -> bool:
         """Whether it has made a file."""
         return (self.folder / name).is_file()

@@ -1,0 +1,297 @@
+"""The page's first part: a prompt, a preset, assets to tick, and the button that makes."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from redream.plugins import one_line
+from redream.ui.asked import FORMATS, SETTINGS, Asked, checked
+from redream.ui.configs import value_at
+from redream.ui.looking import Found, Looking
+from redream.ui.pieces import alert, asset_card
+from redream.ui.presets import Preset
+from redream.ui.queue import Queue
+from redream.ui.safety import MAX_PROMPT, MAX_YAML, UPLOADS, keep_upload
+
+_SHOWN = 6  # assets at first, and as many more each time
+
+
+class Form(NamedTuple):
+    """The components of the form, in the order in which they are handed to functions.
+
+    Attributes:
+        prompt: What to make.
+        preset: A preset's name.
+        settings: A number for each of :data:`SETTINGS`.
+        formats: What models are written as.
+        device: Where it runs.
+        yaml: Everything else.
+        found: The assets that are shown.
+        ticks: Which of them are ticked, by uid.
+    """
+
+    prompt: gr.Textbox
+    preset: gr.Dropdown
+    settings: tuple[gr.Number, ...]
+    formats: gr.CheckboxGroup
+    device: gr.Dropdown
+    yaml: gr.Textbox
+    found: gr.State
+    ticks: gr.State
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All of them in a row."""
+        return [
+            self.prompt, self.preset, *self.settings, self.formats, self.device, self.yaml,
+            self.found, self.ticks,
+        ]  # fmt: skip
+
+
+class Filled(NamedTuple):
+    """What stands in the form."""
+
+    prompt: str
+    preset: str
+    settings: Sequence[float | None]
+    formats: Sequence[str]
+    device: str
+    yaml: str
+    found: Sequence[dict[str, Any]]
+    ticks: dict[str, bool]
+
+
+def filled(values: Sequence[Any]) -> Filled:
+    """The values of :attr:`Form.inputs` by name."""
+    prompt, preset, *middle = values
+    num = len(SETTINGS)
+    return Filled(prompt or "", preset or "", middle[:num], *middle[num:])
+
+
+class Making:
+    """What the form does.
+
+    Args:
+        queue: Where runs are queued.
+        looking: Finds assets.
+    """
+
+    def __init__(self, queue: Queue, looking: Looking) -> None:
+        self.queue, self.looking = queue, looking
+        self.choices = [each for each in queue.presets.values() if not each.lacks]
+
+    def paint(self) -> tuple[Form, gr.Button, gr.HTML]:
+        """Paints the form; its components, the button that makes, and where refusals are said."""
+        first = self.choices[0]
+        with gr.Row(elem_classes="rd-ask"):
+            prompt = gr.Textbox(
+                label="What shall it be?", placeholder="a striped dog", max_length=MAX_PROMPT,
+                elem_id="prompt", autofocus=True, scale=3, max_lines=1,
+            )  # fmt: skip
+            preset = gr.Dropdown(
+                [(_called(each), each.config.name) for each in self.choices],
+                value=first.config.name, label="Preset", elem_id="preset", scale=2,
+                info=first.config.title,
+            )  # fmt: skip
+        with gr.Accordion("Settings", open=False, elem_id="settings"):
+            with gr.Row():
+                settings = tuple(
+                    gr.Number(
+                        _preset_value(first, each.key), label=each.title, info=each.hint,
+                        precision=0, minimum=each.low, maximum=each.high, min_width=140,
+                        elem_id=each.key.replace(".", "-"),
+                    )
+                    for each in SETTINGS
+                )  # fmt: skip
+            with gr.Row():
+                formats = gr.CheckboxGroup(
+                    list(FORMATS), value=["glb"], label="Write models as", min_width=140
+                )
+                devices = [("the first that is free", "auto")]
+                devices += [(each.title, each.name) for each in self.queue.devices]
+                device = gr.Dropdown(
+                    devices, value="auto", label="Runs on", visible=len(devices) > 2, min_width=140
+                )
+            yaml = gr.Textbox(
+                label="Everything else, as YAML", lines=4, max_length=MAX_YAML, elem_id="yaml",
+                info="As in a config; it is laid over the preset",
+                placeholder="model: {guidance: {init_args: {scale: 5.0}}}",
+            )  # fmt: skip
+        found, ticks = gr.State([]), gr.State({})
+        form = Form(prompt, preset, settings, formats, device, yaml, found, ticks)
+        with gr.Row(elem_classes="rd-buttons"):
+            make = gr.Button("Make it", variant="primary", elem_id="make")
+            look = gr.Button("Show what is retrieved", elem_id="look")
+            more = gr.Button("Look for others", elem_id="more", interactive=False)
+            upload = gr.UploadButton(
+                "Use a file of my own", file_types=list(UPLOADS), elem_id="upload"
+            )
+        said = gr.HTML(elem_id="said", apply_default_css=False)
+        self._paint_assets(found, ticks)
+        lacking = [each for each in self.queue.presets.values() if each.lacks]
+        if lacking:
+            with gr.Accordion(f"{len(lacking)} presets that cannot run here", open=False):
+                gr.Dataframe(
+                    [[each.config.name, "; ".join(each.lacks)] for each in lacking],
+                    headers=["preset", "why"], interactive=False, wrap=True,
+                )  # fmt: skip
+        outputs = [found, ticks, said, more]
+        look.click(self.look, form.inputs, outputs, show_progress_on=said, **_QUIET)
+        more.click(self.look_for_others, form.inputs, outputs, show_progress_on=said, **_QUIET)
+        upload.upload(self.take, [upload, *form.inputs], outputs, show_progress_on=said, **_QUIET)
+        preset.change(self.show_preset, preset, [preset, *settings], **_QUIET)
+        return form, make, said
+
+    def _paint_assets(self, found: gr.State, ticks: gr.State) -> None:
+        def paint(shown: list[dict[str, Any]]) -> None:
+            with gr.Row(elem_classes="rd-assets"):
+                for place, each in enumerate(shown, 1):
+                    with gr.Column(min_width=150, elem_classes="rd-card"):
+                        gr.HTML(asset_card(_found(each), place), apply_default_css=False)
+                        box = gr.Checkbox(
+                            each["ticked"], label="use it", container=False, interactive=True
+                        )
+                        box.input(
+                            partial(_tick, each["uid"]), [box, ticks], ticks,
+                            queue=False, api_visibility="private", show_progress="hidden",
+                        )  # fmt: skip
+
+        gr.render(inputs=[found], show_progress="hidden")(paint)
+
+    def look(self, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Shows the nearest assets, as many ticked as a run takes."""
+        return self._said(self._look, filled(values), _SHOWN, False)
+
+    def look_for_others(self, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Shows more of the ranking; ticks stay."""
+        form = filled(values)
+        num = sum(each["origin"] != "own" for each in form.found)
+        return self._said(self._look, form, num + _SHOWN, True)
+
+    def take(self, file: str, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Takes an uploaded file among the assets."""
+        return self._said(self._take, filled(values), file)
+
+    def make(self, *values: Any) -> tuple[str, str]:  # noqa: ANN401
+        """Queues what is asked for; the run's name, or why it is refused."""
+        try:
+            folder = self.queue.add(self._asked(filled(values)))
+            self.queue.tick()
+        except (ValueError, OSError) as error:
+            return "", alert(one_line(error))
+        return folder.relative_to(self.queue.out).as_posix(), ""
+
+    def show_preset(self, name: str) -> list[Any]:
+        """The preset's own sentence and settings."""
+        preset = self._preset(name)
+        values = [gr.Number(value=_preset_value(preset, each.key)) for each in SETTINGS]
+        return [gr.Dropdown(info=preset.config.title), *values]
+
+    def fill(self, asked: Asked, assets: Sequence[Found] = ()) -> list[Any]:
+        """The values of :attr:`Form.inputs` that ask for the same again.
+
+        Args:
+            asked: What was asked for.
+            assets: The assets that were chosen then.
+        """
+        known = asked.preset in {each.config.name for each in self.choices}
+        preset = self._preset(asked.preset if known else self.choices[0].config.name)
+        settings = [asked.settings.get(e.key, _preset_value(preset, e.key)) for e in SETTINGS]
+        shown = [{**each._asdict(), "ticked": True} for each in assets]
+        ticks = {each.uid: True for each in assets}
+        formats = list(asked.formats) or ["glb"]
+        name = preset.config.name
+        return [asked.prompt, name, *settings, formats, asked.device, asked.yaml, shown, ticks]
+
+    def _look(self, form: Filled, num: int, keeps: bool) -> list[dict[str, Any]]:
+        asked = checked(self._asked(form._replace(found=[], ticks={})))
+        preset = self._preset(asked.preset)
+        found = self.looking.look(asked.prompt, preset.config, asked.yaml, num)
+        taken = int(_setting(form, "data.num_assets") or 3)
+        own = [each for each in form.found if each["origin"] == "own"]
+        shown = [{**each._asdict(), "ticked": place < taken} for place, each in enumerate(found)]
+        if keeps:
+            shown = [{**each, "ticked": form.ticks.get(each["uid"], False)} for each in shown]
+        return [{**each, "ticked": form.ticks.get(each["uid"], True)} for each in own] + shown
+
+    def _take(self, form: Filled, file: str) -> list[dict[str, Any]]:
+        kept = keep_upload(Path(file), Path(file).name, self.queue.uploads)
+        name = kept.relative_to(self.queue.uploads).as_posix()
+        found = self.looking.look_at(name, self.queue.uploads, "your own file")
+        others = [
+            {**each, "ticked": form.ticks.get(each["uid"], False)}
+            for each in form.found
+            if each["uid"] != name
+        ]
+        return [{**found._asdict(), "caption": kept.name, "ticked": True}, *others]
+
+    def _said(self, work: Callable[..., list[dict[str, Any]]], *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        try:
+            found = work(*values)
+        except (ValueError, OSError) as error:
+            return gr.skip(), gr.skip(), alert(one_line(error)), gr.skip()
+        ticks = {each["uid"]: each["ticked"] for each in found}
+        return found, ticks, "", gr.Button(interactive=True)
+
+    def _asked(self, form: Filled) -> Asked:
+        preset = self._preset(form.preset)
+        settings = {
+            each.key: _whole(value, each.title)
+            for each, value in zip(SETTINGS, form.settings, strict=True)
+            if value is not None and value != _preset_value(preset, each.key)
+        }
+        own = [each["uid"] for each in form.found if each["origin"] == "own"]
+        others = [each["uid"] for each in form.found if each["origin"] != "own"]
+        mine = [uid for uid in own if form.ticks.get(uid)]
+        chosen = [uid for uid in others if form.ticks.get(uid)]
+        if form.found and not mine and not chosen:
+            raise ValueError("no asset is ticked: tick one, or show what is retrieved again")
+        taken = int(_setting(form, "data.num_assets") or 3)
+        if not mine and chosen == others[:taken]:  # what a run takes by itself
+            chosen = []
+        formats = () if list(form.formats) == ["glb"] else tuple(form.formats)
+        return Asked(
+            form.prompt, form.preset, settings, form.yaml or "", chosen, mine, formats, form.device
+        )
+
+    def _preset(self, name: str) -> Preset:
+        preset = self.queue.presets.get(name)
+        if preset is None:
+            raise ValueError(f"there is no preset {str(name)[:40]!r}")
+        return preset
+
+
+_QUIET = {"api_visibility": "private", "show_progress": "minimal"}
+
+
+def _tick(uid: str, value: bool, ticks: dict[str, bool]) -> dict[str, bool]:
+    return {**ticks, uid: bool(value)}
+
+
+def _found(shown: dict[str, Any]) -> Found:
+    return Found(**{name: shown[name] for name in Found._fields})
+
+
+def _called(preset: Preset) -> str:
+    return preset.config.name.removeprefix("methods/").replace("_", " ")
+
+
+def _preset_value(preset: Preset, key: str) -> int | None:
+    """A preset's own value, where it is one whole number; the seed is 0 unless it says another."""
+    value = value_at(preset.config.values, key)
+    if key == "seed_everything" and value is None:
+        return 0
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _setting(form: Filled, key: str) -> float | None:
+    return next(v for each, v in zip(SETTINGS, form.settings, strict=True) if each.key == key)
+
+
+def _whole(value: float, title: str) -> int:
+    if not isinstance(value, int | float) or value != int(value):
+        raise ValueError(f"{title} must be a whole number")
+    return int(value)

@@ -1,0 +1,73 @@
+"""The server: the page, the files of runs, and the queue's clock, behind the guard."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from redream.ui.files import add_files
+from redream.ui.guard import Guard
+from redream.ui.looking import Looking
+from redream.ui.page import make_page, style, theme
+from redream.ui.queue import Queue
+from redream.ui.safety import MAX_UPLOAD
+
+_TICK_S = 1.0
+
+
+def make_app(queue: Queue, password: str | None = None) -> Guard:
+    """The application.
+
+    Args:
+        queue: The runs.
+        password: What is asked for where others can reach the address; None where nobody can.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_files(app, queue.out)
+    page = make_page(queue, Looking(queue.out, queue.started_in))
+    page.queue(default_concurrency_limit=4, max_size=64, api_open=False)
+    gr.mount_gradio_app(
+        app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
+        mcp_server=False, enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=False,
+        theme=theme(), css=style(), blocked_paths=[os.getcwd()],
+    )  # fmt: skip
+    return Guard(app, password)
+
+
+def serve(queue: Queue, host: str, port: int, password: str | None) -> None:
+    """Serves until Ctrl-C; runs go on without it.
+
+    Raises:
+        OSError: If the port is taken.
+    """
+    config = uvicorn.Config(
+        make_app(queue, password), host=host, port=port, log_level="error", access_log=False,
+        timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    socket = config.bind_socket()
+    name = f"[{host}]" if ":" in host else host
+    print(f"http://{name}:{socket.getsockname()[1]}/  (Ctrl-C ends; runs go on)", flush=True)
+    with _ticking(queue):
+        uvicorn.Server(config).run(sockets=[socket])
+
+
+@contextmanager
+def _ticking(queue: Queue) -> Iterator[None]:
+    """Lets the queue start what is next, as long as the block runs."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(_TICK_S):
+            queue.tick()
+
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clock.join(5.0)
