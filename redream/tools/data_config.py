@@ -40,6 +40,7 @@ def data_of(configs: Sequence[Path], prompt: str, typed: Sequence[str] = ()) -> 
     for tree in trees:
         parsed = parser.parse_object({"data": {**tree, "prompt": prompt}}, parsed)
     parser.typed = list(typed)
+    assert parsed is not None  # there is a config with data
     made: RetrievalDataModule = parser.instantiate(parsed).data
     return made
 
