@@ -46,7 +46,8 @@ class LightAdapter(Adapter):
             much noise; the looks of the assets, which omega is not to bring along, later.
         max_emphasis: Bound of the weight sigma_t^2 / alpha_t^2 with which Eq. 5's error of the
             noise counts as one of the clean picture; 0 weighs all times alike, as printed. The
-            error of the noise alone is all but blind where there is much noise.
+            error of the noise alone is all but blind where there is much noise. A bound below the
+            weight at ``lowest_time`` is no emphasis at all, which is warned of.
         view_contrast: Weight, beside Eq. 5, of telling views apart for the user's prompt
             (:func:`redream.losses.view_contrast_loss`). Triples the rows of a step. A prior that
             hardly knows views learns them in a few hundred steps with it, not without.

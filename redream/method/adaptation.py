@@ -1,6 +1,7 @@
 """Lightweight adaptation (Sec. 4.4): the rows of Eq. 5, drawn from the assets' views."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,7 +116,16 @@ class Adaptation:
         self._groups = [group for group in groups if len(group)]
         self._first = round(adapter.lowest_time * prior.num_train_timesteps)
         times = torch.arange(self._first, prior.num_train_timesteps, device=prior.device)
-        self._mean_emphasis = self._emphasis(times).mean()
+        emphasis = self._emphasis(times)
+        self._mean_emphasis = emphasis.mean()
+        if adapter.max_emphasis and float(emphasis.min()) == adapter.max_emphasis:
+            warnings.warn(
+                f"adapter.max_emphasis {adapter.max_emphasis:g} weighs all times alike: above "
+                f"lowest_time {adapter.lowest_time:g} sigma^2 / alpha^2 is larger already. Raise "
+                "it, or set 0",
+                UserWarning,
+                stacklevel=2,
+            )
 
     @cached_property
     def latents(self) -> Float[Tensor, "B C h w"]:

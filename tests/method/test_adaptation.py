@@ -55,6 +55,12 @@ def test_the_emphasis_makes_the_error_of_the_noise_one_of_the_clean_picture():
     assert torch.unique(weight[~below]).numel() == 1
 
 
+def test_an_emphasis_that_is_none_is_warned_of():
+    with pytest.warns(UserWarning, match="max_emphasis 3 weighs all times alike"):
+        made = adaptation(lowest_time=0.9, max_emphasis=3.0)
+    assert torch.unique(made.weight(torch.arange(900, 1000))).numel() == 1
+
+
 def test_times_below_the_lowest_are_left_out():
     clean, generator = torch.zeros(4000, 1, 1, 1), torch.Generator().manual_seed(0)
     times, _ = draw_noise(clean, 1000, generator, first=400)
