@@ -12,6 +12,7 @@ forks the runs, which is why it takes POSIX.
 """
 
 import argparse
+import gc
 import os
 import random
 import re
@@ -132,6 +133,7 @@ def imported_once() -> None:
     import redream.tools.lightning  # noqa: F401
 
     redream.plugins.list_components()
+    gc.freeze()  # or each fork would look through it all, and so copy it
 
 
 def difference(one: object, other: object, where: str = "") -> str | None:

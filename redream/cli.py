@@ -6,6 +6,7 @@ stderr and exit code 2, and a warning one line; set ``REDREAM_DEBUG=1`` to
 see where they came from.
 """
 
+import gc
 import os
 import sys
 import warnings
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.formatwarning = _warning_line
     _let_caches_follow()
     try:
-        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        if arguments is None:
+            return _dispatch(sys.argv[1:], owns_process=True)
+        return _dispatch(list(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -155,7 +158,7 @@ def usage() -> str:
     return USAGE.format(verbs=verbs, version=__version__)
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], owns_process: bool = False) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else USER_ERROR
@@ -169,6 +172,8 @@ def _dispatch(arguments: list[str]) -> int:
         os.environ.update(threading(os.environ, num_cores()))
     with uncollected():
         module = import_module(VERBS[verb].module)
+    if owns_process:
+        gc.freeze()  # what has been imported stays, and need not be looked through
     module.main(verb, arguments[1:])
     return 0
 

@@ -16,6 +16,7 @@ import numpy as np
 from redream.mini.captions import CLAY_COLOURS, clay_caption
 from redream.mini.categories import CATEGORIES
 from redream.mini.scene import Scene, assemble
+from redream.startup import uncollected
 
 _FEATURES: dict[str, tuple[float, float, float]] = {
     "dark": (0.08, 0.08, 0.09),
@@ -55,10 +56,11 @@ def scene_to_glb(scene: Scene, yaw_deg: float, extras: dict[str, str]) -> bytes:
     Returns:
         The bytes of a GLB.
     """
-    import trimesh  # takes most of a second, and an asset is made once
-    from trimesh.exchange.gltf import export_glb
-    from trimesh.visual import TextureVisuals
-    from trimesh.visual.material import PBRMaterial
+    with uncollected():  # takes most of a second, and an asset is made once
+        import trimesh
+        from trimesh.exchange.gltf import export_glb
+        from trimesh.visual import TextureVisuals
+        from trimesh.visual.material import PBRMaterial
 
     angle = np.radians(yaw_deg)
     cosine, sine = np.cos(angle), np.sin(angle)
