@@ -118,7 +118,7 @@ def _look_kernel(
                 depth += found * length
                 if left < _MIN_TRANSMITTANCE:
                     left = 0.0
-                if left > 0.0 and found >= least:
+                if left > 0.0 and not found < least:  # what is no number stays, to be seen
                     if kept < j:
                         positions[kept] = positions[j]
                         t_start[kept] = t_start[j]

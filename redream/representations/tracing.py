@@ -116,7 +116,7 @@ def look(density: Density, rays: March, least: Float[Tensor, ""]) -> Visible:
     samples = march(*rays)
     found = front_to_back(density, samples)
     seen = transmittance(found, samples.t_start, samples.t_end, samples.offsets)
-    kept = (seen > 0.0) & (found >= least)
+    kept = (seen > 0.0) & ~(found < least)  # what is no number stays, to be seen
     return Visible(samples if bool(kept.all()) else samples.keep(kept), None)
 
 

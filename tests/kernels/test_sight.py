@@ -66,6 +66,18 @@ def test_faint_densities_keep_their_digits():
         assert first[1] != first[0]
 
 
+@pytest.mark.parametrize("least", [0.0, 0.5])
+def test_a_field_that_is_no_number_is_seen_to_be_none(least):
+    """Or a run would go on with weights that are spoilt, and an empty picture."""
+    field, marched = field_and_rays(1.0, 4.0)
+    field.grid.table.data.fill_(torch.nan)
+    least = torch.tensor(least)
+    samples, encoded = field.look(marched, least)
+    expected, _ = tracing.look(lambda points: field(points)[0], marched, least)
+    assert torch.equal(samples.offsets, expected.offsets)
+    assert len(encoded) > 100 and encoded.isnan().all()
+
+
 def test_where_there_are_no_samples_nothing_is_seen():
     field, marched = field_and_rays(1.0, 1.0)
     nothing = marched._replace(occupied=torch.zeros(4, 4, 4, dtype=torch.bool))
