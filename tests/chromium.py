@@ -29,11 +29,13 @@ class Browser:
 
     Attributes:
         complaints: Exceptions and errors that the page has reported.
-        requests: The addresses that the page has asked for, where it was told to note them.
+        requests: The addresses that the page has asked for.
+        dialogs: What the page has said in boxes of their own, which were closed.
     """
 
     def __init__(self, path, profile, timeout=120.0):
-        self.timeout, self.complaints, self.requests = timeout, [], []
+        self.timeout, self.complaints = timeout, []
+        self.requests, self.dialogs = [], []
         self._number, self._session, self._rest = 0, None, b""
         from_us, self._out = os.pipe()  # the browser reads its descriptor 3 and writes to its 4
         self._in, to_us = os.pipe()
@@ -156,6 +158,12 @@ class Browser:
         method, said = heard.get("method"), heard.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
+        elif method == "Page.javascriptDialogOpening":
+            self.dialogs.append(said["message"])
+            self._number += 1  # whoever waits for another answer does not wait for this one
+            close = {"id": self._number, "method": "Page.handleJavaScriptDialog"}
+            close |= {"params": {"accept": False}, "sessionId": self._session}
+            os.write(self._out, json.dumps(close).encode() + b"\0")
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(said["exceptionDetails"])
         elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "assert"):

@@ -14,7 +14,7 @@ from redream.plain_data import read_json
 from redream.ui.asked import Asked, asked_of
 
 JOB = "job.json"
-STATES = ("queued", "started", "withdrawn")
+STATES = ("queued", "started", "ended", "withdrawn")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Job:
 
     Attributes:
         asked: What was asked for.
-        state: ``queued``; ``started``, whatever became of it; or ``withdrawn`` from the queue.
+        state: ``queued``; ``started``; ``ended``, whatever became of it; or ``withdrawn`` from the
+            queue.
         verb: What is run: ``fit``, or ``predict`` where only the export is missing.
         resumes: Whether it goes on from its last checkpoint.
         queued: When it was queued, in seconds since 1970.
@@ -55,9 +56,28 @@ def write_job(job: Job, folder: Path) -> None:
 
 
 def read_job(folder: Path) -> Job | None:
-    """The job of a folder; None where there is none, or one that is damaged."""
+    """The job of a folder; None where there is none, or one that is damaged.
+
+    The queue's clock looks at all jobs each second, so what has not changed is not read again.
+    """
+    path = folder / JOB
     try:
-        kept = read_json(folder / JOB)
+        seen = path.stat()
+    except OSError:
+        _READ.pop(path, None)
+        return None
+    version = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
+    if path not in _READ or _READ[path][0] != version:
+        _READ[path] = (version, _read(path))
+    return _READ[path][1]
+
+
+_READ: dict[Path, tuple[tuple[int, int, int], Job | None]] = {}
+
+
+def _read(path: Path) -> Job | None:
+    try:
+        kept = read_json(path)
         job = Job(asked_of(kept.pop("asked")), **kept)
         sound = job.state in STATES and job.verb in ("fit", "predict")
         numbers = (job.queued, job.began, job.process)

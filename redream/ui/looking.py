@@ -15,7 +15,7 @@ from redream.ui.configs import Config
 from redream.ui.processes import PROGRAM
 from redream.ui.safety import inside
 
-LOOKS = ".looks"
+LOOKS, SAID = ".looks", "said.txt"
 _MOST_S = 300
 _KEPT = 40  # looks whose pictures are kept
 
@@ -85,18 +85,28 @@ class Looking:
         file = inside(uploads, name)
         data = {"data": {"assets": [str(file)], "captions": [caption]}}
         (found,) = self._found(name + caption, caption, [], json.dumps(data), 1)
+        if not found.picture:
+            raise ValueError(f"{file.name} cannot be used: {self._why_not_shown(name + caption)}")
         return found._replace(uid=name)
 
     def _found(
         self, key: str, prompt: str, files: Sequence[Path], yaml: str, num: int
     ) -> list[Found]:
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
-        folder = self.out / LOOKS / name
+        folder = self._folder(key)
         with self._one_at_a_time:
             if not (folder / "found.json").is_file():
                 self._retrieve(folder, prompt, files, yaml, num)
         found = read_json(folder / "found.json")
         return [_found_of(each, folder, place) for place, each in enumerate(found)]
+
+    def _folder(self, key: str) -> Path:
+        return self.out / LOOKS / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+    def _why_not_shown(self, key: str) -> str:
+        """What the loader said of the one asset of a look."""
+        said = (self._folder(key) / SAID).read_text("utf-8", errors="replace").splitlines()
+        lines = [each for each in said if each.startswith("no picture of ")]
+        return lines[0].partition(": ")[2] if lines else "it cannot be shown"
 
     def _retrieve(
         self, folder: Path, prompt: str, files: Sequence[Path], yaml: str, num: int
@@ -123,6 +133,7 @@ class Looking:
         if done.returncode != 0:
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it failed"]
             raise ValueError(lines[-1].removeprefix("redream: error: "))
+        (folder / SAID).write_bytes(done.stderr)
         (folder / "found.part").write_bytes(done.stdout)
         (folder / "found.part").replace(folder / "found.json")
 

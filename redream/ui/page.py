@@ -7,17 +7,19 @@ from typing import Any
 import gradio as gr
 
 from redream.ui.asked import Asked
+from redream.ui.live import SCRIPT
 from redream.ui.looking import Looking
 from redream.ui.making import Making
 from redream.ui.queue import Queue
 from redream.ui.watching import Shown, Watching
 
-_EVERY_S = 2.0
+_LIST_S = 30.0
 _REMEMBER = (
     "name => { if (name) history.replaceState(null, '', '?run=' + encodeURIComponent(name)); }"
 )
 """The address names the run, so that a page that is loaded again shows it again."""
-_QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+_QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+"""What is answered at once: Gradio's queue would cost many times as much as the answer."""
 
 
 def make_page(queue: Queue, looking: Looking) -> gr.Blocks:
@@ -74,9 +76,11 @@ def _watch(
 ) -> None:
     """Paints a run as it grows, and the list of all when it may have changed."""
     paint = {"fn": watching.show, "inputs": [chosen, shown.signature], "outputs": list(shown)}
-    page.load(_asked_in_address, None, [chosen, tabs], **_QUIET).then(**paint, **_QUIET)
-    gr.Timer(_EVERY_S).tick(**paint, **_QUIET)
-    gr.Timer(8 * _EVERY_S).tick(watching.runs, chosen, shown.runs, **_QUIET)
+    loaded = page.load(_asked_in_address, None, [chosen, tabs], **_QUIET)
+    loaded.then(**paint, **_QUIET).then(None, None, None, js=SCRIPT, **_QUIET)
+    refresh = gr.Button("Refresh", visible="hidden", elem_id="refresh")
+    refresh.click(**paint, **_QUIET)
+    gr.Timer(_LIST_S).tick(watching.runs, chosen, shown.runs, **_QUIET)
     runs_tab.select(watching.runs, chosen, shown.runs, **_QUIET)
     actions = {
         shown.stop: watching.queue.stop,

@@ -100,7 +100,8 @@ def progress(run: Run, place: int = 0) -> str:
     told = " &middot; ".join(filter(None, facts))
     why = f'<p class="rd-alert" role="alert">{escape(run.error)}</p>' if run.error else ""
     return (
-        f'<div class="rd-progress" data-state="{run.state}"><h2>{escape(run.prompt)}</h2>'
+        f'<div class="rd-progress" data-run="{escape(run.name)}" data-state="{run.state}">'
+        f"<h2>{escape(run.prompt)}</h2>"
         f'<p role="status">{head} <span class="rd-soft">{told}</span></p>{bar}{losses}{why}</div>'
     )
 

@@ -107,12 +107,12 @@ class Queue:
         """Starts what is next on each device that is free; called now and then."""
         with self._changing:
             self._children = [each for each in self._children if each.poll() is None]
-            jobs = self._jobs()
-            busy = {
-                job.device
-                for folder, job in jobs
-                if job.state == "started" and processes.is_alive(folder)
-            }
+            jobs, busy = self._jobs(), set[str]()
+            for folder, job in jobs:
+                if job.state == "started" and processes.is_alive(folder):
+                    busy.add(job.device)
+                elif job.state == "started":
+                    write_job(job.changed(state="ended"), folder)
             for folder, job in jobs:
                 free = [each.name for each in self.devices if each.name not in busy]
                 if job.state == "queued" and job.asked.device != "auto":

@@ -144,7 +144,7 @@ def find_runs(out: Path) -> list[Run]:
 
 def _state(folder: Path, job: Job | None, status: RunStatus | None) -> tuple[str, str]:
     """Where a run is, and why it failed."""
-    if job is not None and job.state != "started":
+    if job is not None and job.state in ("queued", "withdrawn"):
         return job.state, ""
     if processes.is_alive(folder):
         return (status.state, "") if status and status.state in ACTIVE else ("starting", "")

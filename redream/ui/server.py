@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from redream.ui.files import add_files
 from redream.ui.guard import Guard
+from redream.ui.live import add_live
 from redream.ui.looking import Looking
 from redream.ui.page import make_page, style, theme
 from redream.ui.queue import Queue
@@ -28,8 +29,10 @@ def make_app(queue: Queue, password: str | None = None) -> Guard:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_files(app, queue.out)
+    add_live(app, queue)
     page = make_page(queue, Looking(queue.out, queue.started_in))
     page.queue(default_concurrency_limit=4, max_size=64, api_open=False)
+    page._queue.sleep_when_free = 0.05  # Gradio looks 1000 times a second, for 3 % of a core
     gr.mount_gradio_app(
         app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=False,

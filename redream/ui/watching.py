@@ -109,8 +109,8 @@ class Watching:
             if painted == nothing:
                 return [gr.skip()] * len(Shown._fields)
             said = pieces.alert("there is no such run") if name else ""
-            gone = [*[gr.Button(visible=False)] * 4, "", gr.Column(visible="hidden")]
-            return [nothing, self.runs(""), said, *gone, gr.Radio(visible=False), None, *[""] * 4]
+            gone = [*[gr.update(visible=False)] * 4, "", gr.update(visible="hidden")]
+            return [nothing, self.runs(""), said, *gone, gr.update(visible=False), None, *[""] * 4]
         place = self.queue.places().get(run.folder, 0)
         signature = f"{name} {run.state} {run.status} {run.sheet} {place} {len(run.models)}"
         if signature == painted:
@@ -193,13 +193,13 @@ class Watching:
         has_begun = run.has("checkpoints/last.ckpt")
         ended = run.state in ("stopped", "failed", "withdrawn")
         return [
-            gr.Button(
-                "Withdraw" if run.state == "queued" else "Stop",
+            gr.update(
+                value="Withdraw" if run.state == "queued" else "Stop",
                 visible=of_page and (run.is_active or run.state == "queued"),
             ),
-            gr.Button("Go on" if has_begun else "Try again", visible=of_page and ended),
-            gr.Button(visible=of_page and ended and has_begun),
-            gr.Button(visible=True),
+            gr.update(value="Go on" if has_begun else "Try again", visible=of_page and ended),
+            gr.update(visible=of_page and ended and has_begun),
+            gr.update(visible=True),
         ]
 
     def _made(self, run: Run) -> list[Any]:
@@ -210,8 +210,8 @@ class Watching:
             with suppress(ValueError, OSError):
                 command = pieces.command(self.queue.options(run.job.asked, run.folder))
         return [
-            gr.Column(visible=True if run.films or run.models else "hidden"),
-            gr.Radio(choices, value=0 if glbs else None, visible=len(glbs) > 1),
+            gr.update(visible=True if run.films or run.models else "hidden"),
+            gr.update(choices=choices, value=0 if glbs else None, visible=len(glbs) > 1),
             self._model(run, 0),
             pieces.films(run),
             pieces.results(run),
