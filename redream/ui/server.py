@@ -17,7 +17,7 @@ from redream.ui.page import make_page, style, theme
 from redream.ui.queue import Queue
 from redream.ui.safety import MAX_UPLOAD
 
-_TICK_S = 1.0
+_TICK_S = 2.0
 
 
 def make_app(queue: Queue, password: str | None = None) -> Guard:
@@ -32,7 +32,7 @@ def make_app(queue: Queue, password: str | None = None) -> Guard:
     add_live(app, queue)
     page = make_page(queue, Looking(queue.out, queue.started_in))
     page.queue(default_concurrency_limit=4, max_size=64, api_open=False)
-    page._queue.sleep_when_free = 0.05  # Gradio looks 1000 times a second, for 3 % of a core
+    page._queue.sleep_when_free = 0.1  # Gradio looks 1000 times a second, for 3 % of a core
     gr.mount_gradio_app(
         app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=False,

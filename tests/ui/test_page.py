@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chromium import Browser, find_browser
+from PIL import Image
 
 pytest.importorskip("gradio")
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "#prompt input, #prompt textarea"
 MODEL = "#model canvas"
+HOSTILE = '<img src=x onerror="alert(1)">${alert(2)}{{alert(3)}}</script><b>'
 
 
 class Server:
@@ -173,3 +175,34 @@ def test_the_report_turns_in_its_frame_and_a_small_window_is_enough(server, brow
     )
     assert browser.evaluate("document.documentElement.scrollWidth") == 390
     asks_nobody_else(browser, server)
+
+
+def test_hostile_names_stay_text(server, browser):
+    """Of a run's folder that somebody else has made."""
+    folder = server.out / "a stranger's" / "<b>run"
+    (folder / "previews").mkdir(parents=True)
+    (folder / "retrieval").mkdir()
+    for name in ("previews/step_000001.png", "retrieval/asset_0.png"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+    (folder / "report.html").write_text(f"<script>parent.alert(4)</script>{HOSTILE}", "utf-8")
+    asset = {key: HOSTILE for key in ("uid", "caption", "author", "license", "source")}
+    measures = {"prompt": HOSTILE, "particles": [{HOSTILE: 1.0}], "models": [], "assets": [asset]}
+    (folder / "metrics.json").write_text(json.dumps(measures), "utf-8")
+    (folder / "particle_0.obj").write_text("v 0 0 0\n")
+    opens(browser, server.url)
+    browser.click("button[role=tab]", 1)
+    browser.wait("!!document.querySelector('.rd-runs')?.innerText.includes('alert')")
+    place = browser.evaluate(
+        "[...document.querySelectorAll('a.rd-run')].findIndex(e => e.innerText.includes('alert'))"
+    )
+    browser.click("a.rd-run", place)
+    browser.wait("document.querySelector('.rd-progress h2')?.innerText.includes('alert(1)')")
+    browser.wait("document.querySelector('#results')?.innerText.includes('alert(2)')")
+    assert browser.evaluate("document.querySelector('.rd-progress h2').innerText") == HOSTILE
+    assert browser.evaluate("document.querySelectorAll('img[src=x], .rd-progress b').length") == 0
+    browser.click("#report button")
+    browser.wait("!!document.querySelector('.rd-report')")
+    time.sleep(1.0)
+    assert browser.dialogs == []
+    asked = [each for each in browser.requests if each.endswith("/x")]
+    assert asked == []
