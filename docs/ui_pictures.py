@@ -1,12 +1,14 @@
 """Makes the pictures of docs/ui.md: a whole run of the page in a real browser, some minutes long.
 
-.venv/bin/python docs/ui_pictures.py
+.venv/bin/python docs/ui_pictures.py          all of them
+.venv/bin/python docs/ui_pictures.py FOLDER   of the newest run in a folder of the page's, once made
 """
 
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -20,23 +22,34 @@ PROMPT = "#prompt input, #prompt textarea"
 
 def main() -> None:
     """Makes an object through the page, and keeps what is seen on the way."""
-    out = tempfile.mkdtemp()
-    command = [sys.executable, "-m", "redream", "ui", "--port", "0", "--out", out]
+    made = Path(sys.argv[1]) if sys.argv[1:] else None
+    out = made or Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "redream", "ui", "--port", "0", "--out", str(out)]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    browser = Browser(find_browser(), tempfile.mkdtemp())
     try:
-        drive(browser, server.stdout.readline().split()[0])
+        url = server.stdout.readline().split()[0]
+        if made is None:
+            with opened() as browser:
+                make(browser, url)
+        newest = max(out.glob("*/job.json"), key=lambda job: job.stat().st_mtime).parent
+        for name, width in (("ui_run", 1280), ("ui_small", 390)):
+            with opened() as browser:
+                look(browser, f"{url}?run={newest.name}", name, width)
     finally:
-        browser.close()
         server.terminate()
         server.wait()
 
 
-def drive(browser: Browser, url: str) -> None:
-    """Types, looks, ticks, makes, watches and looks again on a telephone."""
+def opened() -> closing[Browser]:
+    """A browser that knows nothing yet, as a visitor's."""
+    return closing(Browser(find_browser(), tempfile.mkdtemp()))
+
+
+def make(browser: Browser, url: str) -> None:
+    """Types, looks, makes and watches."""
     browser.open(url, 1280, 800)
-    browser.wait("document.body?.dataset.ready == 'yes'")
+    browser.wait("document.body?.dataset.ready == 'yes'", 300)
     browser.click(PROMPT)
     browser.type("a golden elephant")
     browser.click("#settings button")
@@ -52,29 +65,25 @@ def drive(browser: Browser, url: str) -> None:
     browser.wait("document.querySelector('.rd-progress progress')?.value > 0.4", 1500)
     keep(browser, "ui_watch")
     browser.wait("!!document.querySelector('.rd-progress[data-state=finished]')", 3000)
-    browser.wait("!!document.querySelector('#model canvas')")
-    wait_for_the_model(browser)
-    keep(browser, "ui_run")
-    browser.open(browser.evaluate("location.href"), 390, 844)
-    browser.wait("!!document.querySelector('#model canvas')")
-    wait_for_the_model(browser)
-    keep(browser, "ui_small")
 
 
-def wait_for_the_model(browser: Browser) -> None:
-    """Waits until the model is drawn, which takes a slow computer its time."""
+def look(browser: Browser, url: str, name: str, width: int) -> None:
+    """Looks at what a run has made in a window of a width, once the model is drawn."""
+    browser.open(url, width, 1400)
+    browser.wait("document.body?.dataset.ready == 'yes'", 300)
+    browser.wait("!!document.querySelector('#model canvas')", 300)
     end = time.monotonic() + 300.0
     while browser.screenshot("#model canvas").convert("L").getextrema()[0] > 200:
         assert time.monotonic() < end, "the model is not to be seen"
         time.sleep(1.0)
+    browser.evaluate("scrollTo(0, 0)")
+    keep(browser, name)
 
 
 def keep(browser: Browser, name: str) -> None:
-    """Keeps the page, down to where it is looked at first."""
+    """Keeps what the window shows, in few bytes."""
     time.sleep(5.0)
-    picture = browser.whole_page()
-    picture = picture.crop((0, 0, picture.width, min(picture.height, 1400)))
-    picture.quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+    browser.window().quantize(256, kmeans=1).save(IMAGES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

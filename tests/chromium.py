@@ -126,6 +126,11 @@ class Browser:
         )
         return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
 
+    def window(self):
+        """A picture of what the window shows; unlike the whole page, it moves nothing."""
+        shot = self.call("Page.captureScreenshot", format="png")
+        return Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+
     def screenshot(self, selector):
         """What the page shows where an element is."""
         box = self.evaluate(

@@ -59,7 +59,11 @@ def make_page(queue: Queue, looking: Looking) -> gr.Blocks:
         made.then(_to_run, chosen, tabs, **_QUIET).then(
             watching.show, [chosen, shown.signature], list(shown), **_QUIET
         ).then(None, chosen, None, js=_REMEMBER, **_QUIET)
-        shown.again.click(partial(_again, making, watching), chosen, [tabs, *form.inputs], **_QUIET)
+        # in the queue: past it a changed gr.State is not told, and its assets are never drawn
+        shown.again.click(
+            partial(_again, making, watching), chosen, [tabs, *form.inputs],
+            api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
         compare_tab.select(partial(_choices, watching), None, [one, other], **_QUIET)
         for each in (one, other):
             each.input(watching.beside, [one, other], beside, **_QUIET)

@@ -177,6 +177,104 @@ def test_the_report_turns_in_its_frame_and_a_small_window_is_enough(server, brow
     asks_nobody_else(browser, server)
 
 
+def test_a_run_is_asked_for_again_and_compared(server, browser):
+    (folder,) = server.runs()
+    opens(browser, f"{server.url}?run={folder.name}")
+    browser.click("#again")
+    browser.wait(f"document.querySelector('{PROMPT}').value == 'a golden elephant'")
+    browser.wait("document.querySelectorAll('.rd-card input:checked').length == 3")
+    browser.wait(
+        "[...document.querySelectorAll('.rd-picture img')].every(e => e.naturalWidth == 256)"
+    )
+    browser.click("button[role=tab]", 2)
+    for name in ("one", "other"):
+        browser.click(f"#{name} input")
+        browser.wait("document.querySelectorAll('[role=option]').length == 1")
+        browser.press("ArrowDown", number=40)
+        browser.press("Enter", number=13, text="\r")
+        browser.wait(f"document.querySelector('#{name} input').value.includes('elephant')")
+    browser.wait("document.querySelectorAll('.rd-beside section').length == 2")
+    assert browser.evaluate("document.querySelectorAll('#beside tbody tr').length") > 5
+    saved(browser, "compare")
+    asks_nobody_else(browser, server)
+
+
+def test_by_the_keyboard_alone(server, browser):
+    """Typed, refused, mended, ticked, made, stopped; then what another run has made."""
+    made = server.runs()
+    opens(browser, server.url)
+    browser.wait(f"document.activeElement === document.querySelector('{PROMPT}')")
+    browser.type("a golden elephant")
+    press_on(browser, "#settings button")
+    reach(browser, "#yaml textarea")
+    browser.type("trainer: {logger: true}")
+    press_on(browser, "#make")
+    browser.wait("document.querySelector('#said').innerText.includes('command line only')")
+    reach(browser, "#yaml textarea", back=True)
+    browser.press("a", "KeyA", 65, modifiers=2, commands=["selectAll"])
+    browser.press("Delete", number=46)
+    press_on(browser, "#look")
+    browser.wait("document.querySelectorAll('.rd-card').length == 6", 240)
+    reach(browser, ".rd-card input")
+    browser.press(" ", "Space", 32, text=" ")
+    browser.wait("!document.querySelector('.rd-card input').checked")
+    time.sleep(0.5)  # the tick is on its way
+    press_on(browser, "#make", back=True)
+    browser.wait("location.search.startsWith('?run=')", 240)
+    (folder,) = set(server.runs()) - set(made)
+    assert len(json.loads((folder / "job.json").read_text("utf-8"))["asked"]["chosen"]) == 2
+
+    press_on(browser, "#stop")
+    browser.wait("!!document.querySelector('.rd-progress[data-state=stopped]')", 240)
+    press_on(browser, "a.rd-run:not([aria-current])", back=True)
+    browser.wait("!!document.querySelector('.rd-progress[data-state=finished]')", 120)
+    browser.wait(f"!!document.querySelector('{MODEL}')")
+    reach(browser, ".rd-downloads a")
+    asks_nobody_else(browser, server)
+
+
+@pytest.mark.slow
+def test_stopped_in_the_middle_and_gone_on_with(server, browser):
+    """A run too long to end by itself; it goes on behind the step at which it was stopped."""
+    opens(browser, server.url)
+    browser.click(PROMPT)
+    browser.type("a golden elephant")
+    browser.click("#settings button")
+    browser.click("#yaml textarea")
+    browser.type("trainer: {max_steps: 9999}")
+    browser.click("#make")
+    browser.wait("location.search.startsWith('?run=')", 240)
+    state = "document.querySelector('.rd-progress')?.dataset.state"
+    step = "parseInt(document.querySelector('.rd-progress').innerText.match(/step ([0-9]+)/)?.[1])"
+    browser.wait(f"{state} == 'training' && {step} > 0", 240)
+    browser.click("#stop")
+    browser.wait(f"{state} == 'stopped'", 240)
+    stopped = browser.evaluate(step)
+    browser.click("#resume")
+    browser.wait(f"{state} == 'training' && {step} > {stopped}", 240)
+    browser.click("#stop")
+    browser.wait(f"{state} == 'stopped'", 240)
+    asks_nobody_else(browser, server)
+
+
+def press_on(browser, selector, back=False):
+    """Goes to a button or a link with Tab, and presses Enter."""
+    reach(browser, selector, back)
+    browser.press("Enter", number=13, text="\r")
+
+
+def reach(browser, selector, back=False):
+    """Presses Tab until an element has the focus, which it must show."""
+    browser.wait(f"!!document.querySelector({json.dumps(selector)})?.checkVisibility()")
+    for _ in range(80):
+        browser.press("Tab", number=9, modifiers=8 if back else 0)
+        if browser.evaluate(f"!!document.activeElement?.matches({json.dumps(selector)})"):
+            shown = "(e => [e.outlineStyle, e.boxShadow])(getComputedStyle(document.activeElement))"
+            assert browser.evaluate(shown) != ["none", "none"], f"{selector} shows no focus"
+            return
+    raise AssertionError(f"no way by the keyboard to {selector}")
+
+
 def test_hostile_names_stay_text(server, browser):
     """Of a run's folder that somebody else has made."""
     folder = server.out / "a stranger's" / "<b>run"
