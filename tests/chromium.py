@@ -75,7 +75,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, expression, seconds=60.0):
+    def wait(self, expression, seconds=120.0):
         """Waits until an expression of JavaScript is true; its value."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
