@@ -78,7 +78,11 @@ class Status(Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Says how it ended."""
+        """Says how it ended; a folder that holds nothing yet is left so, as nothing has begun."""
+        folder = self._folder(trainer)
+        held = folder.iterdir() if folder.is_dir() else ()
+        if not self._written and all(each.name.startswith(".") for each in held):
+            return
         if isinstance(exception, Stopped | KeyboardInterrupt):
             self._write(trainer, pl_module, "stopped")
         else:
@@ -115,8 +119,11 @@ class Status(Callback):
             "error": error,
             "time": round(time.time(), 3),
         }
-        write_json(values, (self.folder or Path(trainer.default_root_dir)) / STATUS)
+        write_json(values, self._folder(trainer) / STATUS)
         self._written = time.monotonic()
+
+    def _folder(self, trainer: L.Trainer) -> Path:
+        return self.folder or Path(trainer.default_root_dir)
 
     def _seconds_left(self, trainer: L.Trainer, total: int | None) -> float | None:
         if self._first is None or total is None:

