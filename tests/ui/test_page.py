@@ -103,10 +103,10 @@ def test_from_typing_to_download(server, browser, tmp_path):
     browser.type("a golden elephant")
     browser.click("#look")
     browser.wait("document.querySelectorAll('.rd-card').length == 6", 400)
+    ticked = "[...document.querySelectorAll('.rd-card input')].map(e => e.checked)"
+    browser.wait(f"String({ticked}) == 'true,true,true,false,false,false'")  # drawn twice
     cards = browser.evaluate("document.querySelector('.rd-assets').innerText")
     assert "elephant" in cards and "CC0" in cards and "fits the prompt" in cards
-    ticked = "[...document.querySelectorAll('.rd-card input')].map(e => e.checked)"
-    assert browser.evaluate(ticked) == [True] * 3 + [False] * 3
     browser.wait(
         "[...document.querySelectorAll('.rd-picture img')].every(e => e.naturalWidth == 256)"
     )
