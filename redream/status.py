@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from redream.plain_data import read_json
 
 STATUS = "status.json"
+LOCK = ".run.lock"  # held while a run is at work in its folder
 STATES = ("preparing", "training", "exporting", "finished", "stopped", "failed")
 
 

@@ -145,14 +145,9 @@ class Progress(ProgressBar):
             self._bar = None
 
     def _time_left(self, trainer: L.Trainer) -> str:
-        begin, first = self._start
-        num_steps = trainer.global_step - first
         _, before, total = self._part(trainer)
-        if num_steps <= 0 or total is None:
-            return "unknown"
-        left = total - before - trainer.global_step
-        seconds = (time.monotonic() - begin) / num_steps * left
-        return str(timedelta(seconds=round(seconds)))
+        seconds = seconds_left(*self._start, trainer.global_step, before, total)
+        return "unknown" if seconds is None else str(timedelta(seconds=round(seconds)))
 
     def _is_followed(self, trainer: L.Trainer) -> bool:
         """Whether another run of the job comes after this one, whose bar goes on in its place."""
@@ -168,3 +163,23 @@ class Progress(ProgressBar):
         ended = self._losses - seen(pl_module).losses.keys()
         shown = {k: v for k, v in trainer.progress_bar_metrics.items() if k not in ended}
         return "  ".join(f"{name} {float(value):.3g}" for name, value in shown.items())
+
+
+def seconds_left(
+    began: float, first: int, step: int, before: int, total: int | None
+) -> float | None:
+    """How long the rest of a job takes, if its steps go on as they went.
+
+    Args:
+        began: When the first step of this process ended, of ``time.monotonic()``.
+        first: Which step that was.
+        step: Steps of this run that are made.
+        before: Steps of the job's runs before this one.
+        total: Of the job; None where its end is not known.
+
+    Returns:
+        Seconds; None where nobody can tell.
+    """
+    if step <= first or total is None:
+        return None
+    return (time.monotonic() - began) / (step - first) * (total - before - step)

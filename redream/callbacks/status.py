@@ -8,9 +8,10 @@ from typing import Any, Literal
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from redream.callbacks.progress import Part
+from redream.callbacks.progress import Part, seconds_left
 from redream.errors import first_line
 from redream.export.report import write_json
+from redream.method.seen import seen
 from redream.signals import Stopped
 from redream.status import STATUS
 
@@ -105,10 +106,9 @@ class Status(Callback):
         if self.part is not None:
             total, stage = self.part.total, self.part.name
         if state == "training":
-            now = str(getattr(pl_module, "stage", ""))
+            now = seen(pl_module).stage
             stage, left = ": ".join(filter(None, (stage, now))), self._seconds_left(trainer, total)
-        losses = getattr(pl_module, "losses", {})
-        numbers = {name: float(value) for name, value in losses.items()}
+        numbers = {name: float(value) for name, value in seen(pl_module).losses.items()}
         values = {
             "state": state,
             "stage": stage,
@@ -126,10 +126,8 @@ class Status(Callback):
         return self.folder or Path(trainer.default_root_dir)
 
     def _seconds_left(self, trainer: L.Trainer, total: int | None) -> float | None:
-        if self._first is None or total is None:
+        if self._first is None:
             return None
-        when, first = self._first
-        num = trainer.global_step - first
-        if num <= 0:
-            return None
-        return round((time.monotonic() - when) / num * (total - self._done(trainer)), 1)
+        before = 0 if self.part is None else self.part.before
+        left = seconds_left(*self._first, trainer.global_step, before, total)
+        return None if left is None else round(left, 1)

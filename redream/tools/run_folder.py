@@ -10,8 +10,9 @@ from pathlib import Path
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from redream.files import lock_alone
+from redream.status import LOCK
 
-LOCK, EARLIER = ".run.lock", "earlier"
+EARLIER = "earlier"
 OUTPUTS = re.compile(
     r"config\.yaml|checkpoints|retrieval|previews|adapter|stages|lightning_logs|report\.html|"
     r"attribution\.md|image_prompt\.png|(metrics|view_balance|budget|status)\.json|(particle|turntable)_\d+(_\d+)?\.\w+"

@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from redream.files import whole_file
+from redream.status import LOCK
 
-LOG, LOCK = "log.txt", ".run.lock"
+LOG = "log.txt"
 PROGRAM = (sys.executable, "-m", "redream")
 _MOST_SAID = 1 << 16  # bytes of a log's end that are looked at
 

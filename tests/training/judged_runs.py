@@ -52,4 +52,5 @@ def run(prior, folder, **options):
 
 
 if __name__ == "__main__":
-    run(*sys.argv[1:], devices=2, strategy=ParticleParallel())
+    *where, how = sys.argv[1:]
+    run(*where, **({} if how == "alone" else {"devices": 2, "strategy": ParticleParallel()}))
