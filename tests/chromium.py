@@ -1,6 +1,7 @@
 """Chromium without a window, driven over its DevTools pipe with the standard library alone."""
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -18,10 +19,16 @@ FLAGS = (
     " --remote-debugging-pipe about:blank"
 )
 
+LEFT = ("navigated or closed", "context was destroyed", "Cannot find context")
+
 
 def find_browser():
     """The path of a Chromium; None where there is none."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class PageLeftError(AssertionError):
+    """The page was left, or loaded again, before it answered."""
 
 
 class Browser:
@@ -57,13 +64,16 @@ class Browser:
     def call(self, method, **parameters):
         """Asks for something and returns the answer; what happens meanwhile is noted."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
+        number = self._number
+        message = {"id": number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             heard = self._hear()
-            if heard.get("id") == self._number:
+            if heard.get("id") == number:
+                if any(each in str(heard.get("error")) for each in LEFT):
+                    raise PageLeftError(heard)
                 assert "error" not in heard, heard
                 return heard["result"]
             self._note(heard)
@@ -76,11 +86,14 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, expression, seconds=120.0):
-        """Waits until an expression of JavaScript is true; its value."""
-        end = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
+        """Waits until an expression of JavaScript is true, of whatever page there is; its value."""
+        end, value = time.monotonic() + seconds, None
+        while not value:
             assert time.monotonic() < end, f"it never came: {expression}"
-            time.sleep(0.1)
+            with contextlib.suppress(PageLeftError):
+                value = self.evaluate(expression)
+            if not value:
+                time.sleep(0.1)
         return value
 
     def open(self, url, width=1280, height=900):
@@ -165,7 +178,7 @@ class Browser:
             self.requests.append(said["request"]["url"])
         elif method == "Page.javascriptDialogOpening":
             self.dialogs.append(said["message"])
-            self._number += 1  # whoever waits for another answer does not wait for this one
+            self._number += 1
             close = {"id": self._number, "method": "Page.handleJavaScriptDialog"}
             close |= {"params": {"accept": False}, "sessionId": self._session}
             os.write(self._out, json.dumps(close).encode() + b"\0")

@@ -25,6 +25,7 @@ from redream.tools.vocabulary import Vocabulary, gather
 class OneNumber(LightningModule):
     """A module small enough to test the command line with."""
 
+    stage = "training"  # with the losses, what callbacks see
     interrupt = False
 
     def __init__(self, num_particles: int = 2, weights: str | None = None):
@@ -33,6 +34,7 @@ class OneNumber(LightningModule):
             raise ValueError(f"num_particles is {num_particles},\nand must be at least 1")
         self.number = torch.nn.Parameter(torch.ones(()))
         self.weights = weights
+        self.losses = {}
 
     def training_step(self, batch):
         if self.interrupt:

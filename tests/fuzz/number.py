@@ -9,10 +9,13 @@ from redream.training import checkpoints
 class Number(LightningModule):
     """One number that a step changes."""
 
+    stage = "training"  # with the losses, what callbacks see
+
     def __init__(self, num_particles: int = 2, rate: float = 0.1) -> None:
         super().__init__()
         self.number = torch.nn.Parameter(torch.ones(num_particles))
         self.rate = rate
+        self.losses = {}
 
     def training_step(self, batch):
         return (self.number * batch.sum()).sum()
