@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
     "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
-    "escaping", "plain_data", "signals", "startup", "status", "tensor_files",
+    "escaping", "plain_data", "signals", "stage", "startup", "status", "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}

@@ -1,8 +1,43 @@
-"""Waiting for runs of the page, and asking for them."""
+"""Runs of the page that are small programs: asking for them, and waiting for them."""
 
+import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
+
+from redream.ui import processes
 from redream.ui.asked import Asked
+from redream.ui.configs import Config
+from redream.ui.presets import Device, Preset
+from redream.ui.queue import Queue
+
+PROGRAM = (sys.executable, str(Path(__file__).parent / "ui" / "stand_in.py"))
+
+
+@contextmanager
+def queues(folder):
+    """Makes servers' queues on one output folder, whose runs are small programs."""
+    (folder / "default.yaml").write_text("prompt: a dog\n")
+    out = folder / "out"
+    out.mkdir()
+    made = []
+
+    def make(devices=("cpu",)):
+        config = Config("default", "Small", (folder / "default.yaml",), {})
+        poor = Preset(config._replace(name="poor"), ("needs a GPU",))
+        named = [Device(name, name) for name in devices]
+        made.append(Queue(out, folder, [Preset(config), poor], named))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "PROGRAM", PROGRAM)
+        yield make
+        for queue in made:
+            for child in queue._children:
+                child.kill()
+                child.wait()
 
 
 def wait_until(condition, seconds=30.0):

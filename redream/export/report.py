@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from redream import stage
 from redream.cameras import view_names
 from redream.export.charts import Curve, chart, front_chart
 from redream.export.turntable import png_bytes
@@ -158,11 +159,12 @@ def _samples(pictures: Sequence[Float[Tensor, "3 H W"]]) -> str:
 def _particle(index: int, particle: ParticlePage, samples: str) -> str:
     film = f'<video src="{_data(particle.film, "video/mp4")}" loop muted autoplay playsinline'
     note = f'<span class="soft">{escape(particle.note)}</span>' if particle.glb is None else ""
-    if particle.glb is None and particle.splats is None:
-        stage, tabs = f'{film} title="{escape(particle.note)}"></video>', note
+    shapes = _shapes(particle)
+    if not shapes:
+        shown, tabs = f'{film} title="{escape(particle.note)}"></video>', note
     else:
-        stage = f"{film} hidden></video>{_canvas(index, particle)}"
-        tabs = note + _tabs(index, particle)
+        shown = f"{film} hidden></video>{stage.canvas(index, shapes)}"
+        tabs = note + stage.tabs(index, shapes)
     views = "".join(
         f'<figure><img src="{_picture(view)}" alt="{name} view at {azimuth:.0f} degrees">'
         f"<figcaption>{azimuth:.0f}&deg; {name}</figcaption></figure>"
@@ -176,7 +178,7 @@ def _particle(index: int, particle: ParticlePage, samples: str) -> str:
     front = front_chart(particle.front, particle.front_arc_deg) if particle.front else ""
     return (
         '<article class="card particle">'
-        f'<div class="look"><div class="stage">{stage}</div>{samples}</div>'
+        f'<div class="look"><div class="stage">{shown}</div>{samples}</div>'
         f'<div class="bar"><strong>Particle {index}</strong>{tabs}</div>'
         f'<div class="views">{views}</div>{_measures(particle.measures)}'
         f"{front}</article>"
@@ -225,32 +227,13 @@ def _arrow(reading: Reading) -> str:
     return {HIGHER: " &uarr;", LOWER: " &darr;"}.get(reading.words.better, "")
 
 
-def _canvas(index: int, particle: ParticlePage) -> str:
-    """What turns, and what it shows: kept in scripts of types that no browser runs."""
-    shapes = {"model/splats": particle.splats, "model/gltf-binary": particle.glb}
-    label = f"Model of particle {index}: drag or use the arrow keys to turn it"
-    return (
-        f'<canvas tabindex="0" role="img" aria-label="{label}" '
-        f'title="Drag to turn, double-click to start again"></canvas>'
-    ) + "".join(
-        f'<script type="{mime}">{base64.b64encode(shape).decode()}</script>'
-        for mime, shape in shapes.items()
+def _shapes(particle: ParticlePage) -> dict[str, str]:
+    shapes = {stage.SPLATS: particle.splats, stage.MODEL: particle.glb}
+    return {
+        kind: base64.b64encode(shape).decode()
+        for kind, shape in shapes.items()
         if shape is not None
-    )
-
-
-def _tabs(index: int, particle: ParticlePage) -> str:
-    """Buttons for all that can be shown; the first is shown first."""
-    shown = [("splats", "Splats")] if particle.splats is not None else []
-    if particle.glb is not None:
-        shown += [("model", "Model"), ("shape", "Shape")]
-    buttons = "".join(
-        f'<button type="button" data-show="{show}" aria-pressed="{str(place == 0).lower()}">'
-        f"{label}</button>"
-        for place, (show, label) in enumerate([*shown, ("film", "Turntable")])
-    )
-    save = f'<a download="particle_{index}.glb" hidden>Save GLB</a>'
-    return (save if particle.glb is not None else "") + f'<span class="tabs">{buttons}</span>'
+    }
 
 
 def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:

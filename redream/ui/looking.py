@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from redream.plain_data import read_json
+from redream.ui import processes
 from redream.ui.configs import Config
-from redream.ui.processes import PROGRAM
 from redream.ui.safety import inside
 
 LOOKS, SAID = ".looks", "said.txt"
@@ -117,7 +117,7 @@ class Looking:
         typed = folder / "page.yaml"
         typed.write_text(yaml or "{}", "utf-8")
         configs = [f"--config={each}" for each in (*files, typed)]
-        command = [*PROGRAM, "retrieve", f"-k{num}", "--json", *configs]
+        command = [*processes.PROGRAM, "retrieve", f"-k{num}", "--json", *configs]
         command += [f"--pictures={folder}", f"--out={folder / 'sheet.png'}", "--", prompt]
         try:
             done = subprocess.run(

@@ -101,8 +101,7 @@ class Making:
                 settings = tuple(
                     gr.Number(
                         _preset_value(first, each.key), label=each.title, info=each.hint,
-                        precision=0, minimum=each.low, maximum=each.high, min_width=140,
-                        elem_id=each.key.replace(".", "-"),
+                        precision=0, min_width=140, elem_id=each.key.replace(".", "-"),
                     )
                     for each in SETTINGS
                 )  # fmt: skip
@@ -133,7 +132,8 @@ class Making:
         self._paint_assets(found, ticks)
         lacking = [each for each in self.queue.presets.values() if each.lacks]
         if lacking:
-            with gr.Accordion(f"{len(lacking)} presets that cannot run here", open=False):
+            many = "1 preset" if len(lacking) == 1 else f"{len(lacking)} presets"
+            with gr.Accordion(f"{many} that cannot run here", open=False):
                 gr.Dataframe(
                     [[each.config.name, "; ".join(each.lacks)] for each in lacking],
                     headers=["preset", "why"], interactive=False, wrap=True,
@@ -241,7 +241,8 @@ class Making:
         settings = {
             each.key: _whole(value, each.title)
             for each, value in zip(SETTINGS, form.settings, strict=True)
-            if value is not None and value != _preset_value(preset, each.key)
+            # Gradio shows a number that a preset does not say as 0
+            if value is not None and value != (_preset_value(preset, each.key) or 0)
         }
         own = [each["uid"] for each in form.found if each["origin"] == "own"]
         others = [each["uid"] for each in form.found if each["origin"] != "own"]

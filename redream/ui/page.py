@@ -94,7 +94,6 @@ def _watch(
     for button, action in actions.items():
         done = button.click(partial(watching.do, action), chosen, None, **_QUIET)
         done.then(**paint, **_QUIET)
-    shown.which.input(watching.turn, [chosen, shown.which], shown.model, **_QUIET)
 
 
 def _asked_in_address(request: gr.Request) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ _LICENSES = {"unknown": "licence unknown", "cc0": "CC0"}
 def link(run: Run, name: str, version: float = 0.0) -> str:
     """The address of a file of a run."""
     tail = f"?v={version:.3f}" if version else ""
-    return f"out/{quote(run.name)}/{quote(name)}{tail}"
+    return f"out/{run.address}/{quote(name)}{tail}"
 
 
 def alert(said: str) -> str:
@@ -117,14 +117,15 @@ def sheet(run: Run) -> str:
     )
 
 
-def films(run: Run) -> str:
-    """A film of each object."""
-    videos = "".join(
-        f'<video src="{link(run, name)}" controls autoplay loop muted playsinline '
-        f'aria-label="Film of object {place}"></video>'
-        for place, name in enumerate(run.films)
+def objects(run: Run) -> str:
+    """Each object in a frame of its own, to be turned; see :mod:`redream.ui.objects`."""
+    frames = "".join(
+        f'<iframe class="rd-object" sandbox="allow-scripts allow-downloads" loading="lazy" '
+        f'src="object/{place}/{run.address}?v={run.made:.3f}" '
+        f'title="Object {place}: drag to turn it"></iframe>'
+        for place in range(run.num_objects)
     )
-    return f'<div class="rd-films">{videos}</div>' if videos else ""
+    return f'<div class="rd-objects">{frames}</div>' if frames else ""
 
 
 def results(run: Run) -> str:
@@ -153,7 +154,7 @@ def beside(runs: Sequence[Run]) -> str:
     columns = "".join(
         f"<section><h3>{escape(run.prompt)}</h3>"
         + (
-            f'<video src="{link(run, run.films[0])}" controls loop muted autoplay playsinline '
+            f'<video src="{link(run, run.films[0])}" controls loop muted playsinline '
             f'aria-label="Film"></video>'
             if run.films
             else ""

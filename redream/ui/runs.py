@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from redream.plain_data import read_json
 from redream.status import RunStatus, read_status
@@ -83,9 +84,21 @@ class Run(NamedTuple):
         return [each for each in self.models if re.fullmatch(r"particle_\d+\.glb", each)]
 
     @property
-    def assets(self) -> list[str]:
-        """Pictures of the retrieved assets."""
-        return [f"retrieval/{each}" for each in sorted(_names(self.folder / "retrieval", ".png"))]
+    def num_objects(self) -> int:
+        """How many objects can be looked at: the numbers of models and films are theirs."""
+        numbers = [re.search(r"_(\d+)", each) for each in (*self.glbs, *self.films)]
+        return max((1 + int(each[1]) for each in numbers if each), default=0)
+
+    @property
+    def made(self) -> float:
+        """When the newest of its models and films was written; 0 where there is none."""
+        names = (*self.models, *self.films)
+        return max(((self.folder / name).stat().st_mtime for name in names), default=0.0)
+
+    @property
+    def address(self) -> str:
+        """Its name in an address."""
+        return quote(self.name)
 
     @property
     def measures(self) -> dict[str, Any]:

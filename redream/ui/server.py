@@ -1,6 +1,7 @@
 """The server: the page, the files of runs, and the queue's clock, behind the guard."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from redream.ui.files import add_files
 from redream.ui.guard import Guard
 from redream.ui.live import add_live
 from redream.ui.looking import Looking
+from redream.ui.objects import add_objects
 from redream.ui.page import make_page, style, theme
 from redream.ui.queue import Queue
 from redream.ui.safety import MAX_UPLOAD
@@ -29,6 +31,7 @@ def make_app(queue: Queue, password: str | None = None) -> Guard:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_files(app, queue.out)
+    add_objects(app, queue.out)
     add_live(app, queue)
     page = make_page(queue, Looking(queue.out, queue.started_in))
     page.queue(default_concurrency_limit=4, max_size=64, api_open=False)
@@ -45,21 +48,37 @@ def serve(queue: Queue, host: str, port: int, password: str | None) -> None:
     """Serves until Ctrl-C; runs go on without it.
 
     Raises:
-        OSError: If the port is taken.
+        ValueError: If the port is taken, or no address of this computer.
     """
-    config = uvicorn.Config(
-        make_app(queue, password), host=host, port=port, log_level="error", access_log=False,
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    socket = config.bind_socket()
+    server, bound = make_server(queue, host, port, password)
     name = f"[{host}]" if ":" in host else host
-    print(f"http://{name}:{socket.getsockname()[1]}/  (Ctrl-C ends; runs go on)", flush=True)
-    with _ticking(queue):
-        uvicorn.Server(config).run(sockets=[socket])
+    print(f"http://{name}:{bound.getsockname()[1]}/  (Ctrl-C ends; runs go on)", flush=True)
+    with ticking(queue):
+        server.run(sockets=[bound])
+
+
+def make_server(
+    queue: Queue, host: str, port: int, password: str | None = None
+) -> tuple[uvicorn.Server, socket.socket]:
+    """The server, and what it listens on.
+
+    Raises:
+        ValueError: If the port is taken, or no address of this computer.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        bound = socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ValueError(f"cannot listen on {host}, port {port}: {why}; try --port 0") from error
+    config = uvicorn.Config(
+        make_app(queue, password), log_level="error", access_log=False, timeout_graceful_shutdown=2
+    )
+    return uvicorn.Server(config), bound
 
 
 @contextmanager
-def _ticking(queue: Queue) -> Iterator[None]:
+def ticking(queue: Queue) -> Iterator[None]:
     """Lets the queue start what is next, as long as the block runs."""
     ended = threading.Event()
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.processing_utils import save_file_to_cache
-from gradio.utils import get_upload_folder
 
 from redream.plugins import one_line
 from redream.ui import pieces
@@ -16,8 +14,6 @@ from redream.ui.looking import Found
 from redream.ui.queue import Queue
 from redream.ui.runs import Run, find_runs, read_run
 from redream.ui.safety import inside
-
-_MAX_MODEL = 64 << 20  # bytes of a model that is turned in the page
 
 
 class Shown(NamedTuple):
@@ -33,9 +29,7 @@ class Shown(NamedTuple):
         again: Fills the form with what was asked for.
         sheet: Its contact sheet.
         made: What there is once it has made something.
-        which: Which object turns.
-        model: The object.
-        films: The films.
+        objects: The objects, to be turned.
         results: Numbers, licences, downloads.
         report: The report.
         command: The command.
@@ -50,9 +44,7 @@ class Shown(NamedTuple):
     again: gr.Button
     sheet: gr.HTML
     made: gr.Column
-    which: gr.Radio
-    model: gr.Model3D
-    films: gr.HTML
+    objects: gr.HTML
     results: gr.HTML
     report: gr.HTML
     command: gr.HTML
@@ -81,24 +73,16 @@ class Watching:
             finish = gr.Button("Export what there is", visible=False, elem_id="finish")
             again = gr.Button("Again with ...", visible=False, elem_id="again")
         sheet = _html(elem_id="sheet")
-        # "hidden" and not False: a Model3D that appears together with its value stays blank
-        with gr.Column(visible="hidden", elem_id="made") as made:
-            which = gr.Radio([], label="Object", visible=False, elem_id="which")
-            with gr.Row():
-                model = gr.Model3D(
-                    label="Drag to turn it", height=420, clear_color=(1.0, 1.0, 1.0, 1.0),
-                    interactive=False, elem_id="model", scale=3, min_width=300,
-                )  # fmt: skip
-                with gr.Column(scale=2, min_width=240):
-                    films = _html(elem_id="films")
+        with gr.Column(visible=False, elem_id="made") as made:
+            objects = _html(elem_id="objects")
             results = _html(elem_id="results")
             with gr.Accordion("Report", open=False, elem_id="report"):
                 report = _html()
         with gr.Accordion("The command", open=False, elem_id="command"):
             command = _html()
         return Shown(
-            gr.State(""), runs, progress, stop, resume, finish, again, sheet, made, which, model,
-            films, results, report, command,
+            gr.State(""), runs, progress, stop, resume, finish, again, sheet, made, objects,
+            results, report, command,
         )  # fmt: skip
 
     def show(self, name: str, painted: str) -> list[Any]:
@@ -109,8 +93,8 @@ class Watching:
             if painted == nothing:
                 return [gr.skip()] * len(Shown._fields)
             said = pieces.alert("there is no such run") if name else ""
-            gone = [*[gr.update(visible=False)] * 4, "", gr.update(visible="hidden")]
-            return [nothing, self.runs(""), said, *gone, gr.update(visible=False), None, *[""] * 4]
+            gone = [*[gr.update(visible=False)] * 4, "", gr.update(visible=False)]
+            return [nothing, self.runs(""), said, *gone, *[""] * 4]
         place = self.queue.places().get(run.folder, 0)
         signature = f"{name} {run.state} {run.status} {run.sheet} {place} {len(run.models)}"
         if signature == painted:
@@ -124,13 +108,8 @@ class Watching:
             pieces.sheet(run),
         ]
         if painted.startswith(f"{name} ") and run.is_active:  # what was made before stays
-            return [*head, *[gr.skip()] * 7]
+            return [*head, *[gr.skip()] * 5]
         return [*head, *self._made(run)]
-
-    def turn(self, name: str, which: int | None) -> str | None:
-        """Another object of a run."""
-        run = self._run(name)
-        return None if run is None else self._model(run, int(which or 0))
 
     def runs(self, chosen: str) -> str:
         """All runs."""
@@ -203,30 +182,17 @@ class Watching:
         ]
 
     def _made(self, run: Run) -> list[Any]:
-        glbs = run.glbs
-        choices = [(f"object {place}", place) for place in range(len(glbs))]
         command = ""
         if run.job is not None:
             with suppress(ValueError, OSError):
                 command = pieces.command(self.queue.options(run.job.asked, run.folder))
         return [
-            gr.update(visible=True if run.films or run.models else "hidden"),
-            gr.update(choices=choices, value=0 if glbs else None, visible=len(glbs) > 1),
-            self._model(run, 0),
-            pieces.films(run),
+            gr.update(visible=bool(run.films or run.models)),
+            pieces.objects(run),
             pieces.results(run),
             pieces.report(run),
             command,
         ]
-
-    def _model(self, run: Run, which: int) -> str | None:
-        """A copy of a model where Gradio may serve it from."""
-        if not 0 <= which < len(run.glbs):
-            return None
-        path = inside(run.folder, run.glbs[which])
-        if path.stat().st_size > _MAX_MODEL:
-            return None
-        return str(save_file_to_cache(path, get_upload_folder()))
 
 
 def _html(**options: Any) -> gr.HTML:  # noqa: ANN401

@@ -1,5 +1,7 @@
 """``redream ui`` before it serves anything."""
 
+import socket
+
 import pytest
 
 from redream import cli
@@ -40,3 +42,13 @@ def test_a_config_that_is_not_there_is_named(capsys, tmp_path):
     pytest.importorskip("gradio")
     assert cli.main(["ui", "--config", str(tmp_path / "no.yaml"), "--out", str(tmp_path)]) == 2
     assert "no.yaml" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named():
+    pytest.importorskip("gradio")
+    from redream.ui.server import make_server
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"port {port}: address already in use.*try --port 0"):
+            make_server(None, "127.0.0.1", port)

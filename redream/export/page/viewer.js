@@ -1,6 +1,7 @@
 "use strict";
-// Shows each particle's splats and its embedded GLB, which turn until they are dragged. Knows what
-// our own exporter writes: triangles under one node without a transform, coloured by a texture.
+// Shows each particle's splats and its embedded GLB, which turn until they are dragged; where the
+// card says data-still they wait for that, and nothing is drawn while nothing changes. Knows what our
+// own exporter writes: triangles under one node without a transform, coloured by a texture.
 (function () {
   const COMPONENTS = { 5121: Uint8Array, 5123: Uint16Array, 5125: Uint32Array, 5126: Float32Array };
   const WIDTHS = { SCALAR: 1, VEC2: 2, VEC3: 3, VEC4: 4 };
@@ -129,27 +130,36 @@
     const data = card.querySelector("script[type='model/gltf-binary']");
     const splats = card.querySelector("script[type='model/splats']");
     const tabs = Array.from(card.querySelectorAll(".tabs button"));
-    const view = { azimuth: 0.5, elevation: 0.26, shown: "film", turning: true };
+    const view = { azimuth: 0.5, elevation: 0.26, shown: "film", turning: !("still" in card.dataset) };
+    let redraw = function () {};
     function select(name) {
       tabs.forEach(function (tab) { tab.setAttribute("aria-pressed", tab.dataset.show === name); });
       canvas.hidden = name === "film";
-      video.hidden = name !== "film";
+      if (video) video.hidden = name !== "film";
+      if (video && !video.hidden) video.play().catch(function () {});
       view.shown = name;
+      redraw();
     }
     tabs.forEach(function (tab) { tab.onclick = function () { select(tab.dataset.show); }; });
     if (!data && !splats) return; // the film plays by itself
-    const model = data ? readGlb(data.textContent.trim()) : { primitives: [] };
-    const cloud = splats ? Splats.read(splats.textContent.trim()) : null;
+    function fallBack() {
+      tabs.forEach(function (tab) { tab.hidden = tab.dataset.show !== "film"; });
+      select("film");
+      if (!video) canvas.replaceWith("It cannot be drawn here.");
+    }
+    let model = { primitives: [] }, cloud = null;
+    try {
+      if (data) model = readGlb(data.textContent.trim());
+      if (splats) cloud = Splats.read(splats.textContent.trim());
+    } catch (error) {
+      return fallBack(); // it is not our exporter's
+    }
     if (data) {
       const link = card.querySelector("a[download]");
       link.href = URL.createObjectURL(new Blob([model.bytes], { type: "model/gltf-binary" }));
       link.hidden = false;
     }
     const gl = canvas.getContext("webgl2", { alpha: true, antialias: true });
-    function fallBack() {
-      tabs.forEach(function (tab) { tab.hidden = tab.dataset.show !== "film"; });
-      select("film");
-    }
     if (!gl) return fallBack();
     canvas.addEventListener("webglcontextlost", fallBack);
     select(tabs[0].dataset.show);
@@ -172,10 +182,14 @@
     }
 
     Promise.all(model.primitives.map(upload.bind(null, gl, program))).then(function (drawables) {
-      let last = null;
-      (function frame(now) {
+      let last = null, asked = false;
+      redraw = function () {
+        if (!asked && view.shown !== "film") asked = requestAnimationFrame(frame);
+      };
+      function frame(now) {
+        asked = false;
         if (view.turning && last !== null) view.azimuth += (now - last) * 0.0006;
-        last = now;
+        last = view.turning ? now : null;
         const size = Math.round(canvas.clientWidth * Math.min(devicePixelRatio, 2));
         const height = Math.round(canvas.clientHeight * Math.min(devicePixelRatio, 2));
         if (canvas.width !== size || canvas.height !== height) { canvas.width = size; canvas.height = height; }
@@ -187,21 +201,27 @@
           if (view.shown === "splats") drawSplats(eye, size, height);
           else drawModel(eye, drawables);
         }
-        requestAnimationFrame(frame);
-      })(performance.now());
+        if (view.turning) redraw();
+      }
+      new ResizeObserver(redraw).observe(canvas);
+      redraw();
     }).catch(fallBack);
 
     function turn(azimuth, elevation) {
       view.turning = false;
       view.azimuth += azimuth;
       view.elevation = Math.max(-1.5, Math.min(1.5, view.elevation + elevation));
+      redraw();
     }
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) view.turning = false;
     canvas.onpointerdown = function (event) { canvas.setPointerCapture(event.pointerId); view.turning = false; };
     canvas.onpointermove = function (event) {
       if (event.buttons) turn(-event.movementX * 0.01, event.movementY * 0.01);
     };
-    canvas.ondblclick = function () { Object.assign(view, { azimuth: 0, elevation: 0.26, turning: true }); };
+    canvas.ondblclick = function () {
+      Object.assign(view, { azimuth: 0, elevation: 0.26, turning: !("still" in card.dataset) });
+      redraw();
+    };
     canvas.onkeydown = function (event) {
       const step = { ArrowLeft: [0.15, 0], ArrowRight: [-0.15, 0], ArrowUp: [0, 0.15], ArrowDown: [0, -0.15] }[event.key];
       if (step) { turn(step[0], step[1]); event.preventDefault(); }
