@@ -18,7 +18,9 @@ from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.compare import sheets
 from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
+from experiments.paper.table1 import made_at, show_difference
 from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
+from redream.metrics.statistics import FEWEST, compare_paired, decided, holm
 
 WAYS: dict[str, tuple[tuple[Path, ...], tuple[str, ...]]] = {
     "NeRF": ((), ()),
@@ -84,9 +86,42 @@ def record(objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool) 
         f"{': ' + ', '.join(shared) if shared else ''}. Pattern and CLIP score are of the "
         "turntable, the F-score and the fidelity of the mesh. CPU seconds are the whole "
         "command's, user and system, on one thread."
+        f"{made_at(objects)}"
     )
     parts: list[Part] = [Text(about), Table(["", *COLUMNS.values()], rows)]
+    for way in ways[1:]:
+        parts += _compared(objects, way, ways[0], shared)
     return Record("NeRF and splats", parts, list(objects), quick, len(objects), num_planned)
+
+
+def _compared(
+    objects: Sequence[Mapping[str, Any]], way: str, against: str, prompts: Sequence[str]
+) -> list[Part]:
+    """One way minus another on each prompt that both have, with Holm's p over the columns."""
+    found = {}
+    for key in COLUMNS if prompts else ():
+        mine, theirs = (
+            {
+                each["prompt"]: each["measures"].get(key, 0.0)
+                for each in objects
+                if each["method"] == name and each["prompt"] in prompts
+            }
+            for name in (way, against)
+        )
+        found[key] = compare_paired(mine, theirs)
+    adjusted = holm([each.p for each in found.values()])
+    rows = []
+    for (key, each), p in zip(found.items(), adjusted, strict=True):
+        ahead = way if (each.difference > 0) == COLUMNS[key].endswith("↑") else against
+        better = ahead.replace("-", " ") if decided(p, each.num) else "undecided"
+        rows.append([COLUMNS[key], show_difference(each), better, f"{each.p:.3f}", f"{p:.3f}"])
+    about = (
+        f"{way.replace('-', ' ')} minus {against}, prompt by prompt, with 95% intervals; p of a "
+        "two-sided sign-flip test, and after Holm's adjustment for all rows; fewer than "
+        f"{FEWEST} prompts cannot decide."
+    )
+    head = ["measure", "difference", "better", "p", "p (Holm)"]
+    return [Text(about), Table(head, rows)] if rows else []
 
 
 def main() -> int:
