@@ -4,7 +4,6 @@ python -m benchmarks.ui
 """
 
 import argparse
-import fcntl
 import json
 import os
 import subprocess
@@ -18,6 +17,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from chromium import Browser, find_browser  # noqa: E402
+
+from redream.locks import take  # noqa: E402
 
 _ASKED = {
     "prompt": "a dog", "preset": "default", "settings": {}, "yaml": "", "chosen": [], "own": [],
@@ -56,7 +57,7 @@ def main() -> None:
 def watch(browser: Browser, run: Path, server: int, seconds: float) -> None:
     """Holds the run's log as a process of its own would, and counts."""
     with (run / "log.txt").open("w") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
+        take(log.fileno(), waits=True)
         say(run, 0)
         browser.wait("!!document.querySelector('.rd-progress[data-state=training]')")
         before, began, step = cpu_of(server), time.monotonic(), 0

@@ -1,18 +1,20 @@
 """Files that are whole or absent, never half-written, and the folder for those made again."""
 
 import ctypes
-import errno
 import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from redream.errors import first_line
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
+_IS_WINDOWS = os.name == "nt"
+_READ_S = (0.01, 0.03, 0.1, 0.3)
 _FULL = 1 << 16  # bytes left on a disk that has no room
 
 
@@ -38,7 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{unique}.part{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        _take_its_place(temporary, path)
     except OSError as error:
         if type(error) is not OSError or error.filename is not None:
             raise
@@ -48,60 +50,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def lock_alone(path: Path, waits: bool) -> Iterator[bool]:
-    """Holds a lock on a file as long as the block runs; the system frees it when a process ends.
-
-    The file has the number of the process that has it. It is never followed where it is a link.
-
-    Args:
-        path: The file, which is made where it is missing; its folder exists.
-        waits: Whether to wait for whoever has it.
-
-    Yields:
-        Whether the lock is held: False where another has it, and ``waits`` is False. It is True
-        without a lock where the file system, or Windows, has none.
-
-    Raises:
-        OSError: If the file cannot be made, or is a link.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield True
-        return
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
-    try:
+def _take_its_place(temporary: Path, path: Path) -> None:
+    """Renames; Windows does not while somebody reads what is there, which takes a moment."""
+    for pause in _READ_S if _IS_WINDOWS else ():
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
+            os.replace(temporary, path)
             return
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
-                raise
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())  # for whoever wonders who has it
-        yield True
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Holds a folder as long as the block runs, and waits for whoever has it; it gets no file."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        except PermissionError:
+            time.sleep(pause)
+    os.replace(temporary, path)
 
 
 def exchange_folders(one: Path, other: Path) -> None:

@@ -40,6 +40,15 @@ def redream(*arguments, env=None, cwd=None):
     if os.name != "posix":
         command = [sys.executable, "-m", "redream", *request["arguments"]]
         return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True)
+    return _forked(request)
+
+
+def python(code):
+    """Runs a program in Python where everything has been imported; as ``subprocess.run``."""
+    return _forked({"arguments": [], "env": dict(os.environ), "cwd": str(Path.cwd()), "code": code})
+
+
+def _forked(request):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # which are never full
         status = _ask(_waiting(), request, out.fileno(), err.fileno())
         said = []
@@ -115,7 +124,7 @@ def _run(request, out, err):
     try:
         from redream.cli import main
 
-        code = main()
+        code = exec(request["code"], {}) or 0 if "code" in request else main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
     "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
-    "escaping", "plain_data", "signals", "stage", "startup", "status", "tensor_files",
+    "escaping", "locks", "plain_data", "signals", "stage", "startup", "status", "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}
@@ -55,7 +55,7 @@ DOORS = {
 }
 """The single files that may import a room which the rest of their room must not know."""
 
-CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL", "yaml"}
+CORE_PACKAGES = {"torch", "warp", "numpy", "jaxtyping", "safetensors", "PIL", "yaml", "filelock"}
 CONFINED = {
     "lightning": UPPER | TOP | ABOVE,
     "diffusers": {"priors", "adapters", "mini", "sources/shap_e.py"},
@@ -70,6 +70,8 @@ CONFINED = {
     "huggingface_hub": {"assets", "priors", "sources/shap_e.py"},
     "warp": {"kernels"},
     "jsonargparse": {"tools"},
+    "filelock": {"locks.py"},
+    "psutil": {"ui/processes.py"},
     "gradio": {"ui"},
     "fastapi": {"ui"},
     "starlette": {"ui"},

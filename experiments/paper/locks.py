@@ -4,7 +4,6 @@ Who works on a piece holds an advisory lock beside it, which the system takes ba
 that dies.
 """
 
-import fcntl
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from experiments.paper.provenance import commit
 from redream.files import whole_file
+from redream.locks import take
 
 
 def slug(prompt: str) -> str:
@@ -34,12 +34,7 @@ def claim(path: Path, wait: bool = False) -> Iterator[int | None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-        else:
-            yield lock.fileno()
+        yield lock.fileno() if take(lock.fileno(), wait) else None
 
 
 def digest(*settings: object) -> str:

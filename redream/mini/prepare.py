@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from redream.files import alone_in, cache_folder, whole_file
+from redream.files import cache_folder, whole_file
+from redream.locks import alone_in
 from redream.mini.world import all_pairs
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from redream.files import alone_in, exchange_folders, why_not_written
+from redream.files import exchange_folders, why_not_written
+from redream.locks import alone_in
 from redream.retrieval.index import (
     FORMAT_VERSION,
     IMAGE,

@@ -16,7 +16,8 @@ from redream.assets.face_counts import stated_faces
 from redream.assets.own import MAX_FACES
 from redream.escaping import on_one_line
 from redream.export.turntable import png_bytes
-from redream.files import alone_in, cache_folder, whole_file
+from redream.files import cache_folder, whole_file
+from redream.locks import alone_in
 from redream.metrics.prior_balance import sample_pictures
 from redream.plain_data import as_json
 from redream.priors import Prior

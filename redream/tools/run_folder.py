@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from redream.files import lock_alone
+from redream.locks import lock_alone
 from redream.status import LOCK
 
 EARLIER = "earlier"

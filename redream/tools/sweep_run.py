@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from redream import cli
-from redream.files import lock_alone, whole_file
+from redream.files import whole_file
+from redream.locks import NO_LINKS, lock_alone
 from redream.plain_data import read_json
 from redream.tools.cluster import stand_in
 
@@ -193,7 +194,7 @@ def _metrics(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | NO_LINKS, 0o644)
     with open(descriptor, "a", encoding="utf-8", errors="replace", buffering=1) as log:
         with redirect_stdout(log), redirect_stderr(log):
             yield

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from redream.files import lock_alone
+from redream.locks import lock_alone
 from redream.tools.arguments import ToolParser
 from redream.ui.environment import keep_gradio_here
 from redream.ui.guard import LOOPBACK

@@ -159,7 +159,7 @@ class ParticleParallel(DDPStrategy):
         if self.stops_together:
             self.barrier()
         if self.local_rank == 0 and self.launcher is not None:
-            atexit.register(self.launcher.kill, signal.SIGKILL)
+            atexit.register(self.launcher.kill, getattr(signal, "SIGKILL", signal.SIGTERM))
         elif self.stops_together:
             time.sleep(60.0)  # until the first ends this one
 

@@ -31,6 +31,7 @@ class Job:
         began: When its process was started; 0 before.
         device: The device that it was given; empty before.
         process: The number of its process; 0 before.
+        born: When that process began, in seconds since 1970; 0 before.
         asked_to_stop: Whether somebody has stopped it.
     """
 
@@ -42,6 +43,7 @@ class Job:
     began: float = 0.0
     device: str = ""
     process: int = 0
+    born: float = 0.0
     asked_to_stop: bool = False
 
     def changed(self, **fields: Any) -> "Job":  # noqa: ANN401
@@ -80,7 +82,7 @@ def _read(path: Path) -> Job | None:
         kept = read_json(path)
         job = Job(asked_of(kept.pop("asked")), **kept)
         sound = job.state in STATES and job.verb in ("fit", "predict")
-        numbers = (job.queued, job.began, job.process)
+        numbers = (job.queued, job.began, job.process, job.born)
         sound = sound and all(isinstance(each, int | float) for each in numbers)
         return job if sound and isinstance(job.device, str) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

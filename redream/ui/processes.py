@@ -3,9 +3,10 @@
 A run writes into its ``log.txt``, which is locked when it is started. The lock belongs to the open
 file, so the run and its own processes hold it as long as one of them lives, whatever becomes of the
 server that started it; a number of a process, which the system gives again, is no such proof.
+Windows hands no lock on: there a run is known by its own lock, and until it has taken that by its
+process, whose number and birth together are no other's.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -13,13 +14,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from redream.files import whole_file
+from redream.locks import NO_LINKS, is_held, owner_of, take
 from redream.status import LOCK
 
 LOG = "log.txt"
 PROGRAM = (sys.executable, "-m", "redream")
 _MOST_SAID = 1 << 16  # bytes of a log's end that are looked at
+_STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)  # the one that Windows can send
+_APART: dict[str, Any] = (  # Ctrl-C and a closed terminal are for the server
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
 
 
 def start(
@@ -36,10 +47,10 @@ def start(
     Raises:
         OSError: If the log cannot be written, or a run is at work there.
     """
-    flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
-    log = os.open(folder / LOG, flags, 0o644)
+    log = os.open(folder / LOG, os.O_CREAT | os.O_WRONLY | os.O_APPEND | NO_LINKS, 0o644)
     try:
-        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not take(log, waits=False):
+            raise BlockingIOError(f"a run is at work in {folder}")
         os.ftruncate(log, 0)
         return subprocess.Popen(
             [*PROGRAM, *arguments],
@@ -48,34 +59,53 @@ def start(
             stderr=log,
             cwd=started_in,
             env=dict(environment),
-            start_new_session=True,  # Ctrl-C and a closed terminal are for the server
+            **_APART,
         )
     finally:
         os.close(log)
 
 
-def is_alive(folder: Path) -> bool:
-    """Whether a run is at work in a folder: one of the page's, or of a command line."""
-    return any(_is_locked(folder / name) for name in (LOG, LOCK))
+def is_alive(folder: Path, number: int = 0, born: float = 0.0) -> bool:
+    """Whether a run is at work in a folder: one of the page's, or of a command line.
+
+    Args:
+        folder: The run's folder.
+        number: The number of its process; 0 where it is not known.
+        born: When that process began; see :func:`birth_of`.
+    """
+    if any(is_held(folder / name) for name in (LOG, LOCK)):
+        return True
+    return number > 1 and born > 0.0 and birth_of(number) == born
 
 
-def stop(folder: Path, number: int) -> bool:
+def birth_of(number: int) -> float:
+    """When a process began, in seconds since 1970; 0 where there is none that lives."""
+    try:
+        process = psutil.Process(number)
+        is_gone = process.status() == psutil.STATUS_ZOMBIE
+        return 0.0 if is_gone else float(process.create_time())
+    except (psutil.Error, ValueError):
+        return 0.0
+
+
+def stop(folder: Path, number: int, born: float = 0.0) -> bool:
     """Asks a run to save its step and leave; asked twice, it leaves at once.
 
     Args:
         folder: The run's folder.
         number: Its process; 0 where it is not known, and the run itself says it.
+        born: When that process began; see :func:`birth_of`.
 
     Returns:
         Whether there was one to ask.
     """
-    if not is_alive(folder):
+    if not is_alive(folder, number, born):
         return False
-    number = number or _owner(folder)
+    number = number or owner_of(folder / LOCK)
     if number <= 1:
         return False
     with suppress(ProcessLookupError):
-        os.kill(number, signal.SIGTERM)
+        os.kill(number, _STOP)
         return True
     return False
 
@@ -95,25 +125,3 @@ def last_line(folder: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _owner(folder: Path) -> int:
-    """The process that a run's own lock names; 0 where it names none."""
-    try:
-        return int((folder / LOCK).read_text("utf-8"))
-    except (OSError, ValueError):
-        return 0
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

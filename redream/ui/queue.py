@@ -109,7 +109,7 @@ class Queue:
             self._children = [each for each in self._children if each.poll() is None]
             jobs, busy = self._jobs(), set[str]()
             for folder, job in jobs:
-                if job.state == "started" and processes.is_alive(folder):
+                if job.state == "started" and self._is_alive(folder, job):
                     busy.add(job.device)
                 elif job.state == "started":
                     write_job(job.changed(state="ended"), folder)
@@ -129,7 +129,7 @@ class Queue:
                 return
             if job.state == "queued":
                 write_job(job.changed(state="withdrawn"), folder)
-            elif processes.stop(folder, job.process):
+            elif processes.stop(folder, job.process, job.born):
                 write_job(job.changed(asked_to_stop=True), folder)
 
     def resume(self, folder: Path) -> None:
@@ -148,7 +148,7 @@ class Queue:
     def _again(self, folder: Path, verb: str) -> None:
         with self._changing:
             job = read_job(folder)
-            if job is None or job.state == "queued" or processes.is_alive(folder):
+            if job is None or job.state == "queued" or self._is_alive(folder, job):
                 return
             has_begun = (folder / "checkpoints" / "last.ckpt").is_file()
             if verb == "predict" and not has_begun:
@@ -158,7 +158,9 @@ class Queue:
 
     def _start(self, folder: Path, job: Job, device: str) -> None:
         """Starts a run; that it is started is kept first, so that nobody starts it twice."""
-        started = job.changed(state="started", began=time.time(), device=device, process=0)
+        started = job.changed(
+            state="started", began=time.time(), device=device, process=0, born=0.0
+        )
         write_job(started, folder)
         try:
             going_on = ["--ckpt_path=last"] if job.resumes or job.verb == "predict" else []
@@ -171,7 +173,12 @@ class Queue:
             processes.write_log(folder, f"redream: error: {one_line(error)}")
             return
         self._children.append(child)
-        write_job(started.changed(process=child.pid), folder)
+        born = processes.birth_of(child.pid)
+        write_job(started.changed(process=child.pid, born=born), folder)
+
+    @staticmethod
+    def _is_alive(folder: Path, job: Job) -> bool:
+        return processes.is_alive(folder, job.process, job.born)
 
     def _jobs(self) -> list[tuple[Path, Job]]:
         """All jobs, the first queued first."""

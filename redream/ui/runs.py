@@ -159,7 +159,7 @@ def _state(folder: Path, job: Job | None, status: RunStatus | None) -> tuple[str
     """Where a run is, and why it failed."""
     if job is not None and job.state in ("queued", "withdrawn"):
         return job.state, ""
-    if processes.is_alive(folder):
+    if processes.is_alive(folder, *((job.process, job.born) if job else ())):
         return (status.state, "") if status and status.state in ACTIVE else ("starting", "")
     if status is not None and status.state not in ACTIVE:
         return status.state, status.error

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from redream import cli
-from redream.files import lock_alone
+from redream.locks import lock_alone
 from redream.tools import ui
 
 

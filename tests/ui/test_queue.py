@@ -167,6 +167,23 @@ def test_a_stranger_s_job_runs_no_command_of_its_own(make_queue):
         assert read_job(folder) is None and not (folder / "log.txt").exists()
 
 
+def test_where_no_lock_is_handed_on_a_run_is_known_by_its_process(make_queue, monkeypatch):
+    """As on Windows: by its number and its birth, of which a later process has another."""
+    monkeypatch.setattr(processes, "is_held", lambda path: False)
+    queue = make_queue()
+    first, second = queue.add(asks("a long dog")), queue.add(asks("a cat"))
+    queue.tick()
+    wait_until(lambda: state(first) == "training")
+    other = make_queue()
+    other.tick()
+    assert (state(first), state(second)) == ("training", "queued")
+    job = read_job(first)
+    assert not is_alive(first, job.process, job.born - 1.0) and not is_alive(first, job.process)
+    other.stop(first)
+    wait_until(lambda: state(first) == "stopped")
+    assert processes.birth_of(job.process) == 0.0  # though its server has not been told yet
+
+
 def test_no_process_is_asked_to_leave_where_none_is_at_work(make_queue, monkeypatch):
     queue = make_queue()
     folder = queue.add(asks())
