@@ -37,7 +37,7 @@ def build_index(out: Path, clip: Path = WEIGHTS / "retrieval_clip") -> Embedding
         library, made = Path(folder, "library"), Path(folder, "index")
         write_library(library, LIBRARY_SEED)
         index = index_store(FolderStore(library), encoder, made)
-        assets = [index.asset(row) for row in range(len(index))]
+        assets = index.assets(range(len(index)))
         reference = {"name": encoder.name, "init_args": encoder.init_args}
         known = {key: index.manifest[key] for key in _KEPT}
         return write_index(

@@ -22,7 +22,7 @@ class EmbeddedLibrary(Store):
     def assets(self) -> list[Asset]:
         """Lists the library in the order of its index."""
         index = EmbeddingIndex.open(embedded_world().index)
-        return [index.asset(row) for row in range(len(index))]
+        return index.assets(range(len(index)))
 
     def load(self, uid: str) -> TriangleMesh:
         """Loads an asset, normalised to radius 0.9."""

@@ -12,6 +12,7 @@ Nothing in it is a pickle, so an index from a stranger can be opened.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ class EmbeddingIndex:
             return cls(path, manifest, table, *vectors)
         digest = hashlib.sha256(written).hexdigest()
         image = PictureVectors(
-            path.absolute(), digest, lambda row: str(table.row(row)["uid"]), shape[1]
+            path.absolute(), digest, lambda row: str(table.rows([row])[0]["uid"]), shape[1]
         )
         return cls(path, manifest, table, vectors[0], image)
 
@@ -118,15 +119,20 @@ class EmbeddingIndex:
         """Name of the encoder that made the vectors."""
         return str(self.manifest["encoder"]["name"])
 
-    def asset(self, row: int, scores: dict[str, float] | None = None) -> Asset:
-        """The asset of a row.
+    def asset(self, row: int) -> Asset:
+        """The asset of a row: that one of :meth:`assets`."""
+        return self.assets([row])[0]
+
+    def assets(self, rows: Sequence[int]) -> list[Asset]:
+        """The assets of some rows, without scores.
 
         Raises:
             ValueError: If the table is damaged there.
         """
-        record = self.table.row(row)
-        record["categories"] = tuple(record["categories"] or ())
-        return Asset(**record, scores=scores or {})
+        return [
+            Asset(**{**record, "categories": tuple(record["categories"] or ())})
+            for record in self.table.rows(rows)
+        ]
 
     @property
     def store(self) -> Reference | None:

@@ -102,10 +102,8 @@ class RankingRetriever(Retriever):
         scores = self._scores(candidates, query)
         best = np.argsort(-scores[next(reversed(scores))], kind="stable")[:k]
         return [
-            self.index.asset(
-                int(candidates[i]), {name: float(score[i]) for name, score in scores.items()}
-            )
-            for i in best
+            replace(asset, scores={name: float(score[i]) for name, score in scores.items()})
+            for asset, i in zip(self.index.assets(candidates[best].tolist()), best, strict=True)
         ]
 
     def restrict(self, licenses: Sequence[str]) -> None:

@@ -1,7 +1,10 @@
-"""The table of an index, read where it lies: a row group for an asset, a column for a filter."""
+"""The table of an index, read where it lies: row groups for assets, a column for a filter."""
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,11 @@ SCHEMA = pa.schema(
 )
 """The columns of the table, named like the attributes of an :class:`~redream.types.Asset`."""
 
-ROW_GROUP = 8192
-"""Rows that are written, and so read, together: a few milliseconds' worth."""
+ROW_GROUP = 512
+"""Rows that are written, and so read, together: a fifth of a millisecond's worth."""
+
+REPEATED = ("license", "source")
+"""Columns that say few different things, which are written once for a row group."""
 
 _KEPT_GROUPS = 64
 _MAX_ROW = 4096  # bytes of the table for each asset
@@ -60,7 +66,9 @@ class AssetTable:
             if kind != field.type:
                 raise ValueError(f"{path.name} has {kind} instead of {field.type} in {field.name}")
         self._columns = lru_cache(maxsize=len(SCHEMA))(self._read_column)
-        self._group = lru_cache(maxsize=_KEPT_GROUPS)(self._read_group)
+        self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        sizes = (metadata.row_group(n).num_rows for n in range(metadata.num_row_groups))
+        self._starts = list(accumulate(sizes, initial=0))
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
@@ -73,22 +81,48 @@ class AssetTable:
         """
         return self._sound(self._columns, name)
 
-    def row(self, row: int) -> dict[str, Any]:
-        """What is known of one asset, by the names of ``SCHEMA``.
+    def rows(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """What is known of some assets, each by the names of ``SCHEMA``.
+
+        Their row groups are read together, which takes a third of what they take one by one; the
+        last of them are kept.
+
+        Args:
+            rows: Row numbers, in any order.
 
         Raises:
             IndexError: If there is no such row.
             ValueError: If the file is damaged there.
         """
-        start = 0
-        for group in range(self._file.num_row_groups):
-            end = start + self._file.metadata.row_group(group).num_rows
-            if start <= row < end:
-                table = self._sound(self._group, group)
-                record: dict[str, Any] = table.slice(row - start, 1).to_pylist()[0]
-                return record
-            start = end
-        raise IndexError(f"row {row} of {start}")
+        found = []
+        for start in range(0, len(rows), _KEPT_GROUPS):
+            some = rows[start : start + _KEPT_GROUPS]
+            groups = [self._group_of(row) for row in some]
+            self._keep(groups)
+            for row, group in zip(some, groups, strict=True):
+                record = self._groups[group].slice(row - self._starts[group], 1).to_pylist()
+                found += record
+        return found
+
+    def _group_of(self, row: int) -> int:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        return bisect_right(self._starts, row) - 1
+
+    def _keep(self, groups: Sequence[int]) -> None:
+        """Reads those of at most as many groups as are kept that are not there yet."""
+        missing = sorted(set(groups) - self._groups.keys())
+        if missing:
+            read = self._sound(self._read_groups, missing)
+            start = 0
+            for group in missing:
+                num = self._starts[group + 1] - self._starts[group]
+                self._groups[group] = read.slice(start, num)
+                start += num
+        for group in groups:
+            self._groups.move_to_end(group)
+        while len(self._groups) > _KEPT_GROUPS:
+            self._groups.popitem(last=False)
 
     def _sound(self, read: Callable[[Any], Any], which: Any) -> Any:  # noqa: ANN401  (pyarrow's)
         try:
@@ -101,8 +135,8 @@ class AssetTable:
             return pa.chunked_array([pa.nulls(len(self), SCHEMA.field(name).type)])
         return self._file.read([name])[name]
 
-    def _read_group(self, group: int) -> pa.Table:
-        return _complete(self._file.read_row_group(group))
+    def _read_groups(self, groups: Sequence[int]) -> pa.Table:
+        return _complete(self._file.read_row_groups(groups, use_threads=False))
 
 
 def _complete(table: pa.Table) -> pa.Table:

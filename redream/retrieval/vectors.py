@@ -33,22 +33,21 @@ class AssetVectors:
                 "or in two stages"
             )
         self._index, self._weight = index, image_weight
-        self._parts: list[tuple[np.ndarray, Rows, float]] = []
+        self._parts: list[tuple[Rows, float]] = []
         if image_weight < 1.0:
-            self._parts.append((index.text, Rows(index.text), 1.0 - image_weight))
+            self._parts.append((Rows(index.text, np.float32), 1.0 - image_weight))
         if isinstance(index.image, np.ndarray) and image_weight > 0.0:
-            self._parts.append((index.image, Rows(index.image), image_weight))
+            self._parts.append((Rows(index.image, np.float32), image_weight))
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """The vectors of rows, ``rows D`` float32."""
-        parts = []
-        for vectors, single, weight in self._parts:
-            taken = vectors[rows] if isinstance(rows, slice) else single[rows]
-            part = taken.astype(np.float32)
-            parts.append(part if weight == 1.0 else weight * part)
+        parts = [
+            vectors[rows] if weight == 1.0 else weight * vectors[rows]
+            for vectors, weight in self._parts
+        ]
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     @property
@@ -132,7 +131,7 @@ def similarity(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def _contiguous(rows: np.ndarray) -> slice | np.ndarray:
-    """Neighbouring rows as a slice, which is read without a copy."""
+    """Neighbouring rows as a slice, which is read without a list of them."""
     is_run = len(rows) > 0 and int(rows[-1]) - int(rows[0]) == len(rows) - 1
     return slice(int(rows[0]), int(rows[-1]) + 1) if is_run else rows
 

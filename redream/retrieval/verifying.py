@@ -5,6 +5,7 @@ import numpy as np
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.faults import broken
 from redream.retrieval.index import IMAGE, TABLE, TEXT, EmbeddingIndex, file_hash
+from redream.retrieval.rows import Rows
 
 _CHUNK = 16384  # rows read at once
 _TOLERANCE = 0.01  # of a float16 vector's length
@@ -42,8 +43,9 @@ def verify_index(index: EmbeddingIndex, encoder: Encoder | None = None, sample: 
 def _verify_vectors(
     index: EmbeddingIndex, name: str, vectors: np.ndarray, uids: np.ndarray
 ) -> None:
+    rows = Rows(vectors, np.float32)
     for start in range(0, len(vectors), _CHUNK):
-        lengths = np.linalg.norm(vectors[start : start + _CHUNK].astype(np.float32), axis=1)
+        lengths = np.linalg.norm(rows[start : start + _CHUNK], axis=1)
         for wrong, what in (
             (~np.isfinite(lengths), "is not finite"),
             (np.abs(lengths - 1.0) > _TOLERANCE, "does not have length one"),
@@ -67,8 +69,9 @@ def _verify_encoder(index: EmbeddingIndex, encoder: Encoder | None, sample: int)
     rows = np.unique(np.linspace(0, len(index) - 1, min(sample, len(index))).round().astype(int))
     if len(rows) == 0:
         return
-    again = encoder.encode_texts([index.asset(row).caption for row in rows.tolist()]).numpy()
-    kept = index.text[rows].astype(np.float32)
+    captions = [asset.caption for asset in index.assets(rows.tolist())]
+    again = encoder.encode_texts(captions).numpy()
+    kept = Rows(index.text, np.float32)[rows]
     if again.shape != kept.shape:
         raise broken(
             index.path,

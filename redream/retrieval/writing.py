@@ -25,7 +25,7 @@ from redream.retrieval.index import (
     file_hash,
 )
 from redream.retrieval.portable import Reference, make_portable
-from redream.retrieval.table import ROW_GROUP, SCHEMA
+from redream.retrieval.table import REPEATED, ROW_GROUP, SCHEMA
 from redream.types import Asset
 
 
@@ -67,7 +67,9 @@ def write_index(
         try:
             columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
             table = pa.table(columns, schema=SCHEMA)
-            pq.write_table(table, building / TABLE, row_group_size=ROW_GROUP)
+            pq.write_table(
+                table, building / TABLE, row_group_size=ROW_GROUP, use_dictionary=list(REPEATED)
+            )
             for name, vectors in ((TEXT, text), (IMAGE, image)):
                 if vectors is not None:
                     half = vectors.astype(np.float16, copy=False)

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from toy_encoders import VectorEncoder
 
@@ -47,14 +49,27 @@ def test_what_passes(index, conditions, passing, words):
 
 
 def test_a_table_that_is_read_in_chunks(tmp_path, index):
-    import pyarrow.parquet as pq
-
     whole = pq.read_table(index.path / "assets.parquet")
     pq.write_table(whole, tmp_path / "chunks.parquet", row_group_size=1)
     chunks = AssetTable(tmp_path / "chunks.parquet")
     chunked = type(index)(index.path, index.manifest, chunks, index.text, index.image)
     assert AssetFilter(categories=["animals"]).mask(chunked).tolist() == [True, False, False, True]
     assert [chunked.asset(row) for row in range(4)] == ASSETS
+    assert chunked.assets([3, 0, 3]) == [ASSETS[3], ASSETS[0], ASSETS[3]]
+
+
+@pytest.mark.parametrize("size", [512, 8192])  # of a row group, as earlier versions wrote them
+def test_rows_of_many_groups_are_read_together(size, tmp_path):
+    num = 40_000
+    assets = {name: ["x"] * num for name in ("caption", "license", "author", "source")}
+    table = pa.table({"uid": [f"u{row}" for row in range(num)], **assets})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=size)
+    read = AssetTable(tmp_path / "a.parquet", num)
+    for rows in ([], [39_999, 0, 511, 512, 512], list(range(0, num, 37)), [0, 39_999]):
+        assert [each["uid"] for each in read.rows(rows)] == [f"u{row}" for row in rows]
+    for row in (-1, num):
+        with pytest.raises(IndexError, match=f"row {row} of 40000"):
+            read.rows([5, row])
 
 
 def test_the_ranking_sees_only_what_passes(index):

@@ -1,4 +1,4 @@
-"""Rows of a mapped matrix, read by the file: the same numbers, and not the memory around them."""
+"""Rows of a mapped matrix: the same numbers, not the memory around them, and no killed process."""
 
 import subprocess
 import sys
@@ -20,15 +20,37 @@ def test_they_are_the_mappings_own(rows, tmp_path):
     np.save(tmp_path / "b.npy", np.asfortranarray(mapped))
     turned = np.load(tmp_path / "b.npy", mmap_mode="r")
     assert np.array_equal(Rows(turned)[chosen], found)
+    single = Rows(mapped, np.float32)[chosen]
+    assert single.dtype == np.float32 and np.array_equal(single, found)
 
 
-def test_a_file_that_becomes_shorter_is_said_in_a_line(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones((10, 4), np.float32))
-    rows = Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))
+@pytest.mark.parametrize(
+    "part", [slice(None), slice(3, 3), slice(500, 1400), slice(-7, None), slice(9, 0, -2)]
+)
+def test_a_range_is_the_mappings_own(part, tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((1300, 3)).astype(np.float16))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert np.array_equal(Rows(mapped, np.float32)[part], mapped[part])
+
+
+@pytest.mark.parametrize("rows", [np.array([9]), slice(5, 10)])
+def test_a_file_that_becomes_shorter_is_said_in_a_line(rows, tmp_path):
+    """Whoever touches the mapping itself there is killed by SIGBUS."""
+    np.save(tmp_path / "a.npy", np.ones((10, 4096), np.float32))
+    read = Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))
+    assert read[rows].all()
     with (tmp_path / "a.npy").open("r+b") as file:
         file.truncate(200)
     with pytest.raises(OSError, match=r"a\.npy was cut short .*build the index again"):
-        rows[np.array([9])]
+        read[rows]
+
+
+def test_a_file_that_is_replaced_meanwhile_stays_what_it_was(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((10, 4096), np.float32))
+    read = Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))
+    np.save(tmp_path / "b.npy", np.zeros((1, 1), np.float32))
+    (tmp_path / "b.npy").replace(tmp_path / "a.npy")
+    assert read[np.array([0, 9])].all()
 
 
 MEASURED = """
@@ -37,10 +59,12 @@ import numpy as np
 from redream.retrieval.rows import Rows
 
 def resident():
+    # KB of all mappings of the file that this process has touched
     with open("/proc/self/smaps") as file:
         lines = file.read().splitlines()
-    at = next(i for i, line in enumerate(lines) if line.endswith("a.npy"))
-    return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:"))
+    starts = [i for i, line in enumerate(lines) if line.endswith("a.npy")]
+    sizes = [next(each for each in lines[at:] if each.startswith("Rss:")) for at in starts]
+    return sum(int(each.split()[1]) for each in sizes)
 
 mapped = np.load(sys.argv[1], mmap_mode="r")
 some = np.arange(0, len(mapped), 16)
