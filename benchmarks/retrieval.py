@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+from page import put  # noqa: E402
 from retrieval_contenders import CONTENDERS  # noqa: E402
-from retrieval_page import as_page  # noqa: E402
+from retrieval_page import as_page, as_section  # noqa: E402
 from retrieval_vectors import caption_vectors, clustered_vectors  # noqa: E402
 
 K = 10
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.add_argument("--report", type=Path, help="what --json printed, instead of measuring")
     parser.add_argument("--page", type=Path, help="write a page of Markdown, docs/retrieval.md")
+    parser.add_argument("--section", type=Path, help="put the tables into a page's <!-- rows -->")
     parser.add_argument(
         "--hnsw-up-to", type=int, default=100_000, help="rows up to which HNSW is built"
     )
@@ -48,13 +50,15 @@ def main() -> None:
     report = json.loads(options.report.read_text()) if options.report else run(options)
     if options.page:
         options.page.write_text(as_page(report), encoding="utf-8")
+    if options.section:
+        put(options.section, "rows", as_section(report))
     print(json.dumps(report, indent=2) if options.json else as_page(report))
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures everything that the command line asks for."""
     results: list[dict[str, Any]] = []
-    if CAPTIONS.is_file():
+    if CAPTIONS.is_file() and not options.section:
         with tempfile.TemporaryDirectory() as folder:
             results += measure("captions", Path(folder), caption_vectors(CAPTIONS), options)
     for rows in options.rows:

@@ -4,7 +4,7 @@ from typing import Any
 
 from retrieval_vectors import CLUSTERED
 
-_TARGETS = {"recall": 0.99, "p50_ms": 20.0, "cold_start_s": 3.0, "memory": 1.5}
+_TARGETS = {"recall": 0.99, "p50_ms": 5.0, "cold_start_s": 2.0, "memory": 1.2}
 _OURS = ("ScannRetriever", "FaissRetriever")
 
 
@@ -50,6 +50,25 @@ def as_page(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def as_section(report: dict[str, Any]) -> str:
+    """The measurements alone in Markdown, for a page that has more to say."""
+    machine = report["machine"]
+    lines = [
+        f"Made by `{report['command']}` on {machine['date']}, on {machine['cores']} cores with a "
+        f"load average of {machine['load']} at the end, this benchmark included.",
+    ]
+    for rows in dict.fromkeys(each["rows"] for each in report["results"]):
+        members = [each for each in report["results"] if each["rows"] == rows]
+        size = members[0]["vectors_bytes"] / 1e6
+        what = (
+            f"{rows:,} vectors of {members[0]['dimension']} dimensions, {size:,.1f} MB as float16"
+        )
+        lines += ["", f"{what}:", "", *_table(members)]
+        if rows >= 100_000:
+            lines += ["", *_verdicts(members)]
+    return "\n".join(lines)
+
+
 def _table(members: list[dict[str, Any]]) -> list[str]:
     header = (
         "| | recall@10 | p50 ms | p50 CPU ms | p99 ms | cold start s | cold start CPU s "
@@ -72,15 +91,21 @@ def _verdicts(members: list[dict[str, Any]]) -> list[str]:
     """Each target and whether ours meet it."""
     lines = []
     for each in members:
-        if each["contender"] not in _OURS or each["rows"] < 1_000_000:  # the targets' size
+        name = each["contender"].removesuffix(", tuned")
+        if name not in _OURS or each["rows"] < 1_000_000:  # the targets are of this size
             continue
         memory = each["peak_bytes"] / each["vectors_bytes"]
         met = {
-            f"recall@10 {each['recall']:.3f} (at least 0.99)": each["recall"] >= _TARGETS["recall"],
-            f"p50 {each['p50_ms']:.1f} ms (under 20)": each["p50_ms"] < _TARGETS["p50_ms"],
-            f"cold start {each['cold_start_s']:.1f} s (under 3)": each["cold_start_s"]
+            f"recall@10 {each['recall']:.3f} (at least {_TARGETS['recall']:g})": each["recall"]
+            >= _TARGETS["recall"],
+            f"p50 {each['p50_ms']:.1f} ms (under {_TARGETS['p50_ms']:g})": each["p50_ms"]
+            < _TARGETS["p50_ms"],
+            f"cold start {each['cold_start_s']:.1f} s (under {_TARGETS['cold_start_s']:g})": each[
+                "cold_start_s"
+            ]
             < _TARGETS["cold_start_s"],
-            f"memory {memory:.2f} of the vectors (at most 1.5)": memory <= _TARGETS["memory"],
+            f"memory {memory:.2f} of the vectors (at most {_TARGETS['memory']:g})": memory
+            <= _TARGETS["memory"],
         }
         stated = ", ".join(
             f"{what}: {'met' if is_met else 'MISSED'}" for what, is_met in met.items()
