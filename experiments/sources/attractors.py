@@ -2,18 +2,19 @@
 
 ``python -m experiments.sources.attractors --out DIR`` asks each source for three assets of every
 test prompt of the embedded world and measures their shapes against individuals of the prompt's
-category. A generator errs: the embedded one does so by a noise of its shapes. ``--objects`` also
-makes the objects of the runs, which takes minutes each. What is measured is kept in ``DIR``: the
-command goes on where it was stopped, by ``--minutes`` of processor time or otherwise. ``--page``
-puts the table into a page.
+category. A generator errs: the embedded one does so by a noise of its shapes. ``--objects`` makes
+the objects of the runs instead, as splats that start on the first attractor, which takes a minute
+each. What is measured is kept in ``DIR``: the command goes on where it was stopped, by
+``--minutes`` of processor time or otherwise. ``--page`` puts the table into a page.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from experiments.paper.provenance import command, commit
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.shape import individuals, shape_f_score, shape_of_model, visible_points
 from experiments.paper.thinned import category_of, write_library_index
-from experiments.paper.world import OURS, WORLDS, read_prompts
+from experiments.paper.world import OURS, ROOT, WORLDS, read_prompts
 from redream.files import whole_file
 from redream.metrics.statistics import compare_paired, decided, estimate, holm
 from redream.mini.generator import EmbeddedGenerator
@@ -41,8 +42,10 @@ LIBRARIES = {
 }  # fmt: skip
 NOISES = (0.04, 0.12)
 NUM = 3
-MARK = "attractors"
+MARKS = {False: "attractors", True: "objects"}
+"""Where a page has the table, by ``--objects``."""
 _WHOLE, _NONE = "whole", "none"
+_OBJECTS = (ROOT / "configs" / "splats.yaml", Path(__file__).with_name("objects.yaml"))
 
 
 class Case(NamedTuple):
@@ -70,14 +73,21 @@ class Case(NamedTuple):
         }[self.source]
 
 
-def cases() -> Iterator[Case]:
-    """All sources that are compared."""
-    for library in LIBRARIES:
-        yield Case("retrieved", library, 0.0)
-    for noise in NOISES:
-        yield Case("generated", _NONE, noise)
-        for library in LIBRARIES:
-            yield Case("mixed", library, noise)
+def cases(
+    libraries: Sequence[str] = tuple(LIBRARIES), noises: Sequence[float] = NOISES
+) -> list[Case]:
+    """The sources that are compared.
+
+    Args:
+        libraries: Which of :data:`LIBRARIES`; generators alone are compared with the whole one, and
+            left out without it.
+        noises: Of the generators.
+    """
+    found = [Case("retrieved", library, 0.0) for library in libraries]
+    for noise in noises:
+        found += [Case("generated", _NONE, noise)] * (_WHOLE in libraries)
+        found += [Case("mixed", library, noise) for library in libraries]
+    return found
 
 
 class Bench:
@@ -118,8 +128,11 @@ class Bench:
         retriever = self.retriever(case, prompt)
         found = retriever.retrieve(prompt, NUM)
         scores = [self._f_score(retriever, asset, category_of(prompt)) for asset in found]
-        made = sum(asset.origin == "generated" for asset in found)
-        return {"f_score": float(np.mean(scores)), "num_generated": float(made)}
+        return {"f_score": float(np.mean(scores)), "num_generated": _num_generated(found)}
+
+    def num_generated(self, case: Case, prompt: str) -> float:
+        """How many of the attractors are generated."""
+        return _num_generated(self.retriever(case, prompt).retrieve(prompt, NUM))
 
     def _f_score(self, retriever: MixedRetriever, asset: Asset, category: str) -> float:
         key = hashlib.sha256(f"{asset.uid} {category}".encode()).hexdigest()[:24]
@@ -133,41 +146,41 @@ class Bench:
         return float(json.loads(path.read_text()))
 
 
-def measured(bench: Bench, prompts: Sequence[str], minutes: float) -> dict[str, dict[str, Any]]:
+def _num_generated(found: Sequence[Asset]) -> float:
+    return float(sum(asset.origin == "generated" for asset in found))
+
+
+def measured(
+    bench: Bench, prompts: Sequence[str], compared: Sequence[Case], minutes: float
+) -> dict[str, dict[str, Any]]:
     """The measures by prompt and case; those of whole prompts, as far as the time goes."""
     end = time.process_time() + 60.0 * minutes
     found: dict[str, dict[str, Any]] = {}
     for prompt in prompts:
         if time.process_time() > end:
             break
-        found[prompt] = {each.title: bench.measure(each, prompt) for each in cases()}
+        found[prompt] = {each.title: bench.measure(each, prompt) for each in compared}
         print(f"{len(found)}/{len(prompts)}: {prompt}", file=sys.stderr, flush=True)
     return found
 
 
-def table(values: Mapping[str, Mapping[str, Any]], num_planned: int, floor: float) -> str:
-    """The table in Markdown, with what it says and how it was made."""
-    rows, ps, compared = [], [], []
-    for case in cases():
+def rows_of(values: Mapping[str, Mapping[str, Any]], compared: Sequence[Case]) -> list[str]:
+    """The table in Markdown: means, and differences to retrieval from the same library."""
+    rows, ps, means = [], [], []
+    for case in compared:
         mine = {prompt: cells[case.title]["f_score"] for prompt, cells in values.items()}
         made = np.mean([cells[case.title]["num_generated"] for cells in values.values()])
-        base = Case("retrieved", case.library, 0.0)
-        if case.library == _NONE:
-            base = Case("retrieved", _WHOLE, 0.0)
+        base = Case("retrieved", _WHOLE if case.library == _NONE else case.library, 0.0)
         other = {prompt: cells[base.title]["f_score"] for prompt, cells in values.items()}
-        compared.append((case, base, estimate(list(mine.values())), made))
+        means.append((case, estimate(list(mine.values())), made))
         difference = None if case == base else compare_paired(mine, other)
         rows.append(difference)
         ps += [] if difference is None else [difference.p]
     adjusted = iter(holm(ps))
     lines = ["| attractors | shape F-score | generated of 3 | beside retrieval alone | p (Holm) |"]
     lines.append("|---|---|---|---|---|")
-    for (case, _, mean, made), difference in zip(compared, rows, strict=True):
-        cells = [
-            case.title,
-            f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]",
-            "-" if np.isnan(made) else f"{made:.1f}",
-        ]
+    for (case, mean, made), difference in zip(means, rows, strict=True):
+        cells = [case.title, f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{made:.1f}"]
         if difference is None:
             cells += ["", ""]
         else:
@@ -178,27 +191,46 @@ def table(values: Mapping[str, Mapping[str, Any]], num_planned: int, floor: floa
             )
             cells.append(f"{p:.3f}{word}")
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def table(
+    values: Mapping[str, Mapping[str, Any]],
+    num_planned: int,
+    floor: float,
+    compared: Sequence[Case],
+    of_objects: bool = False,
+) -> str:
+    """The table in Markdown, with what it says and how it was made."""
+    what = "Mean shape F-score of the three assets that a run would be attracted to"
+    if of_objects:
+        what = (
+            "Mean shape F-score of the objects, one particle of splats each, one seed, which start "
+            "on the first of three attractors (configs/splats.yaml)"
+        )
     about = (
         f"Made by `{command()}` at commit {commit()}: {len(values)} of {num_planned} test prompts. "
-        "Mean shape F-score of the three assets that a run would be attracted to, 95% intervals "
-        f"over prompts. The floor of the mixtures is {floor:.3f}, the first quartile of the best "
-        "scores of the tuning prompts. Differences are paired, to retrieval from the same library "
-        "(generators alone: from the whole one)."
+        f"{what}, 95% intervals over prompts. The floor of the mixtures is {floor:.3f}, the first "
+        "quartile of the best scores of the tuning prompts. Differences are paired, to retrieval "
+        "from the same library (generators alone: from the whole one)."
     )
-    return "\n".join([about, "", *lines])
+    return "\n".join([about, "", *rows_of(values, compared)])
 
 
-def plan_objects(prompts: Sequence[str], bench: Bench) -> dict[tuple[str, str], Run]:
-    """The runs whose attractors each case gives, by case and prompt."""
-    world, runs = WORLDS["embedded"], {}
+def plan_objects(
+    prompts: Sequence[str], compared: Sequence[Case], bench: Bench
+) -> dict[str, dict[str, Run]]:
+    """The runs whose attractors each case gives, by prompt and case."""
+    runs: dict[str, dict[str, Run]] = {}
     for prompt in prompts:
-        for case in cases():
+        for case in compared:
             overlay = bench.out / "overlays" / f"{slug_of(case, prompt)}.yaml"
             overlay.parent.mkdir(parents=True, exist_ok=True)
             overlay.write_text(yaml.safe_dump({"data": data_of(case, prompt, bench)}))
-            layers = (*world.layers(OURS), overlay)
+            layers = (WORLDS["embedded"].config, *_OBJECTS, overlay)
             name = f"{OURS}@{slug_of(case, '')}"
-            runs[case.title, prompt] = Run(name, prompt, 0, layers, (), bench.out / "runs")
+            run = Run(name, prompt, 0, layers, (), bench.out.resolve() / "runs")
+            runs.setdefault(prompt, {})[case.title] = run
     return runs
 
 
@@ -227,16 +259,42 @@ def data_of(case: Case, prompt: str, bench: Bench) -> dict[str, Any]:
     return {"retriever": {"class_path": "MixedRetriever", "init_args": mixed}, "store": None}
 
 
-def objects(runs: Mapping[tuple[str, str], Run]) -> dict[str, dict[str, Any]]:
-    """Shape F-scores of the finished objects, of prompts that have all."""
+def objects(
+    bench: Bench,
+    prompts: Sequence[str],
+    compared: Sequence[Case],
+    minutes: float = np.inf,
+    num_processes: int = 1,
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Makes the objects that are missing, prompt by prompt as far as the time goes.
+
+    Returns:
+        Shape F-scores of prompts that have all their objects, with how many of the attractors were
+        generated; and what failed.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for (title, prompt), run in runs.items():
-        if run.done() is not None:
-            model = run.folder / "particle_0.glb"
-            score = shape_of_model(prompt, model)["shape_f_score"]
-            found.setdefault(prompt, {})[title] = {"f_score": score, "num_generated": np.nan}
-    titles = {each.title for each in cases()}
-    return {prompt: cells for prompt, cells in found.items() if titles <= cells.keys()}
+    failures: list[str] = []
+    end = _of_children() + 60.0 * minutes
+    for prompt, runs in plan_objects(prompts, compared, bench).items():
+        if _of_children() < end:
+            failures += execute_all(list(runs.values()), num_processes)
+        if all(run.done() is not None for run in runs.values()):
+            found[prompt] = {
+                case.title: {
+                    "f_score": shape_of_model(prompt, runs[case.title].folder / "particle_0.glb")[
+                        "shape_f_score"
+                    ],
+                    "num_generated": bench.num_generated(case, prompt),
+                }
+                for case in compared
+            }
+    return found, failures
+
+
+def _of_children() -> float:
+    """Processor seconds of the processes that this one has waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,31 +304,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="what is measured is kept here")
     parser.add_argument("--prompts", type=int, help="so many of the test prompts; all by default")
+    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
+    parser.add_argument("--noises", nargs="+", type=float, default=list(NOISES))
     parser.add_argument("--minutes", type=float, default=np.inf, help="of processor time")
-    parser.add_argument("--objects", action="store_true", help="make the objects, too")
+    parser.add_argument("--objects", action="store_true", help="make and measure the objects")
     parser.add_argument("--processes", type=int, default=1, help="that make objects")
     parser.add_argument("--page", type=Path, help="put the table between its marks of this page")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.out)
-    prompts = read_prompts(WORLDS["embedded"].prompts)[: options.prompts]
+    bench, compared = Bench(options.out), cases(options.libraries, options.noises)
+    all_prompts = read_prompts(WORLDS["embedded"].prompts)
+    prompts, failures = all_prompts[: options.prompts], list[str]()
     if options.objects:
-        runs = plan_objects(prompts, bench)
-        failures = execute_all(list(runs.values()), options.processes)
-        values = objects(runs)
-        if not values:
-            raise SystemExit(f"no prompt has all its objects in {options.out} yet")
-        text = table(values, len(prompts), bench.floor)
-        print(text)
-        return 1 if failures else 0
-    values = measured(bench, prompts, options.minutes)
-    text = table(values, len(read_prompts(WORLDS["embedded"].prompts)), bench.floor)
-    with whole_file(options.out / "attractors.md") as temporary:
+        values, failures = objects(bench, prompts, compared, options.minutes, options.processes)
+    else:
+        values = measured(bench, prompts, compared, options.minutes)
+    if not values:
+        raise SystemExit(f"no prompt has all its measures in {options.out} yet")
+    text = table(values, len(all_prompts), bench.floor, compared, options.objects)
+    with whole_file(options.out / f"{MARKS[options.objects]}.md") as temporary:
         temporary.write_text(text + "\n", "utf-8")
     print(text)
     if options.page is not None:
-        put(options.page, MARK, text)
-    return 0
+        put(options.page, MARKS[options.objects], text)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ from redream.files import whole_file
 from redream.mini.captions import short_caption
 from redream.mini.dataset import load_dataset
 from redream.mini.library import individuals
+from redream.mini.multiview_dataset import NUM_VIEWS, load_view_sets
 from redream.mini.prepare import LIBRARY_SEED, WEIGHTS
 from redream.mini.train_prior import STAGES, Latents, build_scheduler, noise_weight, tokenize
 from redream.mini.train_vae import encode_pictures
 from redream.mini.training import mixed_precision, pick_device, train
-from redream.mini.view_sets import NUM_VIEWS, load_view_sets
 from redream.plain_data import read_json
 from redream.priors.families.mvdream import CAMERA_WIDTH
 from redream.priors.poses import mvdream_cameras

@@ -10,9 +10,9 @@ from diffusers import UNet2DConditionModel
 
 from redream.mini.captions import CLAY_COLOURS
 from redream.mini.library import individuals
+from redream.mini.multiview_dataset import load_view_sets, render_view_sets
 from redream.mini.prepare import WEIGHTS
 from redream.mini.train_views import told_cameras
-from redream.mini.view_sets import load_view_sets, render_view_sets
 from redream.priors import BASE, MVDreamPrior
 from redream.priors.poses import spherical
 from redream.types import NoisyRows

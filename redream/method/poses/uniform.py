@@ -36,8 +36,7 @@ class UniformPoses:
     Attributes:
         weight: Of RecDreamer's uniform score distillation (Zheng et al., 2025), a ramp by step:
             -w(t) sigma_t / alpha_t log mean_c p(c | x_0) / p(c, t), whose gradient is added to the
-            guidance's. 1 is what theory has; the authors' code multiplies it by the number of
-            latents, which the bound then cuts.
+            guidance's. 1 is what theory has.
         doubt: How much less a view is distilled while its picture shows another pose than its
             camera's, from 0 to 1, a ramp by step; asks nobody for a gradient.
         watch: Whether to count the fronts that are shown, whatever the weights.
@@ -50,6 +49,10 @@ class UniformPoses:
         through_network: Whether the gradient goes through the denoiser, as the authors have it; 2
             rows a view more, with gradients. Otherwise what it says is taken as it is, as score
             distillation does, and no row is asked for.
+        per_latent: Whether the weight is for each number of a view's latents, as in the authors'
+            code. A picture's pose is one answer, whose gradient is spread over all of them, while
+            the guidance has an opinion on each: only so is the term to the guidance what it is at
+            any other size. The bound cuts it afterwards.
         min_accuracy: Share of held-out views that the classifier has to name right.
         tolerance_deg: A camera so far outside of a pose's arc may still see it.
 
@@ -67,6 +70,7 @@ class UniformPoses:
     memory: float = 32.0
     bound: float = 1.0
     through_network: bool = False
+    per_latent: bool = False
     min_accuracy: float = 0.5
     tolerance_deg: float = 15.0
 
@@ -215,6 +219,7 @@ class Poses:
             loss = -(scale.flatten() * rarity(shows, marginal)).sum()
             wanted = torch.autograd.grad(loss, leaves)
             own = guidance.weight.at(step)
+            weight *= leaves[0][0].numel() if config.per_latent else 1
             bounded = [
                 limit_length(weight * mine, own * theirs, config.bound)
                 for mine, theirs in zip(wanted, gradients, strict=True)

@@ -1,4 +1,6 @@
-"""The study of sources: its table from known numbers, and sources as it says."""
+"""The study of sources: its table from known numbers, sources as it says, objects that are made."""
+
+import json
 
 import numpy as np
 import pytest
@@ -26,10 +28,10 @@ def test_the_table_tells_means_differences_and_what_is_decided():
             }
             for case in cases()
         }
-    lines = table(values, 24, 0.25).splitlines()
+    lines = table(values, 24, 0.25, cases()).splitlines()
     assert "12 of 24 test prompts" in lines[0] and "floor of the mixtures is 0.250" in lines[0]
     rows = {line.split(" | ")[0].strip("| "): line for line in lines[4:]}
-    assert len(rows) == len(list(cases()))
+    assert len(rows) == len(cases()) == 11
     assert "+0.200 [+0.200, +0.200]" in rows[WRONG.title]
     assert "undecided" not in rows[WRONG.title]
     assert (
@@ -73,3 +75,32 @@ def test_the_config_of_a_case_names_its_sources(bench):
     assert arguments["floor"] == bench.floor and data["store"] is None
     retrieved = data_of(Case("retrieved", "whole", 0.0), "a golden elephant", bench)
     assert "floor" not in retrieved["retriever"]["init_args"]
+
+
+def test_what_is_compared_may_be_a_part():
+    assert [case.title for case in cases(["wrong"], [0.04])] == [
+        "retrieved from all but the prompt's category", WRONG.title,
+    ]  # fmt: skip
+    assert all(case.library != "none" for case in cases(["32nd", "wrong"]))
+    assert Case("generated", "none", 0.04) in cases(["whole"], [0.04])
+
+
+def test_objects_are_of_prompts_that_have_all_of_them(bench, monkeypatch):
+    made, compared = [], cases(["wrong"], [0.04])
+
+    def make(runs, num_processes):
+        made.extend(runs)
+        for run in runs if len(made) == len(compared) else runs[:1]:
+            run.folder.mkdir(parents=True)
+            (run.folder / "done.json").write_text(json.dumps({"recipe": run.recipe}))
+        return []
+
+    monkeypatch.setattr(attractors, "execute_all", make)
+    prompts = ["a golden elephant", "a striped dog"]
+    assert attractors.objects(bench, prompts, compared, minutes=0.0) == ({}, []) and not made
+    values, failures = attractors.objects(bench, prompts, compared)
+    assert list(values) == prompts[:1] and not failures and len(made) == 4
+    assert [each["f_score"] for each in values[prompts[0]].values()] == [0.0, 0.0]  # no surface
+    assert values[prompts[0]][compared[0].title]["num_generated"] == 0.0
+    assert "1 of 24 test prompts" in table(values, 24, bench.floor, compared, of_objects=True)
+    assert made[0].layers[-1].name == "retrieved-wrong-0-a-golden-elephant.yaml"

@@ -184,6 +184,30 @@ def test_two_views_of_one_face_become_a_front_and_a_back():
 # Its gradient
 
 
+@pytest.mark.parametrize("per_latent", [False, True])
+def test_it_is_to_the_guidance_what_it_is_at_another_size(per_latent):
+    """The same picture, each number of which is repeated: the guidance grows by the root of how
+    many there are, and the gradient of one answer shrinks by it."""
+    shares = []
+    for repeats in (1, 4):
+        way = begun(SDS(scale=1.0), GaussianPrior(2 * repeats, mean=0.5, std=STD, double=True))
+        config = UniformPoses(ON, per_latent=per_latent, num_poses=2, num_ranges=1, bound=1e9)
+        poses = Poses(config, classifier(), 1)
+        poses.marginals.values[0] = torch.tensor([[0.8, 0.2]])
+        small = drawn_of(latents_of(0.45, 0.55), torch.tensor([200, 500]))
+        large = (
+            each.detach().repeat_interleave(repeats, 2).repeat_interleave(repeats, 3)
+            for each in (small.latents, small.noise)
+        )
+        x, noise = next(large).requires_grad_(), next(large)
+        drawn = small._replace(image=x.detach(), latents=x, noise=noise)
+        (before,), _, losses = step_of(poses, way, [drawn])
+        (term,) = torch.autograd.grad(losses["poses"], x)
+        # a loss per element of the sum of all rows, as guidance_loss has it
+        shares.append(len(x) * term.flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1))
+    torch.testing.assert_close(shares[1], shares[0] * (1.0 if per_latent else 1 / 16))
+
+
 @pytest.mark.parametrize("through_network", [False, True])
 def test_the_gradient_is_that_of_the_loss_by_finite_differences(through_network):
     prior = TwoPoses(0.8)
