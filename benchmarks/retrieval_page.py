@@ -55,7 +55,8 @@ def as_section(report: dict[str, Any]) -> str:
     machine = report["machine"]
     lines = [
         f"Made by `{report['command']}` on {machine['date']}, on {machine['cores']} cores with a "
-        f"load average of {machine['load']} at the end, this benchmark included.",
+        f"load average of {machine['load']} at the end, this benchmark included: CPU time is what "
+        "other programs change least, and what is held against the targets.",
     ]
     for rows in dict.fromkeys(each["rows"] for each in report["results"]):
         members = [each for each in report["results"] if each["rows"] == rows]
@@ -65,7 +66,7 @@ def as_section(report: dict[str, Any]) -> str:
         )
         lines += ["", f"{what}:", "", *_table(members)]
         if rows >= 100_000:
-            lines += ["", *_verdicts(members)]
+            lines += ["", *_verdicts(members, "cpu_", " of CPU")]
     return "\n".join(lines)
 
 
@@ -87,22 +88,20 @@ def _table(members: list[dict[str, Any]]) -> list[str]:
     return rows
 
 
-def _verdicts(members: list[dict[str, Any]]) -> list[str]:
-    """Each target and whether ours meet it."""
+def _verdicts(members: list[dict[str, Any]], clock: str = "", of_clock: str = "") -> list[str]:
+    """Each target and whether ours meet it, by the clock or by processor time."""
     lines = []
     for each in members:
         name = each["contender"].removesuffix(", tuned")
         if name not in _OURS or each["rows"] < 1_000_000:  # the targets are of this size
             continue
+        p50, cold = each[f"p50_{clock}ms"], each[f"cold_start_{clock}s"]
         memory = each["peak_bytes"] / each["vectors_bytes"]
         met = {
             f"recall@10 {each['recall']:.3f} (at least {_TARGETS['recall']:g})": each["recall"]
             >= _TARGETS["recall"],
-            f"p50 {each['p50_ms']:.1f} ms (under {_TARGETS['p50_ms']:g})": each["p50_ms"]
-            < _TARGETS["p50_ms"],
-            f"cold start {each['cold_start_s']:.1f} s (under {_TARGETS['cold_start_s']:g})": each[
-                "cold_start_s"
-            ]
+            f"p50 {p50:.1f} ms{of_clock} (under {_TARGETS['p50_ms']:g})": p50 < _TARGETS["p50_ms"],
+            f"cold start {cold:.1f} s{of_clock} (under {_TARGETS['cold_start_s']:g})": cold
             < _TARGETS["cold_start_s"],
             f"memory {memory:.2f} of the vectors (at most {_TARGETS['memory']:g})": memory
             <= _TARGETS["memory"],

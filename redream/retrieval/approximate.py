@@ -9,9 +9,15 @@ import numpy as np
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.filters import AssetFilter
 from redream.retrieval.ranking import Ranking, RankingRetriever
-from redream.retrieval.vectors import exact_rows
+from redream.retrieval.vectors import exact_rows, num_partitions
 
 EXACT_BELOW = 20_000  # rows under which comparing all is as fast, as ScaNN's authors advise, too
+_SHARE, _LEAST_PARTITIONS = 0.05, 32  # that are looked into: of a million rows 50 of 1000
+
+
+def usual_fraction(num_rows: int) -> float:
+    """Share of the partitions that is looked into by default: a twentieth, and 32 at least."""
+    return min(1.0, max(_SHARE, _LEAST_PARTITIONS / max(1, num_partitions(num_rows))))
 
 
 class ApproximateRetriever(RankingRetriever):
@@ -30,7 +36,8 @@ class ApproximateRetriever(RankingRetriever):
         ranking: ``two_stage``, ``text``, ``image`` or ``sum``, as for ``ExactRetriever``.
         image_weight: Share of the image's similarity in ``sum``, between 0 and 1.
         search_fraction: Share of the partitions looked into, in (0, 1]; more is slower and more
-            exact. A filter that leaves a tenth of the rows makes it ten times as much.
+            exact. By default a twentieth, and 32 at least, which finds 99% at 20,000 rows as at a
+            million. A filter that leaves a tenth of the rows makes it ten times as much.
         num_reranked: Probable rows that are ranked exactly; at least four times as many as are
             wanted are.
 
@@ -46,10 +53,12 @@ class ApproximateRetriever(RankingRetriever):
         filters: AssetFilter | None = None,
         ranking: Ranking = "two_stage",
         image_weight: float = 0.5,
-        search_fraction: float = 0.1,
+        search_fraction: float | None = None,
         num_reranked: int = 200,
     ) -> None:
         super().__init__(index, encoder, num_candidates, filters, ranking, image_weight)
+        if search_fraction is None:
+            search_fraction = usual_fraction(len(self.index))
         if not 0.0 < search_fraction <= 1.0:
             raise ValueError(f"search_fraction is {search_fraction}, and must be in (0, 1]")
         if num_reranked < 1:

@@ -16,7 +16,8 @@ from redream.retrieval import (
     FaissRetriever,
     ScannRetriever,
 )
-from redream.retrieval.vectors import AssetVectors
+from redream.retrieval.approximate import usual_fraction
+from redream.retrieval.vectors import AssetVectors, num_partitions
 from redream.retrieval.writing import write_index
 from redream.types import Asset
 
@@ -204,3 +205,15 @@ def test_settings_out_of_range_are_one_line(shared, retriever):
     for settings in ({"search_fraction": 0.0}, {"search_fraction": 1.5}, {"num_reranked": 0}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             retriever(shared, VectorEncoder(32), **settings)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "num_looked_into"), [(0, 0), (900, 30), (100_000, 32), (1_000_000, 50)]
+)
+def test_by_default_a_twentieth_is_looked_into_and_no_few(num_rows, num_looked_into):
+    assert round(usual_fraction(num_rows) * num_partitions(num_rows)) == num_looked_into
+
+
+@each_retriever
+def test_what_is_looked_into_by_default_follows_the_index(shared, retriever):
+    assert retriever(shared, VectorEncoder(32)).search_fraction == usual_fraction(COUNT)
