@@ -32,7 +32,7 @@ from redream.export.splat_formats import SPLAT_FORMATS
 from redream.kernels.splats_placing import turned_about_z
 from redream.kernels.splats_projection import Gaussians
 
-TOOL = "@playcanvas/splat-transform"
+TOOL, VERSION = "@playcanvas/splat-transform", "3.7.0"  # npm takes an older one with an old Node
 NUM = 500
 PARTS = ("places", "axes", "log scales", "opacities", "colours", "harmonics")
 Values = dict[str, NDArray[np.float64]]
@@ -177,7 +177,7 @@ def _installed(folder: Path) -> tuple[str, Callable[[Path, Path], Path]]:
         npm = shutil.which("npm")
         if npm is None:
             raise SystemExit("this needs Node: npm is not found")
-        _run(npm, "install", "--silent", "--prefix", str(folder), TOOL)
+        _run(npm, "install", "--silent", "--prefix", str(folder), f"{TOOL}@{VERSION}")
     program = str(folder / "node_modules" / ".bin" / "splat-transform")
 
     def transform(source: Path, target: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 
 from redream.retrieval.approximate import ApproximateRetriever
 from redream.retrieval.derived import load_or_make
+from redream.retrieval.mapped import MappedFile
 from redream.retrieval.vectors import num_partitions
 
 _FILE = "index.faiss"
@@ -31,12 +32,18 @@ class FaissRetriever(ApproximateRetriever):
         ValueError: If faiss is not installed.
     """
 
+    _file: MappedFile | None = None
+    """Where the codes lie, which are read when they are looked at; None of codes in memory."""
+
     def _probable(self, query: np.ndarray, num: int, share: float) -> np.ndarray:
         """Of the lists' rows only those that the filters leave are scored."""
+        lists = self._lists
+        if self._file is not None:
+            self._file.require_whole()
         parameters = self._library.SearchParametersIVF(
-            nprobe=max(1, round(share * self._lists.nlist)), sel=self._selector
+            nprobe=max(1, round(share * lists.nlist)), sel=self._selector
         )
-        _, found = self._lists.search(query[None], min(num, len(self._rows)), params=parameters)
+        _, found = lists.search(query[None], min(num, len(self._rows)), params=parameters)
         rows: np.ndarray = found[0][found[0] >= 0]
         return rows
 
@@ -77,7 +84,9 @@ class FaissRetriever(ApproximateRetriever):
     def _load(self, folder: Path) -> Any:  # noqa: ANN401
         flags = self._library.IO_FLAG_MMAP if os.name == "posix" else 0
         lists = self._library.read_index(str(folder / _FILE), flags)
-        if flags:  # codes stay where they lie, and are read list by list when they are looked at
+        if flags:
+            self._file = MappedFile(folder / _FILE, "start again, and it is made anew")
+            # codes stay where they lie, and are read list by list when they are looked at
             self._library.downcast_InvertedLists(lists.invlists).prefetch_nthread = 0
         if (lists.ntotal, lists.d) != (len(self.index), self.vectors.dimension):
             raise ValueError(f"{_FILE} does not have the index's rows")

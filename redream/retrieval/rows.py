@@ -4,8 +4,9 @@ import mmap
 
 import numpy as np
 
+from redream.retrieval.mapped import MappedFile
+
 _AT_ONCE = 512  # rows between two looks at the file's length; their neighbourhoods are 32 MB
-_LET_GO = getattr(mmap, "MADV_DONTNEED", None)  # Windows has none
 
 
 class Rows:
@@ -14,11 +15,8 @@ class Rows:
     A row that is touched in a mapping brings its neighbourhood along, and both count as memory of
     this process: a hundred queries and all of a large index is there. So what was touched is let
     go after each few hundred rows, and stays in the system's cache alone. Reading each row by a
-    call of the system would do the same, and takes three times as long.
-
-    A process that touches a mapping beyond the end of its file is killed without a word. ReDream
-    replaces files and never shortens one; what others do is noticed by the length, before each few
-    hundred rows. Where nothing is mapped, rows are taken from the array.
+    call of the system would do the same, and takes three times as long. Where nothing is mapped,
+    rows are taken from the array.
 
     Args:
         vectors: ``rows D``, an array or a mapping of a ``.npy`` file.
@@ -27,16 +25,13 @@ class Rows:
 
     def __init__(self, vectors: np.ndarray, dtype: type[np.floating] | None = None) -> None:
         self._vectors, self._dtype = vectors, np.dtype(vectors.dtype if dtype is None else dtype)
-        self._mapping: mmap.mmap | None = None
-        self._name = getattr(vectors, "filename", None)
-        if isinstance(vectors.base, mmap.mmap) and vectors.size > 0:
-            offset = int(getattr(vectors, "offset", 0))
-            self._end = offset + vectors.nbytes
-            with open(self._name, "rb") as file:
-                self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            self._check(self._mapping)
+        self._file: MappedFile | None = None
+        name = getattr(vectors, "filename", None)
+        if name is not None and isinstance(vectors.base, mmap.mmap) and vectors.size > 0:
+            self._file = MappedFile(name)
             order = "C" if vectors.flags.c_contiguous else "F"
-            flat = np.frombuffer(self._mapping, vectors.dtype, vectors.size, offset)
+            offset = int(getattr(vectors, "offset", 0))
+            flat = np.frombuffer(self._file.bytes, vectors.dtype, vectors.size, offset)
             self._vectors = flat.reshape(vectors.shape, order=order)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
@@ -45,26 +40,16 @@ class Rows:
         Raises:
             OSError: If the file has become shorter.
         """
-        if self._mapping is None:
+        if self._file is None:
             return self._vectors[rows].astype(self._dtype)
         numbers = range(len(self._vectors))[rows] if isinstance(rows, slice) else rows
         found = np.empty((len(numbers), *self._vectors.shape[1:]), self._dtype)
         for start in range(0, len(numbers), _AT_ONCE):
             some = numbers[start : start + _AT_ONCE]
-            self._check(self._mapping)
+            self._file.require_whole()
             found[start : start + _AT_ONCE] = self._vectors[_as_slice(some)]
-            if _LET_GO is not None:
-                self._mapping.madvise(_LET_GO)
+            self._file.let_go()
         return found
-
-    def _check(self, mapping: mmap.mmap) -> None:
-        """Notices a file that became shorter than what is looked at in it.
-
-        Raises:
-            OSError: If it did.
-        """
-        if mapping.size() < self._end:
-            raise OSError(f"{self._name} was cut short while it was read: build the index again")
 
 
 def _as_slice(some: range | np.ndarray) -> slice | np.ndarray:

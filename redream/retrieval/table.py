@@ -51,7 +51,7 @@ class AssetTable:
 
     def __init__(self, path: Path, count: int | None = None) -> None:
         self._path = path
-        self._file = pq.ParquetFile(path, memory_map=True)
+        self._file = pq.ParquetFile(path)  # not mapped: who cuts it short would have us killed
         metadata = self._file.metadata
         size = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
         if count is not None and len(self) != count:

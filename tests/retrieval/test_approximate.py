@@ -217,3 +217,16 @@ def test_by_default_a_twentieth_is_looked_into_and_no_few(num_rows, num_looked_i
 @each_retriever
 def test_what_is_looked_into_by_default_follows_the_index(shared, retriever):
     assert retriever(shared, VectorEncoder(32)).search_fraction == usual_fraction(COUNT)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="codes are mapped on Linux and macOS")
+def test_codes_that_are_cut_short_are_said_in_a_line_and_made_anew(tmp_path):
+    """Whoever looks at them is killed by SIGBUS."""
+    index, ask = clustered(tmp_path / "index"), ("xx", 5)
+    FaissRetriever(index, VectorEncoder(32), ranking="text").retrieve(*ask)  # makes them
+    asked = FaissRetriever(index, VectorEncoder(32), ranking="text")
+    found = asked.retrieve(*ask)
+    os.truncate(index / "faiss" / "text" / "index.faiss", 100)
+    with pytest.raises(OSError, match=r"index\.faiss was cut short .* start again"):
+        asked.retrieve(*ask)
+    assert FaissRetriever(index, VectorEncoder(32), ranking="text").retrieve(*ask) == found

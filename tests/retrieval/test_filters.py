@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,6 +72,18 @@ def test_rows_of_many_groups_are_read_together(size, tmp_path):
     for row in (-1, num):
         with pytest.raises(IndexError, match=f"row {row} of 40000"):
             read.rows([5, row])
+
+
+def test_a_table_that_is_cut_short_is_said_in_a_line(tmp_path):
+    num = 20_000
+    assets = {name: [f"{row:032x}" for row in range(num)] for name in ("uid", "caption")}
+    columns = assets | {name: ["x"] * num for name in ("license", "author", "source")}
+    pq.write_table(pa.table(columns), tmp_path / "assets.parquet", row_group_size=512)
+    read = AssetTable(tmp_path / "assets.parquet", num)
+    assert read.rows([0])[0]["uid"] == f"{0:032x}"
+    os.truncate(tmp_path / "assets.parquet", 4096)
+    with pytest.raises(ValueError, match="is broken: .*too short"):
+        read.rows([num - 1])
 
 
 def test_the_ranking_sees_only_what_passes(index):
