@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml --trainer.devices auto
 
+# Bytecode is kept, whatever the shell says: tests start a hundred processes.
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 fuzz: .venv/.installed-dev  ## spoil ten thousand inputs; those that break a promise are kept
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzzing.py --inputs 10000 --json outputs/fuzz.json

@@ -6,6 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 import copy
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,17 @@ sys.path.insert(0, str(Path(__file__).parent))  # for what several folders share
 # through all fonts, twenty seconds of each process: these are kept where they always are.
 os.environ.setdefault("WARP_CACHE_PATH", str(Path.home() / ".cache" / "warp"))
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+
+
+def pytest_collection():
+    """The collector of garbage waits: what is imported stays, and would be looked through often."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """It is not looked through afterwards either."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

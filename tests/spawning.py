@@ -1,6 +1,6 @@
 """Commands in processes of their own that do not import PyTorch and Lightning anew each time.
 
-A process that has imported them waits, and forks where a command is to run. The command has its
+A process that has imported them waits, and forks where a command or a script is to run. It has its
 own environment, folder, output and exit code, and whatever it does to its process ends with it;
 what is decided while importing is the test's, such as the number of threads. Tests of that, and of
 signals, start a process the plain way.
@@ -9,6 +9,9 @@ signals, start a process the plain way.
 import atexit
 import json
 import os
+import runpy
+import select
+import signal
 import socket
 import struct
 import subprocess
@@ -18,7 +21,9 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-_LENGTH = struct.Struct("!I")
+ROOT = Path(__file__).parents[1]
+_NUMBER = struct.Struct("!i")
+_RUNNING = []
 
 
 def redream(*arguments, env=None, cwd=None):
@@ -32,31 +37,92 @@ def redream(*arguments, env=None, cwd=None):
     Returns:
         As ``subprocess.run`` of captured text.
     """
+    return start(*arguments, env=env, cwd=cwd).finish()
+
+
+def script(path, *arguments, env=None, cwd=None):
+    """Runs ``python PATH ARGUMENTS``; as :func:`redream` otherwise."""
+    return start(*arguments, path=path, env=env, cwd=cwd).finish()
+
+
+def python(code):
+    """Runs ``python -c CODE``; as :func:`redream` otherwise."""
+    return start(code=code).finish()
+
+
+def start(*arguments, path=None, code=None, env=None, cwd=None):
+    """Starts ``redream ARGUMENTS``, a script or a program; one at a time: what runs is killed.
+
+    Returns:
+        What has been started.
+    """
+    for each in _RUNNING:
+        each.kill()
+        each.finish()
     request = {
+        "path": path and str(path),
+        "code": code,
         "arguments": [str(each) for each in arguments],
         "env": dict(os.environ if env is None else env),
         "cwd": str(cwd or Path.cwd()),
     }
-    if os.name != "posix":
-        command = [sys.executable, "-m", "redream", *request["arguments"]]
-        return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True)
-    return _forked(request)
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # which are never full
+    if os.name == "posix":
+        process = _Forked(_waiting(), request, out.fileno(), err.fileno())
+    else:
+        program = [request["path"]] if path else ["-c", code] if code else ["-m", "redream"]
+        command = [sys.executable, *program, *request["arguments"]]
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=out, stderr=err)
+    return Started(process, request["arguments"], out, err)
 
 
-def python(code):
-    """Runs a program in Python where everything has been imported; as ``subprocess.run``."""
-    return _forked({"arguments": [], "env": dict(os.environ), "cwd": str(Path.cwd()), "code": code})
+class Started:
+    """A command that runs."""
 
+    def __init__(self, process, arguments, out, err):
+        self._process, self._arguments, self._outputs = process, arguments, (out, err)
+        self.pid = process.pid
+        _RUNNING[:] = [self]
 
-def _forked(request):
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # which are never full
-        status = _ask(_waiting(), request, out.fileno(), err.fileno())
-        said = []
-        for each in (out, err):
+    def poll(self):
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    def kill(self):
+        """Kills it, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def finish(self):
+        """Waits for its end; as ``subprocess.run`` of captured text."""
+        code, said = self._process.wait(), []
+        _RUNNING.clear()
+        for each in self._outputs:
             each.seek(0)
             said.append(each.read().decode())
-    code = os.waitstatus_to_exitcode(status)
-    return subprocess.CompletedProcess(request["arguments"], code, *said)
+            each.close()
+        return subprocess.CompletedProcess(self._arguments, code, *said)
+
+
+class _Forked:
+    """A process that another one has forked for this one: its number comes first, then its end."""
+
+    def __init__(self, waiting, request, *outputs):
+        text = json.dumps(request).encode()
+        self._waiting, self._code = waiting, None
+        socket.send_fds(waiting, [_NUMBER.pack(len(text))], outputs)
+        waiting.sendall(text)
+        self.pid = _received_number(waiting)
+
+    def poll(self):
+        if self._code is None and not select.select([self._waiting], [], [], 0.0)[0]:
+            return None
+        return self.wait()
+
+    def wait(self):
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(_received_number(self._waiting))
+        return self._code
 
 
 @cache
@@ -78,11 +144,8 @@ def _waiting():
     return ours
 
 
-def _ask(waiting, request, *outputs):
-    text = json.dumps(request).encode()
-    socket.send_fds(waiting, [_LENGTH.pack(len(text))], outputs)
-    waiting.sendall(text)
-    return _LENGTH.unpack(_received(waiting, _LENGTH.size))[0]
+def _received_number(connection):
+    return _NUMBER.unpack(_received(connection, _NUMBER.size))[0]
 
 
 def _received(connection, num):
@@ -98,18 +161,19 @@ def _received(connection, num):
 def _serve(connection):
     """Forks for each request, until the tests are gone."""
     while True:
-        head, outputs, _, _ = socket.recv_fds(connection, _LENGTH.size, 2)
+        head, outputs, _, _ = socket.recv_fds(connection, _NUMBER.size, 2)
         if not head:
             return
-        request = json.loads(_received(connection, _LENGTH.unpack(head)[0]))
+        request = json.loads(_received(connection, _NUMBER.unpack(head)[0]))
         process = os.fork()
         if process == 0:
             connection.close()
             os._exit(_run(request, *outputs))
+        connection.sendall(_NUMBER.pack(process))
         for each in outputs:
             os.close(each)
         _, status = os.waitpid(process, 0)
-        connection.sendall(_LENGTH.pack(status))
+        connection.sendall(_NUMBER.pack(status))
 
 
 def _run(request, out, err):
@@ -119,14 +183,25 @@ def _run(request, out, err):
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.argv = ["redream", *request["arguments"]]
+    path = request["path"]
+    sys.argv = [path or "redream", *request["arguments"]]
     code = 1
     try:
-        from redream.cli import main
+        if path:
+            sys.path.insert(0, str(Path(path).parent))
+            runpy.run_path(path, run_name="__main__")
+            code = 0
+        elif request["code"]:
+            exec(request["code"], {"__name__": "__main__"})
+            code = 0
+        else:
+            from redream.cli import main
 
-        code = exec(request["code"], {}) or 0 if "code" in request else main()
+            code = main()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        if isinstance(leaving.code, str):
+            print(leaving.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     atexit._run_exitfuncs()
@@ -159,6 +234,6 @@ def _prepare():
 if __name__ == "__main__":
     os.environ.pop("REDREAM_PLUGINS", None)
     served = socket.socket(fileno=int(sys.argv[1]))
-    sys.path[0] = str(Path(__file__).parents[1])
+    sys.path[0] = str(ROOT)
     _prepare()
     _serve(served)

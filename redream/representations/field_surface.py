@@ -17,6 +17,7 @@ _SHARES = (0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)  # of the density that
 # Of the overlap with the views' silhouettes, that a surface farther in may cost. A view's colours
 # come from behind the outermost surface, from another place for each view, and blur its texture.
 _MARGIN = 0.006
+_SIZE = 96  # height and width of the views, in pixels
 
 March = Callable[[Float[Tensor, "R 3"], Float[Tensor, "R 3"]], Samples]
 Isosurface = Callable[
@@ -49,7 +50,8 @@ def covering_density(
         The density, per world unit.
     """
     cameras = turntable(8, distance=3.0 * radius).to(grid.device)
-    origins, directions = (part.reshape(-1, 3) for part in rays(cameras, 96, 96))
+    size = min(_SIZE, 2 * len(grid))  # finer views show no more of the grid's surface
+    origins, directions = (part.reshape(-1, 3) for part in rays(cameras, size, size))
     samples = march(origins, directions)
     found = density(samples.positions)
     seen = composite(found, found[:, None], samples)

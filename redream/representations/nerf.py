@@ -290,15 +290,17 @@ class NeRF(Representation):
         def surface(grid: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
             return extract_isosurface(grid, threshold, self.component_share, before_softplus)
 
-        threshold = self.surface_density
+        threshold, grid = self.surface_density, None
         if threshold is None:
 
             def march(origins: Tensor, directions: Tensor) -> Samples:
                 return self._visible(origins, directions, None).samples
 
-            grid = density_grid(self.density, _SEARCH_RESOLUTION, device)
+            grid = density_grid(self.density, min(_SEARCH_RESOLUTION, 2 * resolution), device)
             threshold = covering_density(self.density, march, surface, grid, self.radius)
-        vertices, faces = surface(density_grid(self.density, resolution, device), threshold)
+        if grid is None or len(grid) != resolution:
+            grid = density_grid(self.density, resolution, device)
+        vertices, faces = surface(grid, threshold)
         return vertices.to(device), faces.to(device)
 
     def parameter_groups(self) -> list[dict[str, object]]:

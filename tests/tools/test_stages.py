@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,8 +24,8 @@ trainer:
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args: {save_last: true, save_top_k: 0, every_n_train_steps: 1}
     - class_path: redream.callbacks.Export
-      init_args: {num_frames: 8, frame_size: 32, surface_resolution: 24, texture_size: 32,
-        metrics: null}
+      init_args: {num_frames: 8, frame_size: 16, surface_resolution: 24, texture_size: 32,
+        baking_size: 16, metrics: null}
 model:
   num_particles: 1
   cameras: {render_size: 32}
@@ -144,17 +142,12 @@ def finished(folder):
 
 def test_a_job_that_is_killed_goes_on_where_it_was_and_leaves_one_folder(job):
     command, out, world = job
-    log = out.parent / "log"
-    with log.open("w") as stream:
-        program = [sys.executable, "-m", "redream", *command]
-        running = subprocess.Popen(program, env=world, cwd=ROOT, stderr=stream, stdout=stream)
-        while (
-            running.poll() is None and not (out / "stages/geometry/checkpoints/last.ckpt").exists()
-        ):
-            time.sleep(0.1)
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
-    assert running.returncode == -signal.SIGKILL, log.read_text()
+    running = spawning.start(*command, env=world, cwd=ROOT)
+    while running.poll() is None and not (out / "stages/geometry/checkpoints/last.ckpt").exists():
+        time.sleep(0.02)
+    running.kill()
+    killed = running.finish()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert finished(out) == {"nerf": 2}
     assert not (out / "report.html").exists()
     first = (out / "stages/nerf/checkpoints/last.ckpt").read_bytes()

@@ -1,8 +1,13 @@
-"""A run whose prior is adapted ahead and whose poses are judged, in two processes.
+"""A run whose prior is adapted ahead and whose poses are judged, in one process or two.
 
-Usage: python judged_runs.py PRIOR FOLDER
+Usage: python judged_runs.py PRIOR FOLDER alone|both
+
+Two are forked here, and told their places as a cluster would: tests/training/toy_runs.py leaves
+that to Lightning, which starts the second from the beginning.
 """
 
+import os
+import socket
 import sys
 
 import torch
@@ -51,6 +56,26 @@ def run(prior, folder, **options):
     make_trainer(folder, NUM_STEPS, [Telling()], **options).fit(module, DiscData())
 
 
-if __name__ == "__main__":
+def fork():
+    """Makes a second process of this one; the second's number in the first, 0 in the second."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        os.environ["MASTER_PORT"] = str(free.getsockname()[1])
+    second = os.fork()
+    os.environ["LOCAL_RANK"] = "0" if second else "1"
+    return second
+
+
+def main():
     *where, how = sys.argv[1:]
-    run(*where, **({} if how == "alone" else {"devices": 2, "strategy": ParticleParallel()}))
+    if how == "alone":
+        run(*where)
+        return
+    second = fork()
+    run(*where, devices=2, strategy=ParticleParallel())
+    if second:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(second, 0)[1]))
+
+
+if __name__ == "__main__":
+    main()

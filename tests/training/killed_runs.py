@@ -50,6 +50,7 @@ def config(prior, asset):
                         "frame_size": 16,
                         "surface_resolution": 12,
                         "texture_size": 16,
+                        "baking_size": 16,
                     },
                 },
             ],

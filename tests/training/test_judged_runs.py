@@ -1,12 +1,10 @@
 """Two processes share one adapter that is made once, and one count of the poses that are shown."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import judged_runs
 import pytest
+import spawning
 import torch
 from toy_runs import DiscData, make_module, make_trainer
 
@@ -20,11 +18,8 @@ def runs(sd_folders, tmp_path_factory):
     root, prior = tmp_path_factory.mktemp("runs"), str(sd_folders["epsilon"])
     for how in ("alone", "both"):  # each in processes of its own, whose sums are of the same order
         (root / how).mkdir()
-        cache = {"OMP_NUM_THREADS": "1", "REDREAM_CACHE": str(root / f"{how} cache")}
-        done = subprocess.run(
-            [sys.executable, Path(judged_runs.__file__), prior, str(root / how), how],
-            env=os.environ | cache, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+        world = os.environ | {"REDREAM_CACHE": str(root / f"{how} cache")}
+        done = spawning.script(judged_runs.__file__, prior, root / how, how, env=world)
         assert done.returncode == 0, done.stderr[-3000:]
     return root, done.stderr
 

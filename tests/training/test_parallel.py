@@ -1,12 +1,10 @@
 """One process and two make the same particles, from one checkpoint."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import spawning
 import torch
 from lightning.pytorch.strategies import FSDPStrategy, SingleDeviceStrategy
 from toy_runs import DiscData, make_module, make_trainer
@@ -33,11 +31,7 @@ def chain(sd_folders, tmp_path_factory):
     make_trainer(root / "first", 2).fit(make_module(prior), DiscData())
     checkpoint = root / "first" / "checkpoints" / "last.ckpt"
     script = Path(__file__).with_name("toy_runs.py")
-    command = [sys.executable, script, prior, root / "second", "4", checkpoint]
-    done = subprocess.run(
-        list(map(str, command)), env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+    done = spawning.script(script, prior, root / "second", 4, checkpoint)  # it starts another
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-3000:]
     checkpoint = root / "second" / "checkpoints" / "last.ckpt"
     make_trainer(root / "third", 6).fit(make_module(prior), DiscData(), ckpt_path=str(checkpoint))

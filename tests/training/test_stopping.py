@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import spawning
 
 import redream
 
@@ -17,12 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked
 def ended(sd_folders, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     script = Path(__file__).with_name("stopped_runs.py")
-    done = subprocess.run(
-        [sys.executable, script, str(sd_folders["epsilon"]), str(root)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = spawning.script(script, sd_folders["epsilon"], root)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((root / "ended.json").read_text())
 

@@ -1,5 +1,6 @@
 """The page in a real browser, with a miniature run of the embedded world from end to end."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ import pytest
 from chromium import Browser, find_browser
 from ui_browsing import PROMPT, asks_nobody_else, opens, saved, turns
 
-pytest.importorskip("gradio")
+pytestmark = pytest.mark.skipif(  # importing it takes seconds, and the server does so itself
+    importlib.util.find_spec("gradio") is None, reason="redream[ui] is not installed"
+)
 
 ROOT = Path(__file__).parents[2]
 
