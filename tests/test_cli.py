@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
 
 import redream.method.module
 from redream import cli
@@ -173,6 +174,19 @@ def test_a_missing_configuration_is_asked_for_by_the_verbs_own_name(monkeypatch,
     line = fails(capsys, verb, "--prompt", "a dog")
     assert "model.prior missing" in line and "as in --config " in line
     assert (f"`redream {verb}` takes the config and the checkpoint" in line) == (verb != "fit")
+
+
+def test_a_parser_is_made_of_the_verb_that_is_called_alone(config, monkeypatch):
+    made, plain = [], LightningArgumentParser.add_lightning_class_args
+
+    def add(parser, one, key, **named):
+        made.append(key)
+        return plain(parser, one, key, **named)
+
+    monkeypatch.setattr(LightningArgumentParser, "add_lightning_class_args", add)
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(["predict", "--config", str(config), "--print_config"])
+    assert leaving.value.code == 0 and made == ["trainer", "model", "data"]
 
 
 def test_ctrl_c_ends_with_130(config, monkeypatch):

@@ -19,11 +19,12 @@ trainer:
     - class_path: redream.callbacks.Export
       init_args:
         num_frames: 8
-        frame_size: 64
-        film_size: 96
+        frame_size: 32
+        film_size: 48
         prior_samples: 1
         surface_resolution: 24
         texture_size: 64
+        baking_size: 16
         metrics:
           - class_path: ClipScore
             init_args: {encoder: {model: "embedded:evaluation_clip"}, captions: "embedded:captions"}
