@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 
 from redream.data import RetrievalDataModule
 from redream.plain_data import read_yaml
-from redream.tools.lightning import Parser, prepare_parser
+from redream.tools.parser import Parser, prepare_parser
 from redream.tools.typed_commands import add_command_option
 
 

@@ -16,8 +16,8 @@ from redream.indexing.importing import (
 )
 from redream.indexing.objathor import MODEL, PRETRAINED, read_objathor
 from redream.retrieval import Encoder
-from redream.tools.lightning import Parser, prepare_parser
 from redream.tools.output import require_writable
+from redream.tools.parser import Parser, prepare_parser
 
 
 def import_index(arguments: Sequence[str]) -> None:

@@ -15,8 +15,8 @@ from redream.plugins import find_class
 from redream.retrieval import Encoder
 from redream.retrieval.writing import check_replaceable
 from redream.tools.cluster import Cluster
-from redream.tools.lightning import Parser, prepare_parser
 from redream.tools.output import require_writable
+from redream.tools.parser import Parser, prepare_parser
 
 SHARD, TEXT_SHARD = 32, 1024  # assets of a shard, with pictures and without
 NO_STORE = (

@@ -1,15 +1,12 @@
-"""LightningCLI on ReDream's module and data: its parser, its command, and both from Python."""
+"""LightningCLI on ReDream's module and data, as a command and from Python."""
 
-import logging
 import sys
-import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
-from jsonargparse import Namespace, set_parsing_settings
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -20,21 +17,16 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from redream.callbacks.status import Status
 from redream.errors import first_line
-from redream.plugins import Component, describe_broken, list_components
 from redream.representations.checkpoint import read_checkpoint_or_previous
 from redream.signals import signals_answered
 from redream.startup import settle, uncollected
-from redream.tools.classes_only import expected_bases, require_classes
-from redream.tools.config_loader import bound_configs
 from redream.tools.devices import devices_of
-from redream.tools.embedded import resolve
 from redream.tools.export_options import add_export_options, hand_to_export
 from redream.tools.going_on import last_or_before, seed_of, while_restoring
 from redream.tools.output import require_writable
-from redream.tools.parser_errors import explain, what_the_class_said
+from redream.tools.parser import Parser, prepare_parser
 from redream.tools.run_folder import make_room, owned, require_no_links
-from redream.tools.typed_commands import add_command_option, withhold_commands
-from redream.tools.vocabulary import gather
+from redream.tools.typed_commands import add_command_option
 from redream.tools.whole_config import WholeConfig
 from redream.training.checkpoints import WholeCheckpoints, require_same_origin
 from redream.training.limits import require_workable
@@ -42,102 +34,27 @@ from redream.training.memory import require_memory
 from redream.training.parallel import ParticleParallel
 from redream.training.stopping import StopBetweenSteps
 
-IMPORTABLE = (
-    "redream",
-    *(
-        f"lightning.pytorch.{each}"
-        for each in ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
-    ),
-    "torch.optim",
-)
-"""What a config may import, besides plugins: a config from a stranger is data, not code."""
-NOT_IMPORTABLE = (
-    "*",
-    *(f"redream.{each}" for each in ("__main__", "cli", "mini", "plugins", "testing", "tools")),
-)
-"""What it may not, though its package is above: commands and programs are no part of a run."""
-
-
-class Parser(LightningArgumentParser):
-    """LightningCLI's parser with errors of one line and the names of the embedded world."""
-
-    components: Sequence[Component] = ()
-    """What is installed: the names that a config may use."""
-
-    core: dict[str, type] = {}
-    """The classes behind the top-level keys ``trainer``, ``model`` and ``data``."""
-
-    kinds: Collection[type] = ()
-    """The classes that a config may make, and what descends from them; found when first needed."""
-
-    command = "redream fit"
-    """What is called, to point to its help."""
-
-    is_making = False
-    """Whether a parser is making objects: those of what is inside are made within."""
-
-    typed: Sequence[str] = ()
-    """The command line, from the moment that it is parsed."""
-
-    def parse_args(  # type: ignore[override]  # jsonargparse's is not argparse's either
-        self,
-        args: Iterable[str] | None = None,
-        namespace: Any = None,  # noqa: ANN401
-        **named: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        """Parses a command line, and remembers it: some things are taken from there alone."""
-        self.typed = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(list(self.typed), namespace, **named)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises a ValueError that says in one line what is wrong and what would be right."""
-        if not self.exit_on_error:  # a parser inside a parser: the outer one reports
-            super().error(message, ex)
-        explained = explain(message, gather(self.core, self.components), self.command)
-        raise ValueError(explained) from ex
-
-    def require_classes(self, namespace: Namespace) -> None:
-        """Refuses what was parsed where it names anything that is no class of a run.
-
-        Raises:
-            ValueError: If it does; one line.
-        """
-        if not Parser.kinds:
-            Parser.kinds = expected_bases(self.core.values(), self.components)
-        require_classes(namespace, Parser.kinds)
-
-    def instantiate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> Namespace:  # noqa: ANN401
-        """Instantiates the classes, ``embedded:`` names replaced; the saved config keeps them."""
-        self.require_classes(namespace)
-        resolved = resolve(namespace)  # a copy: the saved config keeps what was written
-        if not Parser.is_making:  # the parsers of what is inside have no command line of their own
-            withhold_commands(resolved, self.typed)
-        is_inside, Parser.is_making = Parser.is_making, True
-        try:
-            instances: Namespace = super().instantiate(resolved, *args, **kwargs)
-        except ValueError as error:
-            raise ValueError(what_the_class_said(str(error))) from error
-        finally:
-            Parser.is_making = is_inside
-        return instances
-
-    def instantiate_classes(self, cfg: Namespace, **kwargs: Any) -> Namespace:  # noqa: ANN401
-        """The name by which Lightning still calls ``instantiate``."""
-        return self.instantiate(cfg, **kwargs)
-
 
 class ReDreamCLI(LightningCLI):
     """LightningCLI with the top-level keys ``prompt``, for the data, and ``export``.
 
     Args:
-        *classes: The module's and the data's.
+        module: The LightningModule behind the key ``model``.
+        data: The LightningDataModule behind the key ``data``.
         args: The command line: the verb first, where there is one.
         **named: What LightningCLI takes.
     """
 
-    def __init__(self, *classes: type, args: Sequence[str], **named: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        module: type[LightningModule],
+        data: type[LightningDataModule],
+        *,
+        args: Sequence[str],
+        **named: Any,  # noqa: ANN401
+    ) -> None:
         self.verb = args[0] if args else ""
-        super().__init__(*classes, args=list(args), **named)
+        super().__init__(module, data, args=list(args), **named)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds ``--prompt``, in YAML the line ``prompt: ...``, and the options of the export."""
@@ -376,40 +293,3 @@ def run(
             "the prior's network), --model.prior.init_args.dtype bfloat16, or a smaller "
             "--model.cameras.render_size"
         ) from error
-
-
-def prepare_parser(core: dict[str, type]) -> None:
-    """Loads the plugins and lets :class:`Parser` import them, and nothing that is a stranger's.
-
-    Args:
-        core: The classes behind the parser's top-level keys.
-    """
-    _quiet_lightning()
-    known, Parser.components, Parser.core = Parser.components, list_components(), core
-    Parser.kinds = ()
-    for component in Parser.components:
-        if component.reason is not None and component not in known:
-            print(f"redream: warning: {describe_broken(component)}", file=sys.stderr)
-    bound_configs()
-    usable = [each for each in Parser.components if each.reason is None]
-    plugins = [each.value.partition(":")[0] for each in usable]
-    plugins += [each.split(".")[0] for each in plugins]
-    modules = [each.__module__ for key, each in core.items() if key != "trainer"]
-    set_parsing_settings(
-        import_path_denylist=[*NOT_IMPORTABLE],
-        import_path_allowlist=[*IMPORTABLE, *plugins, *modules],
-    )
-
-
-def _quiet_lightning() -> None:
-    """Keeps from the user what only Lightning's developers can act on, and its greetings."""
-    for logger in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-    warnings.filterwarnings("ignore", r"The '.*_dataloader' does not have many workers")
-    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the frozen prior
-    warnings.filterwarnings("ignore", r".*there is no last checkpoint available")  # we say it
-    # random numbers are keyed by the step: a run goes on as if it had not stopped
-    warnings.filterwarnings("ignore", r"You're resuming from a checkpoint that ended before")
-    warnings.filterwarnings("ignore", r"The dirpath has changed from")  # an export elsewhere
-    warnings.filterwarnings("ignore", r"predict returned None")  # callbacks export instead

@@ -81,7 +81,7 @@ class Configs(Target):
 
         from redream.data import RetrievalDataModule
         from redream.method.module import ReDream
-        from redream.tools.lightning import Parser, prepare_parser
+        from redream.tools.parser import Parser, prepare_parser
 
         self.texts = [
             path.read_text("utf-8") for path in sorted((REPOSITORY / "configs").rglob("*.yaml"))

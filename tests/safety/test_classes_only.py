@@ -24,13 +24,8 @@ from redream.data import RetrievalDataModule
 from redream.method.module import ReDream
 from redream.representations import NeRF, Representation
 from redream.tools.classes_only import expected_bases, require_classes
-from redream.tools.lightning import (
-    IMPORTABLE,
-    NOT_IMPORTABLE,
-    Parser,
-    configured,
-    prepare_parser,
-)
+from redream.tools.lightning import configured
+from redream.tools.parser import IMPORTABLE, NOT_IMPORTABLE, Parser, prepare_parser
 
 CALLED = []
 EVIL = "redream_trap"

@@ -16,7 +16,7 @@ from redream import cli
 from redream.data import RetrievalDataModule
 from redream.method.module import ReDream
 from redream.representations.checkpoint import load_particle, read_checkpoint
-from redream.tools.lightning import prepare_parser
+from redream.tools.parser import prepare_parser
 
 DEFAULT = "configs/default.yaml"
 

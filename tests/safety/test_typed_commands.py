@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from redream.data import RetrievalDataModule
 from redream.mini.prepare import WEIGHTS
 from redream.sources import Command
-from redream.tools.lightning import Parser, prepare_parser
+from redream.tools.parser import Parser, prepare_parser
 from redream.tools.typed_commands import typed_commands, withhold_commands
 from tests.sources.programs import program
 

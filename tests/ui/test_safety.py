@@ -68,7 +68,7 @@ def test_every_argument_that_says_where_to_write_is_refused():
     from redream.data import RetrievalDataModule
     from redream.method.module import ReDream
     from redream.tools.classes_only import expected_bases
-    from redream.tools.lightning import Parser, prepare_parser
+    from redream.tools.parser import Parser, prepare_parser
 
     prepare_parser({"trainer": Trainer, "model": ReDream, "data": RetrievalDataModule})
     waiting, classes = list(expected_bases(Parser.core.values(), Parser.components)), set()
