@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/.installed  ## set up and run the main job; open outputs/demo/report.html
 	$(BIN)/redream fit --config configs/default.yaml --trainer.devices auto
 
-# Bytecode is kept, whatever the shell says: tests start a hundred processes.
+# Bytecode is kept, whatever the shell says, for the processes that tests start.
 test: .venv/.installed-dev  ## set up and run the tests, one thread for each of two workers
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
