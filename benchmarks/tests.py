@@ -9,8 +9,7 @@ only: the seconds are read from ``/proc``.
 import argparse
 import os
 import sys
-from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,7 @@ class Seconds:
     """A pytest plugin that notes what each test takes."""
 
     def __init__(self) -> None:
-        self.taken: Counter[str] = Counter()
+        self.taken: dict[str, float] = {}
         self._last = seconds_of(os.getpid())
 
     def pytest_collection_finish(self) -> None:
@@ -58,20 +57,26 @@ class Seconds:
 
     def _note(self, name: str) -> None:
         now = seconds_of(os.getpid())
-        self.taken[name] += now - self._last
+        self.taken[name] = now - self._last
         self._last = now
 
 
-def table(taken: Counter[str], num_tests: int) -> str:
+def dearest_first(taken: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Names and seconds."""
+    return sorted(taken.items(), key=lambda each: -each[1])
+
+
+def table(taken: Mapping[str, float], num_tests: int) -> str:
     """Files and the tests that take most, the dearest first."""
-    files: Counter[str] = Counter()
+    files: dict[str, float] = {}
     for name, seconds in taken.items():
-        files[name.partition("::")[0]] += seconds
+        file = name.partition("::")[0]
+        files[file] = files.get(file, 0.0) + seconds
     lines = ["| file | CPU s |", "|---|---|", f"| all | {sum(files.values()):.1f} |"]
-    lines += [f"| `{name}` | {seconds:.1f} |" for name, seconds in files.most_common()]
+    lines += [f"| `{name}` | {seconds:.1f} |" for name, seconds in dearest_first(files)]
     lines += ["", "| test | CPU s |", "|---|---|"]
-    tests = Counter({name: each for name, each in taken.items() if "::" in name})
-    lines += [f"| `{name}` | {seconds:.1f} |" for name, seconds in tests.most_common(num_tests)]
+    tests = dearest_first({name: each for name, each in taken.items() if "::" in name})
+    lines += [f"| `{name}` | {seconds:.1f} |" for name, seconds in tests[:num_tests]]
     return "\n".join(lines)
 
 

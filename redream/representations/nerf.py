@@ -282,23 +282,22 @@ class NeRF(Representation):
             Vertices and faces, counter-clockwise seen from outside, on the field's device.
 
         Raises:
-            ValueError: If there is no surface at ``surface_density``; the message names a
-                density at which there is one.
+            ValueError: If there is none at ``surface_density``; the message names one that has it.
         """
         device = self.occupancy.density.device
 
         def surface(grid: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
             return extract_isosurface(grid, threshold, self.component_share, before_softplus)
 
-        threshold, grid = self.surface_density, None
+        threshold, search = self.surface_density, min(_SEARCH_RESOLUTION, 2 * resolution)
+        grid = density_grid(self.density, search if threshold is None else resolution, device)
         if threshold is None:
 
             def march(origins: Tensor, directions: Tensor) -> Samples:
                 return self._visible(origins, directions, None).samples
 
-            grid = density_grid(self.density, min(_SEARCH_RESOLUTION, 2 * resolution), device)
             threshold = covering_density(self.density, march, surface, grid, self.radius)
-        if grid is None or len(grid) != resolution:
+        if len(grid) != resolution:
             grid = density_grid(self.density, resolution, device)
         vertices, faces = surface(grid, threshold)
         return vertices.to(device), faces.to(device)
@@ -324,7 +323,6 @@ class NeRF(Representation):
         seen = tracing.composite_in_parts(self._see, visible, nearest, self.samples_at_once)
         is_hit = seen.opacity > MIN_OPACITY
         depth = torch.where(is_hit, seen.depth / seen.opacity.clamp_min(MIN_OPACITY), 0.0)
-
         normal = torch.zeros_like(origins)
         trains = self.training and torch.is_grad_enabled()
         if self.normals_in_training if trains else self._draws_normals:
