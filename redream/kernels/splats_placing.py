@@ -42,10 +42,10 @@ def fitted(splats: Gaussians, radius: float) -> Gaussians:
     """
     seen = splats.means[splats.opacities >= MIN_ALPHA].double()
     if len(seen) == 0:
-        raise ValueError("all of its splats are too faint to be seen")
+        raise ValueError("all of its splats are too faint to be seen: export it again")
     middle = (seen.amin(0) + seen.amax(0)) / 2.0
     farthest = float((seen - middle).norm(dim=1).max())
     if farthest == 0.0:
-        raise ValueError("all of its splats are at one place")
+        raise ValueError("all of its splats are at one place: export it again")
     scale = radius / farthest
     return placed(splats, scale, (-scale * middle).to(splats.means))

@@ -51,7 +51,10 @@ def main(verb: str, arguments: Sequence[str]) -> None:
     facts = describe(splats)
     print(json.dumps(facts, indent=2) if options.json else as_text(facts))
     for path, write in outputs:
-        write(path, splats)
+        try:
+            write(path, splats)
+        except ValueError as error:
+            raise ValueError(f"cannot make {path} of {options.file}: {error}") from error
         print(on_one_line(f"wrote {path}"), file=sys.stderr)
 
 

@@ -76,3 +76,16 @@ def test_a_file_of_something_else_is_refused_in_one_line(tmp_path, capsys):
     assert cli.main(["splats", str(tmp_path / "a.ply")]) == 2
     error = capsys.readouterr().err
     assert "it is no PLY of splats" in error and error.count("\n") == 1
+
+
+def test_splats_that_make_no_picture_are_named_with_their_file(tmp_path, capsys):
+    """All at one place: a file of splats may say so, and nothing fits them into a view."""
+    some = Gaussians(
+        torch.zeros(3, 3), torch.full((3, 3), 0.1), torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 3),
+        torch.full((3,), 0.9), torch.zeros(3, 1, 3),
+    )  # fmt: skip
+    write_ply_splats(tmp_path / "a.ply", some, {})
+    assert cli.main(["splats", str(tmp_path / "a.ply"), "--out", str(tmp_path / "a.png")]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert f"a.png of {tmp_path / 'a.ply'}: all of its splats are at one place: export" in error
+    assert not (tmp_path / "a.png").exists()
