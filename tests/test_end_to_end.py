@@ -32,6 +32,8 @@ model:
   adapter:
     class_path: LightAdapter
     init_args: {max_steps: 3} # then nothing needs the text encoders any more, and they go
+data:
+  references: {class_path: redream.assets.ReferenceRenderer, init_args: {num_views: 10}}
 """
 
 

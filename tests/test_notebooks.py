@@ -16,10 +16,11 @@ from redream.export.turntable import png_bytes
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+FEW_VIEWS = "--data.references.init_args.num_views=10"
 SMALL = {
     "01_retrieval": {"num_assets": 1},
     "02_adapter_effects": {
-        "options": ["--data.num_assets=1", "--model.adapter.init_args.max_steps=2"],
+        "options": [FEW_VIEWS, "--data.num_assets=1", "--model.adapter.init_args.max_steps=2"],
         "num_samples": 1,
         "num_denoising_steps": 1,
         "alphas": [0.0, 1.0],
@@ -31,7 +32,7 @@ SMALL = {
         "num_particles": 1,
         "size": 16,
         "texture_size": 64,
-        "options": ["--data.num_assets=1", "--model.cameras.render_size=16"],
+        "options": [FEW_VIEWS, "--data.num_assets=1", "--model.cameras.render_size=16"],
     },
     "04_write_a_retriever": {"diversities": [0.0, 0.9]},
 }

@@ -42,8 +42,9 @@ def refused(capsys, *arguments):
 
 
 def fit(capsys, tmp_path, *arguments):
+    small = ("--data.references.init_args.num_views=10", "--data.num_assets=1")
     root = ("--trainer.default_root_dir", tmp_path / "out")
-    return refused(capsys, "fit", "--config", DEFAULT, *root, *arguments)
+    return refused(capsys, "fit", "--config", DEFAULT, *small, *root, *arguments)
 
 
 def attacks(sprung):

@@ -52,6 +52,7 @@ def fit(models, tmp_path, method, *options, model=None):
         f"--model.prior.init_args.model={models / (model or method)}",
         *(option.format(models=models) for option in options),
         f"--trainer.default_root_dir={tmp_path / 'out'}", "--trainer.max_steps=1",
+        "--data.references.init_args.num_views=10", "--data.num_assets=1",
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ model:
   adapter: null
 data:
   num_assets: 2
+  references: {class_path: redream.assets.ReferenceRenderer, init_args: {num_views: 10}}
 """
 
 
