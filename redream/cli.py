@@ -50,6 +50,7 @@ VERBS = {
     "study": Verb("redream.tools.study", "ask people which of two methods they prefer"),
     "cite": Verb("redream.tools.cite", "print what to cite of a run, as BibTeX"),
     "plugins": Verb("redream.tools.plugins", "list every component and what is broken"),
+    "presets": Verb("redream.tools.presets", "list the configs that this computer can run"),
     "doctor": Verb("redream.tools.doctor", "say what this computer has, and what is missing"),
 }
 

@@ -27,8 +27,9 @@ def queues(folder):
     def make(devices=("cpu",)):
         config = Config("default", "Small", (folder / "default.yaml",), {})
         poor = Preset(config._replace(name="poor"), ("needs a GPU",))
+        shown = Preset(config._replace(name="shown"), (), "needed")
         named = [Device(name, name) for name in devices]
-        made.append(Queue(out, folder, [Preset(config), poor], named))
+        made.append(Queue(out, folder, [Preset(config), poor, shown], named))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:

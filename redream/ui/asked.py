@@ -53,6 +53,8 @@ class Asked:
         own: Uploaded files, by their names below the folder of uploads.
         formats: What the models are written as; none leaves it to the preset.
         device: ``auto``, or the name of a device.
+        picture: An uploaded picture of the object, by its name below the folder of uploads; empty
+            where there is none.
     """
 
     prompt: str
@@ -63,6 +65,7 @@ class Asked:
     own: Sequence[str] = ()
     formats: Sequence[str] = ()
     device: str = "auto"
+    picture: str = ""
 
     def as_json(self) -> str:
         """What is kept beside a run."""
@@ -78,7 +81,8 @@ def asked_of(kept: Any) -> Asked:  # noqa: ANN401
     if not isinstance(kept, dict):
         raise ValueError("there is nothing that was asked for")
     names = {"prompt": str, "preset": str, "settings": dict, "yaml": str, "device": str}
-    names |= {"chosen": list, "own": list, "formats": list}
+    names |= {"chosen": list, "own": list, "formats": list, "picture": str}
+    kept = {"picture": ""} | kept  # which an older page did not know
     if set(kept) != set(names) or not all(
         isinstance(kept[key], kind) for key, kind in names.items()
     ):
@@ -102,8 +106,8 @@ def checked(asked: Asked) -> Asked:
             raise ValueError(f"{known[key].title} must be a whole number from {low} to {high:,}")
     if any(each not in FORMATS for each in asked.formats):
         raise ValueError(f"formats are {', '.join(FORMATS)}")
-    words = [*asked.chosen, *asked.own]
-    if len(words) > 64 or any(not isinstance(each, str) or len(each) > 400 for each in words):
+    words = [*asked.chosen, *asked.own, asked.picture]
+    if len(words) > 65 or any(not isinstance(each, str) or len(each) > 400 for each in words):
         raise ValueError("at most 64 assets can be chosen")
     if not isinstance(asked.device, str) or not asked.device.isalnum():
         raise ValueError("there is no such device")
@@ -116,6 +120,7 @@ def checked(asked: Asked) -> Asked:
         tuple(asked.own),
         tuple(asked.formats),
         asked.device,
+        asked.picture,
     )
 
 
@@ -140,14 +145,20 @@ def options_of(asked: Asked, config: Config, folder: Path, uploads: Path) -> lis
     options.append(f"--prompt={asked.prompt}")
     options += [f"--{key}={value}" for key, value in asked.settings.items()]
     if asked.own:
-        files = [inside(uploads, each) for each in asked.own]
-        gone = next((each for each in files if not each.is_file()), None)
-        if gone is not None:
-            raise ValueError(f"the uploaded file {gone.name} is gone: upload it again")
+        files = [_uploaded(each, uploads) for each in asked.own]
         options.append(f"--data.assets={json.dumps([str(each) for each in files])}")
         options.append(f"--data.captions={json.dumps([asked.prompt] * len(files))}")
     if asked.chosen:
         options.append(f"--data.chosen={json.dumps(list(asked.chosen))}")
+    if asked.picture:
+        options.append(f"--data.image={_uploaded(asked.picture, uploads)}")
     if asked.formats:
         options.append(f"--export.formats={json.dumps(list(asked.formats))}")
     return [*options, f"--trainer.default_root_dir={folder}"]
+
+
+def _uploaded(name: str, uploads: Path) -> Path:
+    file = inside(uploads, name)
+    if not file.is_file():
+        raise ValueError(f"the uploaded file {file.name} is gone: upload it again")
+    return file

@@ -11,10 +11,11 @@ from redream.plugins import one_line
 from redream.ui.asked import FORMATS, SETTINGS, Asked, checked
 from redream.ui.configs import value_at
 from redream.ui.looking import Found, Looking
+from redream.ui.pictures import shown, take_picture
 from redream.ui.pieces import alert, asset_card
 from redream.ui.presets import Preset
 from redream.ui.queue import Queue
-from redream.ui.safety import MAX_PROMPT, MAX_YAML, UPLOADS, keep_upload
+from redream.ui.safety import MAX_PROMPT, MAX_YAML, PICTURES, UPLOADS, keep_upload
 
 _SHOWN = 6  # assets at first, and as many more each time
 
@@ -31,6 +32,7 @@ class Form(NamedTuple):
         yaml: Everything else.
         found: The assets that are shown.
         ticks: Which of them are ticked, by uid.
+        picture: A picture of the object, by its name below the folder of uploads.
     """
 
     prompt: gr.Textbox
@@ -41,13 +43,14 @@ class Form(NamedTuple):
     yaml: gr.Textbox
     found: gr.State
     ticks: gr.State
+    picture: gr.State
 
     @property
     def inputs(self) -> list[Any]:
         """All of them in a row."""
         return [
             self.prompt, self.preset, *self.settings, self.formats, self.device, self.yaml,
-            self.found, self.ticks,
+            self.found, self.ticks, self.picture,
         ]  # fmt: skip
 
 
@@ -62,6 +65,7 @@ class Filled(NamedTuple):
     yaml: str
     found: Sequence[dict[str, Any]]
     ticks: dict[str, bool]
+    picture: str
 
 
 def filled(values: Sequence[Any]) -> Filled:
@@ -119,8 +123,8 @@ class Making:
                 info="As in a config; it is laid over the preset",
                 placeholder="model: {guidance: {init_args: {scale: 5.0}}}",
             )  # fmt: skip
-        found, ticks = gr.State([]), gr.State({})
-        form = Form(prompt, preset, settings, formats, device, yaml, found, ticks)
+        found, ticks, picture = gr.State([]), gr.State({}), gr.State("")
+        form = Form(prompt, preset, settings, formats, device, yaml, found, ticks, picture)
         with gr.Row(elem_classes="rd-buttons"):
             make = gr.Button("Make it", variant="primary", elem_id="make")
             look = gr.Button("Show what is retrieved", elem_id="look")
@@ -128,7 +132,12 @@ class Making:
             upload = gr.UploadButton(
                 "Use a file of my own", file_types=list(UPLOADS), elem_id="upload"
             )
+            hand_in = gr.UploadButton(
+                "Hand in a picture", file_types=list(PICTURES), elem_id="picture",
+                visible=first.picture != "none",
+            )  # fmt: skip
         said = gr.HTML(elem_id="said", apply_default_css=False)
+        own = gr.HTML(elem_id="own", apply_default_css=False)
         self._paint_assets(found, ticks)
         lacking = [each for each in self.queue.presets.values() if each.lacks]
         if lacking:
@@ -142,13 +151,17 @@ class Making:
         look.click(self.look, form.inputs, outputs, show_progress_on=said, **_QUIET)
         more.click(self.look_for_others, form.inputs, outputs, show_progress_on=said, **_QUIET)
         upload.upload(self.take, [upload, *form.inputs], outputs, show_progress_on=said, **_QUIET)
-        preset.change(self.show_preset, preset, [preset, *settings], **_QUIET)
+        preset.change(
+            self.show_preset, [preset, picture], [preset, hand_in, own, *settings], **_QUIET
+        )
+        hand_in.upload(self.take_picture, hand_in, [picture, said], **_QUIET)
+        picture.change(self.show_picture, picture, own, **_QUIET)
         return form, make, said
 
     def _paint_assets(self, found: gr.State, ticks: gr.State) -> None:
-        def paint(shown: list[dict[str, Any]]) -> None:
+        def paint(listed: list[dict[str, Any]]) -> None:
             with gr.Row(elem_classes="rd-assets"):
-                for place, each in enumerate(shown, 1):
+                for place, each in enumerate(listed, 1):
                     with gr.Column(min_width=150, elem_classes="rd-card"):
                         gr.HTML(asset_card(_found(each), place), apply_default_css=False)
                         box = gr.Checkbox(
@@ -184,11 +197,24 @@ class Making:
             return "", alert(one_line(error))
         return folder.relative_to(self.queue.out).as_posix(), ""
 
-    def show_preset(self, name: str) -> list[Any]:
-        """The preset's own sentence and settings."""
+    def show_preset(self, name: str, picture: str) -> list[Any]:
+        """The preset's own sentence and settings, and the picture where it takes one."""
         preset = self._preset(name)
         values = [gr.Number(value=_preset_value(preset, each.key)) for each in SETTINGS]
-        return [gr.Dropdown(info=preset.config.title), *values]
+        takes = preset.picture != "none"
+        own = self.show_picture(picture) if takes else ""
+        return [gr.Dropdown(info=preset.config.title), gr.update(visible=takes), own, *values]
+
+    def take_picture(self, file: str) -> tuple[Any, str]:
+        """Takes an uploaded picture of the object; why it is refused."""
+        try:
+            return take_picture(Path(file), self.queue.uploads), ""
+        except (ValueError, OSError) as error:
+            return gr.skip(), alert(one_line(error))
+
+    def show_picture(self, name: str) -> str:
+        """The picture that was handed in."""
+        return shown(name, self.queue.uploads)
 
     def fill(self, asked: Asked, assets: Sequence[Found] = ()) -> list[Any]:
         """The values of :attr:`Form.inputs` that ask for the same again.
@@ -200,11 +226,14 @@ class Making:
         known = asked.preset in {each.config.name for each in self.choices}
         preset = self._preset(asked.preset if known else self.choices[0].config.name)
         settings = [asked.settings.get(e.key, _preset_value(preset, e.key)) for e in SETTINGS]
-        shown = [{**each._asdict(), "ticked": True} for each in assets]
+        listed = [{**each._asdict(), "ticked": True} for each in assets]
         ticks = {each.uid: True for each in assets}
         formats = list(asked.formats) or ["glb"]
         name = preset.config.name
-        return [asked.prompt, name, *settings, formats, asked.device, asked.yaml, shown, ticks]
+        return [
+            asked.prompt, name, *settings, formats, asked.device, asked.yaml, listed, ticks,
+            asked.picture,
+        ]  # fmt: skip
 
     def _look(self, form: Filled, num: int, keeps: bool) -> list[dict[str, Any]]:
         asked = checked(self._asked(form._replace(found=[], ticks={})))
@@ -212,10 +241,10 @@ class Making:
         found = self.looking.look(asked.prompt, preset.config, asked.yaml, num)
         taken = int(_setting(form, "data.num_assets") or 3)
         own = [each for each in form.found if each["origin"] == "own"]
-        shown = [{**each._asdict(), "ticked": place < taken} for place, each in enumerate(found)]
+        listed = [{**each._asdict(), "ticked": place < taken} for place, each in enumerate(found)]
         if keeps:
-            shown = [{**each, "ticked": form.ticks.get(each["uid"], False)} for each in shown]
-        return [{**each, "ticked": form.ticks.get(each["uid"], True)} for each in own] + shown
+            listed = [{**each, "ticked": form.ticks.get(each["uid"], False)} for each in listed]
+        return [{**each, "ticked": form.ticks.get(each["uid"], True)} for each in own] + listed
 
     def _take(self, form: Filled, file: str) -> list[dict[str, Any]]:
         kept = keep_upload(Path(file), Path(file).name, self.queue.uploads)
@@ -254,9 +283,11 @@ class Making:
         if not mine and chosen == others[:taken]:  # what a run takes by itself
             chosen = []
         formats = () if list(form.formats) == ["glb"] else tuple(form.formats)
+        picture = form.picture if preset.picture != "none" else ""
         return Asked(
-            form.prompt, form.preset, settings, form.yaml or "", chosen, mine, formats, form.device
-        )
+            form.prompt, form.preset, settings, form.yaml or "", chosen, mine, formats,
+            form.device, picture,
+        )  # fmt: skip
 
     def _preset(self, name: str) -> Preset:
         preset = self.queue.presets.get(name)
@@ -272,8 +303,8 @@ def _tick(uid: str, value: bool, ticks: dict[str, bool]) -> dict[str, bool]:
     return {**ticks, uid: bool(value)}
 
 
-def _found(shown: dict[str, Any]) -> Found:
-    return Found(**{name: shown[name] for name in Found._fields})
+def _found(listed: dict[str, Any]) -> Found:
+    return Found(**{name: listed[name] for name in Found._fields})
 
 
 def _called(preset: Preset) -> str:

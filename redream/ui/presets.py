@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redream.plugins import INTERFACES, OFFERED
-from redream.ui.configs import Config, config_folder, every_value, find_configs, read_config
+from redream.ui.configs import (
+    Config,
+    config_folder,
+    every_value,
+    find_configs,
+    read_config,
+    value_at,
+)
 
+PICTURE = ("none", "optional", "needed")
+"""Whether a preset takes a picture of the object, ``data.image``."""
 _SHOWN_A_PICTURE = {"ImageDreamPrior", "StableZero123Prior", "Zero123Prior"}
 _PAINTS = {"StableDiffusionPrior"}
 
@@ -34,10 +43,12 @@ class Preset(NamedTuple):
     Attributes:
         config: The config.
         lacks: What this computer lacks for it, each in a few words; none where it can run.
+        picture: One of :data:`PICTURE`.
     """
 
     config: Config
     lacks: tuple[str, ...] = ()
+    picture: str = "none"
 
 
 def devices() -> list[Device]:
@@ -74,7 +85,20 @@ def find_presets(started_in: Path, own: Sequence[Path] = (), has_gpu: bool = Fal
     if not found:
         raise ValueError("there are no configs: name one, as in --config my.yaml")
     known = _known_classes()
-    return [Preset(each, tuple(_lacks(each, known, started_in, has_gpu))) for each in found]
+    return [
+        Preset(each, tuple(_lacks(each, known, started_in, has_gpu)), _picture(each))
+        for each in found
+    ]
+
+
+def _picture(config: Config) -> str:
+    """Whether a config takes a picture: what is shown one, and what could paint it."""
+    values = every_value(config.values)
+    named = {str(value).rpartition(".")[2] for key, value in values if key == "class_path"}
+    if not named & _SHOWN_A_PICTURE:
+        return "none"
+    has_own = value_at(config.values, "data.image") is not None
+    return "optional" if has_own or named & _PAINTS else "needed"
 
 
 def _known_classes() -> set[str]:
@@ -95,6 +119,3 @@ def _lacks(config: Config, known: set[str], started_in: Path, has_gpu: bool) -> 
     for index in {str(value) for key, value in values if key == "index"}:
         if not index.startswith("embedded:") and not (started_in / index).is_dir():
             yield f"needs an index of assets at {index}"
-    priors = {each.rpartition(".")[2] for each in named}
-    if priors & _SHOWN_A_PICTURE and not priors & _PAINTS:
-        yield "needs a picture, data.image"

@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from redream.plugins import one_line
 from redream.ui import processes
 from redream.ui.asked import Asked, checked, options_of
+from redream.ui.configs import value_at
 from redream.ui.jobs import Job, read_job, write_job
 from redream.ui.presets import Device, Preset
-from redream.ui.safety import slug
+from redream.ui.safety import require_settings, slug
 
 UPLOADS = ".uploads"
 _CHECK_S = 120  # at most, for the command line to say whether a config is right
@@ -81,6 +83,11 @@ class Queue:
             raise ValueError(f"there is no preset {asked.preset[:40]!r}")
         if preset.lacks:
             raise ValueError(f"{asked.preset} cannot run here: it {preset.lacks[0]}")
+        has_picture = asked.picture or value_at(require_settings(asked.yaml), "data.image")
+        if preset.picture == "needed" and not has_picture:
+            raise ValueError(f"{asked.preset} needs a picture of the object: hand one in")
+        if preset.picture == "none":
+            asked = replace(asked, picture="")
         return options_of(asked, preset.config, folder, self.uploads)
 
     def require_right(self, options: Sequence[str]) -> None:

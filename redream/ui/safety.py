@@ -20,7 +20,9 @@ MAX_YAML = 20_000
 MAX_UPLOAD = 128 << 20
 """Bytes of an uploaded file."""
 UPLOADS = (".glb", ".obj", ".ply")
-"""What may be uploaded."""
+"""What may be uploaded as an asset."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""What may be uploaded as a picture of the object."""
 
 REFUSED = {
     "add_file_policy", "base_url", "cache_dir", "ckpt_path", "command", "config_filename",
@@ -118,20 +120,21 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "run"
 
 
-def keep_upload(source: Path, name: str, folder: Path) -> Path:
+def keep_upload(source: Path, name: str, folder: Path, kinds: tuple[str, ...] = UPLOADS) -> Path:
     """Copies an uploaded file to where it stays, under a plain name.
 
     Args:
         source: Where the page's server has put it.
         name: What its owner calls it.
         folder: Where uploads are kept; one of the same content is there once.
+        kinds: Endings that are taken.
 
     Raises:
         ValueError: If it is of another kind, empty or too large.
     """
     suffix = Path(name).suffix.lower()
-    if suffix not in UPLOADS:
-        raise ValueError(f"cannot take {Path(name).name[:80]!r}: use one of {', '.join(UPLOADS)}")
+    if suffix not in kinds:
+        raise ValueError(f"cannot take {Path(name).name[:80]!r}: use one of {', '.join(kinds)}")
     size = source.stat().st_size
     if not 0 < size <= MAX_UPLOAD:
         raise ValueError(f"the file has {size:,} bytes: 1 to {MAX_UPLOAD:,} are taken")

@@ -1,6 +1,9 @@
 """What the form asks for."""
 
+import json
+
 import pytest
+from PIL import Image
 
 pytest.importorskip("gradio")
 
@@ -8,9 +11,9 @@ from redream.ui.jobs import read_job
 from redream.ui.making import Making
 
 
-def form(*settings):
+def form(*settings, preset="default", picture="", yaml=""):
     """The form's values: a prompt, a preset and the settings; nothing else is touched."""
-    return ("a dog", "default", *settings, ["glb"], "auto", "", [], {})
+    return ("a dog", preset, *settings, ["glb"], "auto", yaml, [], {}, picture)
 
 
 def test_a_setting_that_neither_preset_nor_person_says_is_left_out(make_queue):
@@ -30,3 +33,65 @@ def test_a_setting_that_neither_preset_nor_person_says_is_left_out(make_queue):
 def test_a_setting_out_of_its_range_is_refused_in_words(make_queue):
     name, said = Making(make_queue(), None).make(*form(0, 99, 0, 0))
     assert name == "" and "Objects must be a whole number from 1 to 16" in said
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A picture that a browser has sent, as Gradio hands it on."""
+    path = tmp_path / "My <b>Dog.PNG"
+    Image.new("RGBA", (600, 400), (217, 164, 31, 128)).save(path)
+    return path
+
+
+def test_a_picture_is_handed_in_where_the_preset_takes_one(make_queue, picture):
+    queue = make_queue()
+    making = Making(queue, None)
+    name, said = making.make(*form(0, 0, 0, 0, preset="shown"))
+    assert name == "" and "needs a picture of the object" in said
+    taken, said = making.take_picture(str(picture))
+    assert said == "" and (queue.uploads / taken).read_bytes() == picture.read_bytes()
+    shown = making.show_picture(taken)
+    assert "my-b-dog.png" in shown and "data:image/png;base64," in shown and "<b>" not in shown
+    name, said = making.make(*form(0, 0, 0, 0, preset="shown", picture=taken))
+    folder = queue.out / name
+    asked = read_job(folder).asked
+    assert said == "" and f"--data.image={queue.uploads / taken}" in queue.options(asked, folder)
+    assert making.fill(asked)[-1] == taken  # "again with ..."
+    name, said = making.make(*form(0, 0, 0, 0, picture=taken))  # to one that takes none
+    assert said == "" and read_job(queue.out / name).asked.picture == ""
+    of_yaml = form(0, 0, 0, 0, preset="shown", yaml="data: {image: a.png}")
+    assert making.make(*of_yaml)[1] == ""
+
+
+def test_the_field_is_there_where_the_preset_takes_a_picture(make_queue):
+    making = Making(make_queue(), None)
+    _, hidden, *_ = making.show_preset("default", "")
+    _, visible, *_ = making.show_preset("shown", "")
+    assert (hidden["visible"], visible["visible"]) == (False, True)
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0", b"\x89PNG\r\n\x1a\n rubbish", b""])
+def test_what_is_no_picture_is_refused_and_not_kept(make_queue, tmp_path, content):
+    queue = make_queue()
+    (tmp_path / "a.png").write_bytes(content)
+    taken, said = Making(queue, None).take_picture(str(tmp_path / "a.png"))
+    assert "a.png" in said or "0 bytes" in said
+    assert not isinstance(taken, str) and list(queue.uploads.rglob("*.png")) == []
+
+
+def test_a_picture_that_lies_elsewhere_or_is_gone_is_refused(make_queue):
+    making = Making(make_queue(), None)
+    for name in ("../../secret.png", "0123/gone.png"):
+        assert making.show_picture(name) == ""
+        made, said = making.make(*form(0, 0, 0, 0, preset="shown", picture=name))
+        assert made == "" and said != ""
+
+
+def test_a_job_of_a_page_that_knew_no_pictures_is_read(make_queue):
+    queue = make_queue()
+    name, _ = Making(queue, None).make(*form(0, 0, 0, 0))
+    path = queue.out / name / "job.json"
+    job = json.loads(path.read_text("utf-8"))
+    del job["asked"]["picture"], job["born"]
+    path.write_text(json.dumps(job))
+    assert read_job(queue.out / name).asked.prompt == "a dog"

@@ -26,9 +26,11 @@ def test_what_this_computer_lacks_is_found_from_what_a_config_names(here):
     assert here["default"].lacks == here["methods/csd"].lacks == here["splats"].lacks == ()
     assert "needs a GPU, for a large model" in here["paper"].lacks
     assert "needs an index of assets at objaverse-index" in here["paper"].lacks
-    assert "needs a picture, data.image" in here["methods/zero123"].lacks
+    pictures = {name: each.picture for name, each in here.items() if each.picture != "none"}
+    assert pictures["methods/zero123"] == pictures["methods/imagedream"] == "needed"
+    assert pictures["methods/magic123"] == "optional" and "default" not in pictures
     gpu = {each.config.name: each for each in find_presets(ROOT, has_gpu=True)}
-    assert gpu["methods/mvdream"].lacks == () and gpu["methods/zero123"].lacks != ()
+    assert gpu["methods/mvdream"].lacks == gpu["methods/zero123"].lacks == ()
 
 
 def test_a_config_knows_what_it_is_laid_over(here):

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import watching
+from . import settings, watching
 from .operators import OPERATORS
 from .panel import RedreamPanel
 from .settings import RedreamPreferences, RedreamSettings
@@ -20,6 +20,7 @@ def register() -> None:
 def unregister() -> None:
     """Stops a run that is at work at a checkpoint, and unregisters all."""
     watching.leave()
+    settings.ask_no_more()
     del bpy.types.Scene.redream
     for each in reversed(_CLASSES):
         bpy.utils.unregister_class(each)

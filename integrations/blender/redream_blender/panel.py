@@ -37,6 +37,8 @@ class RedreamPanel(bpy.types.Panel):
         preset = places.presets.get(chosen.preset)
         if preset is not None:
             _lines(column, context, preset.about, "NONE")
+        if places.lacking:
+            _lines(column, context, f"{len(places.lacking)} others need what is not here", "INFO")
         _selection(column, chosen)
         column.prop(chosen, "num_objects")
         if not chosen.uses_selection:

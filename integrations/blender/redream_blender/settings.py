@@ -9,19 +9,42 @@ from typing import Any
 import bpy
 
 from .finding import Home, Missing, find_home
+from .lacking import Lacking
 from .presets import DEFAULT, Preset, read_presets
 
 _LOOKED_FOR = 5.0  # seconds that an answer holds: a panel is drawn many times a second
 _answers: dict[tuple[str, str], tuple[float, "Places | Missing"]] = {}
+_asked: dict[Home, Lacking] = {}  # once a session: what a computer has does not change often
 _shown: list[tuple[str, str, str, str, int]] = []  # Blender needs the texts to live on
 
 
 class Places:
-    """Where ReDream is, and its presets by their names."""
+    """Where ReDream is, its presets by their names, and what the others lack."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.presets: dict[str, Preset] = {each.name: each for each in read_presets(home.configs)}
+        if home not in _asked:
+            _asked[home] = Lacking(home.command, home.configs.parent, os.environ)
+        self._all = read_presets(home.configs)
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """What the presets lack that this computer cannot run, as far as it is known."""
+        return _asked[self.home].now()
+
+    @property
+    def presets(self) -> dict[str, Preset]:
+        """Those that it can run; the default is always among them."""
+        lacking = self.lacking
+        return {e.name: e for e in self._all if e.name not in lacking or e.name == DEFAULT}
+
+
+def ask_no_more() -> None:
+    """Ends what was asked and has not been answered."""
+    for each in _asked.values():
+        each.end()
+    _asked.clear()
+    _answers.clear()
 
 
 class RedreamPreferences(bpy.types.AddonPreferences):

@@ -1,6 +1,8 @@
 """Registers, draws the panel with and without a ReDream, brings models in, unregisters."""
 
 import sys
+import time
+from importlib import import_module
 from pathlib import Path
 
 import bpy
@@ -46,6 +48,11 @@ missing = drawn(package)
 result = bpy.ops.redream.make()
 refused, without = package.watching.said(), sorted(result)
 choose(package, program=TOLD["program"], configs=TOLD["configs"])
+places, end = package.settings.places(), time.monotonic() + 120.0
+while not all(each.is_known for each in package.settings._asked.values()):
+    assert time.monotonic() < end
+    time.sleep(0.1)
+offered, lacking = sorted(places.presets), places.lacking
 found = drawn(package)
 bpy.context.scene.redream.preset = "methods/csd"
 chosen = [bpy.context.scene.redream.preset]
@@ -58,7 +65,18 @@ bpy.ops.redream.make()
 empty_prompt = package.watching.said()
 arrived = fetched((1.0, 2.0, 3.0), 1.0)
 in_centimetres = fetched((0.0, 0.0, 0.0), 0.01)
-bpy.ops.preferences.addon_disable(module=package.__name__)
+choose(package, program=TOLD["patient"])  # and then Blender is closed while a run is at work
+bpy.context.scene.redream.prompt, bpy.context.scene.redream.preset = "a vase", "default"
+begun = sorted(bpy.ops.redream.make())
+job = package.watching.current()
+while not (job.folder / "ready").exists():
+    assert time.monotonic() < end + 60.0
+    time.sleep(0.02)
+is_timed = bpy.app.timers.is_registered(package.watching.tick)
+import_module("addon_utils").disable_all()  # as Blender does when it is closed
+code = job._process.wait(60.0)
+closed = [begun, is_timed, code, (job.folder / "checkpoints" / "last.ckpt").exists()]
+closed.append(bpy.app.timers.is_registered(package.watching.tick))
 answer(
     validator=str(Path(sys.modules["bl_pkg"].__file__).parent / "cli" / "blender_ext.py"),
     version=list(bpy.app.version),
@@ -67,6 +85,9 @@ answer(
     refused=refused,
     without=without,
     found=found,
+    offered=offered,
+    lacking=lacking,
+    closed=closed,
     chosen=chosen,
     nothing_selected=nothing_selected,
     empty_prompt=empty_prompt,

@@ -37,13 +37,33 @@ def run(tmp_path_factory):
     return folder, box.vertices.numpy()
 
 
+PATIENT = """#!{python}
+import os, signal, sys, time
+if sys.argv[1] == "presets":
+    sys.exit("there is no verb 'presets'")  # an older ReDream
+options = dict(each[2:].split("=", 1) for each in sys.argv[2:] if "=" in each)
+folder = options["trainer.default_root_dir"]
+def leave(*_):
+    os.makedirs(folder + "/checkpoints", exist_ok=True)
+    open(folder + "/checkpoints/last.ckpt", "w").close()
+    sys.exit(130)
+signal.signal(signal.SIGINT, leave)
+open(folder + "/ready", "w").close()
+time.sleep(120)
+"""
+
+
 @pytest.fixture(scope="module")
 def seen(in_blender, archive, run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
+    patient = folder / "redream"
+    patient.write_text(PATIENT.format(python=sys.executable))
+    patient.chmod(0o755)
     return in_blender(
         "panel_drawn.py",
         archive=str(archive),
         nowhere=str(folder / "nowhere"),
+        patient=str(patient),
         program=sys.executable,
         configs=str(CONFIGS),
         runs=str(folder / "runs"),
@@ -79,10 +99,25 @@ def test_the_panel_asks_for_what_a_run_needs(seen):
     assert seen["chosen"] == ["methods/csd"]
 
 
+def test_presets_are_those_that_this_computer_can_run(seen):
+    """As the command says that Blender has asked."""
+    assert {"default", "splats", "methods/csd"} <= set(seen["offered"])
+    assert seen["lacking"] and not set(seen["offered"]) & set(seen["lacking"])
+    assert "needs an index of assets" in seen["lacking"]["paper"]
+    others = f"{len(seen['lacking'])} others need what is not here"
+    assert others in " ".join(each[-1] for each in seen["found"] if each[0] == "label")
+
+
+def test_a_run_is_stopped_at_a_checkpoint_when_blender_is_closed(seen):
+    begun, is_timed, code, has_checkpoint, is_timed_after = seen["closed"]
+    assert begun == ["FINISHED"] and is_timed
+    assert code == 130 and has_checkpoint and not is_timed_after
+
+
 def test_what_cannot_be_made_is_said_and_leaves_no_folder(seen):
     assert seen["nothing_selected"][0].startswith("nothing with a surface is selected")
     assert seen["empty_prompt"] == ["the prompt is empty: say what to make", True]
-    assert not seen["runs"].exists() or not list(seen["runs"].iterdir())
+    assert [each.name for each in seen["runs"].iterdir() if "vase" not in each.name] == []
 
 
 def test_models_stand_at_the_cursor_upright_in_metres_and_face_front(seen, run):
