@@ -15,6 +15,7 @@ import pytest
 from waiting import wait_for
 
 from redream import cli
+from redream.locks import owner_of
 from redream.tools import sweep_run
 from redream.tools.sweep_results import Results
 from redream.tools.sweep_run import LOCK, Run, RunFailed, make, plan, read_prompts
@@ -336,9 +337,9 @@ def in_the_middle(out):
     for folder in out.glob("runs/*"):
         steps, lock = folder / "steps", folder / LOCK
         if steps.exists() and not (folder / "done.json").exists():
-            pid = lock.read_text()
-            if pid and alive(pid) and 2 <= steps.stat().st_size < 15:
-                found.append((int(pid), folder))
+            pid = owner_of(lock)
+            if alive(pid) and 2 <= steps.stat().st_size < 15:
+                found.append((pid, folder))
     return found
 
 
@@ -410,8 +411,9 @@ def test_real_runs_go_on_from_their_checkpoints(tmp_path, launch):
     def at_work():
         """Process and folder of the runs that have a checkpoint and are not made."""
         folders = [each.parent.parent for each in out.glob("runs/*/checkpoints/last.ckpt")]
-        locks = [(each / LOCK, each) for each in folders if not (each / "done.json").exists()]
-        return [(int(lock.read_text()), each) for lock, each in locks if alive(lock.read_text())]
+        owners = [(owner_of(each / LOCK), each) for each in folders]
+        unmade = [found for found in owners if not (found[1] / "done.json").exists()]
+        return [(pid, each) for pid, each in unmade if alive(pid)]
 
     driver = launch(command, env=environment, cwd=ROOT)
     pid, folder = wait_for(at_work, driver)[0]
