@@ -1,4 +1,6 @@
-"""What `redream ui` costs a running job: the server's CPU seconds while a page watches a run.
+"""What `redream ui` costs: CPU seconds until it answers, and its share of a core afterwards.
+
+The first stand beside those of a bare `import gradio`; the second is while a page watches a run.
 
 python -m benchmarks.ui
 """
@@ -42,7 +44,13 @@ def main() -> None:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
-        print(f"it answers after {time.time() - began:.1f} s, {cpu_of(server.pid):.1f} s of CPU")
+        answers = cpu_of(server.pid)
+        print(f"it answers after {time.time() - began:.1f} s, {answers:.1f} s of CPU")
+        before = os.times()
+        subprocess.run([sys.executable, "-c", "import gradio"], check=True)
+        after = os.times()
+        gradio = sum(after[2:4]) - sum(before[2:4])
+        print(f"of these {gradio:.1f} s are Gradio's import, and {answers - gradio:.1f} s are ours")
         browser = Browser(find_browser(), Path(folder) / "profile")
         try:
             browser.open(f"{url}?run=watched")

@@ -71,10 +71,10 @@ def look(browser: Browser, url: str, name: str, width: int) -> None:
     """Looks at what a run has made in a window of a width, once the model is drawn."""
     browser.open(url, width, 1400)
     browser.wait("document.body?.dataset.ready == 'yes'", 300)
-    browser.wait("!!document.querySelector('#model canvas')", 300)
+    browser.wait("!!document.querySelector('#objects iframe')", 300)
     end = time.monotonic() + 300.0
-    while browser.screenshot("#model canvas").convert("L").getextrema()[0] > 200:
-        assert time.monotonic() < end, "the model is not to be seen"
+    while browser.screenshot("#objects iframe").convert("L").getextrema()[0] > 200:
+        assert time.monotonic() < end, "the object is not to be seen"
         time.sleep(1.0)
     browser.evaluate("scrollTo(0, 0)")
     keep(browser, name)

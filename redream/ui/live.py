@@ -1,4 +1,4 @@
-"""Where a run is, a few hundred bytes a time: asked for every two seconds, so past Gradio.
+"""Where a run is, a few hundred bytes a time: asked for every three seconds, so past Gradio.
 
 An event of Gradio's costs tens of milliseconds of a core, this a few; a page that watches must not
 be felt by the run. When the state changes, the page has Gradio paint everything anew.
@@ -30,7 +30,7 @@ SCRIPT = """() => {
     const sheet = document.querySelector('.rd-sheet');
     if (sheet && now.sheet && sheet.outerHTML !== now.sheet) sheet.outerHTML = now.sheet;
     if (!sheet && now.sheet) document.querySelector('#refresh')?.click();
-  }, 2000);
+  }, 3000);
 }"""
 """What the page runs once it is loaded; ``ready`` tells scripts that what they type is heard."""
 

@@ -35,7 +35,8 @@ def make_app(queue: Queue, password: str | None = None) -> Guard:
     add_live(app, queue)
     page = make_page(queue, Looking(queue.out, queue.started_in))
     page.queue(default_concurrency_limit=4, max_size=64, api_open=False)
-    page._queue.sleep_when_free = 0.1  # Gradio looks 1000 times a second, for 3 % of a core
+    # Gradio looks 1000 times a second for events and 100 times for their progress, all day long
+    page._queue.sleep_when_free, page._queue.progress_update_sleep_when_free = 0.25, 1.0
     gr.mount_gradio_app(
         app, page, path="/", footer_links=[], run_history=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=False,
