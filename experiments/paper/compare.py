@@ -7,7 +7,8 @@ both; it writes ``DIR/compare.json``, its page and its pictures. Cameras, backgr
 diffusion times and noise are keyed by seed, step and particle, so that all methods see the same
 until their budgets end; a pass with gradients counts twice. ``--quick`` takes one prompt and a
 sixth of the passes, of which Eq. 5 takes most: it ends within the warm-up, so that it shows that
-each way runs, and not what comes of it. It resumes, as table1.py does.
+each way runs, and not what comes of it. ``--page docs/guidance.md`` puts table and pictures there.
+It resumes, as table1.py does.
 """
 
 import sys
@@ -20,9 +21,17 @@ import yaml
 
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.pictures import quarter_views, read_film, resized, write_small_png
-from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
+from experiments.paper.record import (
+    Part,
+    Picture,
+    Record,
+    Table,
+    Text,
+    put_record,
+    write_record,
+)
 from experiments.paper.runs import Run, execute_all
-from experiments.paper.table1 import estimates, read_objects, show, values_of
+from experiments.paper.table1 import estimates, made_at, read_objects, show, values_of
 from experiments.paper.world import HERE, OURS, ROOT, WORLDS, World, read_prompts
 from redream.tools.output import labelled_sheet
 
@@ -104,6 +113,7 @@ def record(
         "network for each (a pass with gradients counts twice), omega with e_psi, warm-up and "
         "correction beside each. 95% intervals over prompts. Seconds are of training, on a machine "
         "that may have had other work."
+        f"{made_at(objects)}"
     )
     parts: list[Part] = [Text(about), Table(head, rows), *pictures]
     return Record("Ways to distil", parts, list(objects), quick, len(objects), num_planned)
@@ -137,6 +147,7 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--passes", type=int, default=PASSES, help="default: %(default)s")
+    parser.add_argument("--page", type=Path, help="Markdown with a part <!-- compare -->")
     arguments = parser.parse_args()
     out, world = arguments.out.resolve(), WORLDS["embedded"]
     prompts = read_prompts(arguments.prompts or world.prompts)
@@ -152,6 +163,8 @@ def main() -> int:
     pictures = sheets(runs, out)
     page = record(world, objects, pictures, len(runs), arguments.quick)
     print(write_record(page, out / "compare.json"))
+    if arguments.page is not None:
+        put_record(page, arguments.page, "compare", out)
     return 1 if failures else 0
 
 

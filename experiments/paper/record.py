@@ -1,11 +1,13 @@
 """The record of a table or figure: what was found and how, as JSON; a page is its rendering."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import put
 from experiments.paper.provenance import command, commit
 from redream.files import whole_file
 
@@ -134,3 +136,21 @@ def read_record(path: Path) -> Record:
         return Record(parts=parts, **facts)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no record of a table or figure") from error
+
+
+def put_record(record: Record, page: Path, place: str, beside: Path) -> None:
+    """Puts a record without its heading, and its pictures, into a page of the documentation.
+
+    Args:
+        record: The record.
+        page: The Markdown file; pictures go to ``images`` beside it.
+        place: What stands between ``<!-- PLACE -->`` and ``<!-- end -->`` is replaced.
+        beside: The folder that the pictures are in.
+
+    Raises:
+        ValueError: If the page has no such place.
+    """
+    _, _, text = record.page("images/").partition("\n\n")
+    put(page, place, text.rstrip())
+    for picture in record.pictures:
+        shutil.copyfile(beside / picture.file, page.parent / "images" / picture.file)

@@ -13,10 +13,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.page import put
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.compare import sheets
-from experiments.paper.record import Part, Record, Table, Text, write_record
+from experiments.paper.record import Part, Record, Table, Text, put_record, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import made_at, show_difference
 from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
@@ -145,13 +144,8 @@ def main() -> int:
     sheets(runs, out)
     print(write_record(found, out / "splats.json"))
     if arguments.page is not None:
-        made = f"Made by `{found.command}` at commit {found.commit}."
-        put(arguments.page, "nerf", "\n\n".join([made, *map(_shown, found.parts)]))
+        put_record(found, arguments.page, "nerf", out)
     return 1 if failures else 0
-
-
-def _shown(part: object) -> str:
-    return part.markdown() if isinstance(part, Table) else str(getattr(part, "text", ""))
 
 
 if __name__ == "__main__":
