@@ -37,7 +37,7 @@ from experiments.paper.table1 import (
 )
 from experiments.paper.world import METHODS, OURS, ROOT, WORLDS, Measure, World, read_prompts
 from redream.files import whole_file
-from redream.metrics.statistics import FEWEST, cluster_means, compare_paired, decided, holm
+from redream.metrics.statistics import FEWEST, cluster_means, compare_paired, holm, winner
 from redream.tools.output import labelled_sheet
 
 WAYS = (OURS, "prolificdreamer", "asd")
@@ -169,8 +169,8 @@ def compared(world: World, values: Mapping[str, Mapping[str, Any]]) -> list[Part
     for (method, form, measure, difference), p in zip(
         found, holm([each[3].p for each in found]), strict=True
     ):
-        side = "better" if difference.difference * measure.better > 0 else "worse"
-        verdict = side if decided(p, difference.num) else "undecided"
+        larger, smaller = ("better", "worse")[:: measure.better]
+        verdict = winner(difference, p, larger, smaller)
         rows.append(
             [METHODS[method], form, measure.title, show_difference(difference)]
             + [f"{difference.p:.3f}", f"{p:.3f}", verdict, str(difference.num)]

@@ -19,7 +19,7 @@ from experiments.paper.record import Part, Record, Table, Text, put_record, writ
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import made_at, show_difference
 from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
-from redream.metrics.statistics import FEWEST, compare_paired, decided, holm
+from redream.metrics.statistics import FEWEST, compare_paired, holm, winner
 
 WAYS: dict[str, tuple[tuple[Path, ...], tuple[str, ...]]] = {
     "NeRF": ((), ()),
@@ -111,8 +111,8 @@ def _compared(
     adjusted = holm([each.p for each in found.values()])
     rows = []
     for (key, each), p in zip(found.items(), adjusted, strict=True):
-        ahead = way if (each.difference > 0) == COLUMNS[key].endswith("↑") else against
-        better = ahead.replace("-", " ") if decided(p, each.num) else "undecided"
+        sides = (way, against) if COLUMNS[key].endswith("↑") else (against, way)
+        better = winner(each, p, *sides).replace("-", " ")
         rows.append([COLUMNS[key], show_difference(each), better, f"{each.p:.3f}", f"{p:.3f}"])
     about = (
         f"{way.replace('-', ' ')} minus {against}, prompt by prompt, with 95% intervals; p of a "

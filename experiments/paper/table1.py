@@ -37,9 +37,9 @@ from redream.metrics.statistics import (
     Estimate,
     cluster_means,
     compare_paired,
-    decided,
     estimate,
     holm,
+    winner,
 )
 
 TRUTH = "truth"
@@ -237,14 +237,13 @@ def _compared(world: World, values: Values) -> list[Part]:
     by_key = {measure.key: measure for measure in world.measures}
     rows = []
     for (method, key), (found, adjusted) in paired.items():
-        ahead = found.difference * by_key[key].better
-        ahead_is = METHODS[OURS if ahead > 0 else method]
+        first, second = (METHODS[OURS], METHODS[method])[:: by_key[key].better]
         rows.append(
             [
                 METHODS[method],
                 by_key[key].title,
                 show_difference(found),
-                ahead_is if decided(adjusted, found.num) else "undecided",
+                winner(found, adjusted, first, second),
                 f"{found.p:.3f}",
                 f"{adjusted:.3f}",
                 str(found.num),

@@ -39,9 +39,9 @@ from redream.metrics.statistics import (
     Estimate,
     cluster_means,
     compare_paired,
-    decided,
     estimate,
     holm,
+    winner,
 )
 from redream.mini.prepare import embedded_world
 from redream.retrieval import EmbeddingIndex, Encoder, ExactRetriever
@@ -241,8 +241,7 @@ def record(
             compared.append((key, library, found, likeness))
             ps.append(found.p)
     for (key, library, found, likeness), p in zip(compared, holm(ps), strict=True):
-        side = "helps" if found.difference > 0.0 else "harms"
-        verdict = side if decided(p, found.num) else "undecided"
+        verdict = winner(found, p, "helps", "harms")
         rows.append(
             [titles[key], _TITLES[library], show_estimate(likeness), show_difference(found)]
             + [f"{found.p:.3f}", f"{p:.3f}", verdict, str(found.num)]

@@ -149,6 +149,23 @@ def decided(p: float, num: int) -> bool:
     return num >= FEWEST and p <= LEVEL
 
 
+def winner(found: Comparison, p: float, first: str, second: str) -> str:
+    """What a comparison decides for.
+
+    Args:
+        found: The comparison, first minus second.
+        p: Its p-value, adjusted for all differences that are looked at.
+        first: What it decides for where the first is larger.
+        second: What it decides for where the second is.
+
+    Returns:
+        One of both words, or ``undecided``.
+    """
+    if not decided(p, found.num):
+        return "undecided"
+    return first if found.difference > 0.0 else second
+
+
 def _interval(values: NDArray[np.float64], num_draws: int, seed: int) -> tuple[float, float]:
     if values.size == 1:
         return np.nan, np.nan

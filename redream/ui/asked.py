@@ -106,8 +106,9 @@ def checked(asked: Asked) -> Asked:
             raise ValueError(f"{known[key].title} must be a whole number from {low} to {high:,}")
     if any(each not in FORMATS for each in asked.formats):
         raise ValueError(f"formats are {', '.join(FORMATS)}")
-    words = [*asked.chosen, *asked.own, asked.picture]
-    if len(words) > 65 or any(not isinstance(each, str) or len(each) > 400 for each in words):
+    assets = [*asked.chosen, *asked.own]
+    words = [*assets, asked.picture]
+    if len(assets) > 64 or any(not isinstance(each, str) or len(each) > 400 for each in words):
         raise ValueError("at most 64 assets can be chosen")
     if not isinstance(asked.device, str) or not asked.device.isalnum():
         raise ValueError("there is no such device")

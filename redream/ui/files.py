@@ -10,11 +10,6 @@ from redream.ui.looking import LOOKS
 from redream.ui.runs import SERVED
 from redream.ui.safety import inside
 
-_SANDBOX = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; "
-    "media-src data: 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
-"""A file of a run draws, and does nothing else: it is from somebody else for all that is known."""
 _KINDS = {
     ".html": "text/html; charset=utf-8", ".png": "image/png", ".mp4": "video/mp4",
     ".glb": "model/gltf-binary", ".json": "application/json",
@@ -44,16 +39,38 @@ def add_files(app: FastAPI, out: Path) -> None:
         return _file(out / LOOKS, f"{look}/{name}", False)
 
 
-def _file(root: Path, name: str, download: bool) -> FileResponse:
+def sandboxed(*media: str) -> dict[str, str]:
+    """Headers of what draws and does nothing else: it is from others for all that is known.
+
+    Args:
+        media: Where films may come from, in the words of a content security policy.
+    """
+    policy = (
+        "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; "
+        f"media-src {' '.join(media)}; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    )
+    return {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
+
+
+def place_of(root: Path, name: str) -> Path:
+    """What a stranger's name means below a folder.
+
+    Raises:
+        HTTPException: If it would lie outside; the answer is 404.
+    """
     try:
-        path = inside(root, name)
+        return inside(root, name)
     except ValueError as error:
         raise HTTPException(404, str(error)) from error
+
+
+def _file(root: Path, name: str, download: bool) -> FileResponse:
+    path = place_of(root, name)
     if not path.is_file():
         raise HTTPException(404, "there is nothing here")
     return FileResponse(
         path,
         media_type=_KINDS.get(path.suffix, "text/plain; charset=utf-8"),
         filename=path.name if download else None,
-        headers={"Content-Security-Policy": _SANDBOX, "Cache-Control": "no-cache"},
+        headers=sandboxed("data:", "'self'"),
     )

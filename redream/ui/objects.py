@@ -16,14 +16,11 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from redream import stage
+from redream.ui.files import place_of, sandboxed
 from redream.ui.runs import Run, read_run
 from redream.ui.safety import inside
 
 _MOST = 64 << 20  # bytes of a model that is turned in the page
-_SANDBOX = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src blob: data:; "
-    "media-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
 _ARTICLE = b'<article class="card particle">'
 _SPLATS = re.compile(rb'<script type="model/splats">([A-Za-z0-9+/=]*)</script>')
 _PAGE = Template("""<!DOCTYPE html>
@@ -48,18 +45,14 @@ def add_objects(app: FastAPI, out: Path) -> None:
 
     @app.get("/object/{place}/{name:path}")
     def of_a_run(place: int, name: str) -> HTMLResponse:
-        try:
-            folder = inside(out, name)
-        except ValueError as error:
-            raise HTTPException(404, str(error)) from error
+        folder = place_of(out, name)
         if not folder.is_dir():
             raise HTTPException(404, "there is no such run")
         run = read_run(out.resolve(), folder)
         if not 0 <= place < run.num_objects:
             raise HTTPException(404, "there is no such object")
         root = "../" * (2 + name.count("/"))
-        headers = {"Content-Security-Policy": _SANDBOX, "Cache-Control": "no-cache"}
-        return HTMLResponse(object_page(run, place, root), headers=headers)
+        return HTMLResponse(object_page(run, place, root), headers=sandboxed("'self'"))
 
 
 def object_page(run: Run, place: int, root: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from redream.metrics.statistics import (
+    Comparison,
     bca_interval,
     cluster_means,
     compare_paired,
@@ -12,6 +13,7 @@ from redream.metrics.statistics import (
     estimate,
     holm,
     sign_flip_p,
+    winner,
 )
 
 
@@ -67,6 +69,19 @@ def test_one_value_has_no_interval_and_equal_values_none_to_speak_of():
 def test_fewer_than_six_decide_nothing():
     assert decided(0.04, 6) and not decided(0.04, 5) and not decided(0.06, 24)
     assert 2 / 2**5 > 0.05 >= 2 / 2**6  # the smallest p there is
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "num", "word"),
+    [
+        (0.1, 0.04, 6, "this"),
+        (-0.1, 0.04, 6, "that"),
+        (0.1, 0.06, 6, "undecided"),
+        (-0.1, 0.04, 5, "undecided"),
+    ],
+)
+def test_a_comparison_decides_for_the_larger_side_or_for_none(difference, p, num, word):
+    assert winner(Comparison(difference, -1.0, 1.0, 0.01, num), p, "this", "that") == word
 
 
 def test_seeds_of_a_prompt_are_no_independent_evidence():
