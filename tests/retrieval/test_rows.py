@@ -33,6 +33,47 @@ def test_a_range_is_the_mappings_own(part, tmp_path):
     assert np.array_equal(Rows(mapped, np.float32)[part], mapped[part])
 
 
+@pytest.mark.parametrize("rows", [[10], [0, -1]])
+def test_a_row_that_is_not_there_is_no_other_one(rows, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((10, 4)))
+    with pytest.raises(IndexError):
+        Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))[np.array(rows)]
+
+
+def test_systems_without_reads_at_a_place_read_through_a_mapping(tmp_path, monkeypatch):
+    monkeypatch.delattr("os.pread")
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((1300, 3)))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    for rows in (np.array([3, 1, 999]), slice(500, 1200)):
+        assert np.array_equal(Rows(mapped)[rows], mapped[rows])
+
+
+READ = """
+import sys
+import numpy as np
+from redream.retrieval.rows import Rows
+
+mapped = np.load(sys.argv[1], mmap_mode="r")
+rows = Rows(mapped)
+def bytes_read():
+    with open("/proc/self/io") as file:
+        return int(dict(line.split(": ") for line in file.read().splitlines())["rchar"])
+before = bytes_read()
+rows[np.arange(0, 4096, 64)]
+print(bytes_read() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_a_row_is_read_without_its_neighbourhood(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((4096, 512), np.float16))
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(tmp_path / "a.npy")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert 64 * 1024 <= int(done.stdout) < 64 * 1024 + 2048  # and what /proc itself says
+
+
 @pytest.mark.parametrize("rows", [np.array([9]), slice(5, 10)])
 def test_a_file_that_becomes_shorter_is_said_in_a_line(rows, tmp_path):
     """Whoever touches the mapping itself there is killed by SIGBUS."""
