@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
 from redream.escaping import on_one_line
+from redream.signals import are_answered, signals_answered
 from redream.sources.generator import Generator
 
 PLACES = ("image", "prompt", "seed", "glb")
@@ -20,6 +22,7 @@ _OURS = ("PYTHON", "VIRTUAL_ENV", "REDREAM_", "OMP_", "MKL_", "WARP_", "MPLCONFI
 """Variables of this process's own Python and threads, which would mislead another program."""
 
 _LAST_WORDS = 4096  # bytes
+_LARGE = 1 << 24  # bytes of a file, above which its content is not read
 
 
 class Command(Generator):
@@ -28,7 +31,7 @@ class Command(Generator):
     The line is split into words as a shell does, and then handed to the system without one: what
     is filled in stays within its word. The program runs in a session and a temporary folder of its
     own, in the user's environment without what belongs to ReDream's Python; when its time is over,
-    it is ended with all that it has started.
+    or ReDream is told to stop, it is ended with all that it has started.
 
     A command line is a program, so a configuration alone cannot have one run: ``redream`` lets it
     only if the same words were typed on its own command line. From Python, and from an installed
@@ -39,7 +42,8 @@ class Command(Generator):
             prompt, ``{prompt}`` and ``{seed}`` are themselves.
         license: Under which licence its meshes are; several generators forbid regions or trade.
         name: What to call it beside a result; the program's name by default.
-        version: Its version, or that of its weights; by default a digest of the program's file.
+        version: Its version, or that of its weights; by default a digest of the program's file, and
+            of the scripts and other files that the line names by their full paths.
         timeout_s: Seconds that it may take for a mesh.
         may_run: Whether it may be run at all; else only meshes that are kept are given. The
             command line sets it.
@@ -67,13 +71,17 @@ class Command(Generator):
 
     @cached_property
     def version(self) -> str:
-        """The stated version, or what tells the program's file from another."""
+        """The stated version, or what tells the program's files from others."""
         if self._version is not None:
             return self._version
         program = shutil.which(self.words[0])
         if program is None:
             return "unknown version"
-        return f"program {hashlib.sha256(Path(program).read_bytes()).hexdigest()[:12]}"
+        digest = hashlib.sha256(Path(program).read_bytes())
+        for word in self.words[1:]:
+            if Path(word).is_absolute() and Path(word).is_file():
+                digest.update(marks_of(Path(word)))
+        return f"program {digest.hexdigest()[:12]}"
 
     @property
     def author(self) -> str:  # type: ignore[override]
@@ -103,7 +111,8 @@ class Command(Generator):
             )
         for lacking in self.lacks():
             raise ValueError(lacking)
-        with tempfile.TemporaryDirectory(prefix="redream-generator-") as name:
+        stoppable = nullcontext() if are_answered() else signals_answered()
+        with stoppable, tempfile.TemporaryDirectory(prefix="redream-generator-") as name:
             folder = Path(name)
             made = folder / "made.glb"
             values = {"prompt": prompt, "seed": str(seed), "glb": str(made)}
@@ -116,10 +125,11 @@ class Command(Generator):
 
     def _run(self, words: list[str], folder: Path) -> None:
         """Runs words in a folder until they end, or their time does."""
-        log = folder / "log.txt"
+        log, program = folder / "log.txt", shutil.which(words[0])
+        assert program is not None  # nothing is lacking
         with log.open("wb") as output:
             process = subprocess.Popen(
-                words,
+                [os.path.abspath(program), *words[1:]],  # it starts in another folder than ours
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -136,7 +146,8 @@ class Command(Generator):
             finally:
                 end_all(process)
         if status != 0:
-            raise ValueError(f"{self.name} failed with {status}: {last_words(log)}")
+            how = f"failed with {status}" if status > 0 else f"was ended by {signal_name(-status)}"
+            raise ValueError(f"{self.name} {how}: {last_words(log)}")
 
 
 def split(command: str) -> list[str]:
@@ -187,6 +198,23 @@ def fill(words: list[str], values: dict[str, str]) -> list[str]:
 def outside_environment() -> dict[str, str]:
     """The user's environment without what belongs to this process's Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+def marks_of(path: Path) -> bytes:
+    """What tells a file from another: its content, or of a large one, such as weights, its age."""
+    facts = path.stat()
+    if facts.st_size > _LARGE:
+        return f"{facts.st_size} {facts.st_mtime_ns}".encode()
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` of 9, with what that often means."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name} (too little memory?)" if name == "SIGKILL" else name
 
 
 def end_all(process: "subprocess.Popen[bytes]") -> None:
