@@ -25,7 +25,13 @@ from typing import Any
 import torch
 
 from benchmarks.mini_portraits import write_portraits
-from benchmarks.mini_samples import ROUNDS, contact_sheet, measure_samples, sample_lines
+from benchmarks.mini_samples import (
+    ROUNDS,
+    contact_sheet,
+    last_scale,
+    measure_samples,
+    sample_lines,
+)
 from redream.files import whole_file
 from redream.mini.prepare import WEIGHTS
 
@@ -61,10 +67,10 @@ def measure_views(work: Path) -> None:
     judge = ViewClassifier.load(_judge_weights(work))
     pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
     pictures = sample_pictures(
-        model.prior, [describe(pair) for pair in pairs], model.guidance.scale, 1, view="back"
+        model.prior, [describe(pair) for pair in pairs], last_scale(model), 1, view="back"
     )
     result: dict[str, Any] = {
-        "guidance_scale": model.guidance.scale,
+        "guidance_scale": last_scale(model),
         "judge": _judge_accuracy(work),
         "raw_back": {"obeys": obeys_back(judge, pictures), "num": len(pairs)},
         "orientation": _orientation(Encoder(str(embedded_world().retrieval_clip))),
@@ -161,7 +167,7 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
             continue
         made = configured("configs/default.yaml", f"--prompt={prompt}")
         model, data = made.model, made.datamodule
-        scale = model.guidance.scale
+        scale = last_scale(model)
         data.setup("fit")
         steps = adapt(model.adaptation(data))
         pair = (prompt.split()[1], prompt.split()[2])
@@ -380,7 +386,7 @@ def _painted(prompts: list[str]) -> torch.Tensor:
 
     model = configured("configs/default.yaml").model
     return torch.cat(
-        [sample_pictures(model.prior, [each], model.guidance.scale, 0) for each in prompts]
+        [sample_pictures(model.prior, [each], last_scale(model), 0) for each in prompts]
     )
 
 
