@@ -22,6 +22,7 @@ from redream.image_prompts import (
     paint_image_prompt,
     png_of,
     read_image_prompt,
+    require_rembg,
     save_picture,
 )
 from redream.indexing.on_demand import supply_pictures
@@ -211,6 +212,10 @@ class RetrievalDataModule(LightningDataModule):
                 "turned to 0; --data.orient false leaves it"
             )
         return turned
+
+    def require_cutter(self) -> None:
+        """Makes sure that an object can be cut out of a picture that is painted."""
+        require_rembg()
 
     def paint_image(self, prior: Prior) -> ImagePrompt:
         """Has a prior that reads prompts make the picture; the run's folder keeps it."""

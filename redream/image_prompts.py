@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from redream.cameras import orbit, set_steps
+from redream.cameras import orbit, set_steps, view_names
 from redream.errors import first_line
 from redream.files import whole_file
 from redream.pictures import open_picture
@@ -92,7 +93,7 @@ def read_image_prompt(
         ValueError: If it is no picture, shows no object, or the files differ in size.
     """
     picture = _opened(file, "data.image")
-    alpha = _opened(mask, "data.image_mask").convert("L") if mask is not None else None
+    alpha = _bytes_of(_opened(mask, "data.image_mask")).convert("L") if mask is not None else None
     far = _opened(depth, "data.image_depth") if depth is not None else None
     for name, other in (("image_mask", alpha), ("image_depth", far)):
         if other is not None and other.size != picture.size:
@@ -100,10 +101,11 @@ def read_image_prompt(
                 f"data.{name} is {other.width} x {other.height} and data.image "
                 f"{picture.width} x {picture.height}: give both in one size"
             )
+    colors = _bytes_of(picture).convert("RGB")
     if alpha is None:
-        alpha = _own_mask(picture) or (cut_out or rembg_mask)(picture.convert("RGB"))
+        alpha = _own_mask(picture) or (cut_out or rembg_mask)(colors)
     depths = None if far is None else np.asarray(far.convert("F"))
-    return framed(np.asarray(picture.convert("RGB")), np.asarray(alpha), camera, depths, str(file))
+    return framed(np.asarray(colors), np.asarray(alpha), camera, depths, str(file))
 
 
 def paint_image_prompt(
@@ -118,7 +120,7 @@ def paint_image_prompt(
 
     Args:
         prior: Reads the prompt.
-        prompt: What to show; its front is asked for, alone and whole.
+        prompt: What to show, alone and whole, from the camera's side of it.
         camera: Where the picture is taken to be from.
         seed: Draws the noise.
         guidance_scale: Classifier-free guidance.
@@ -139,8 +141,10 @@ def paint_image_prompt(
             for each in (camera_of.elevation_deg, camera_of.distance, camera_of.fovy_deg)
         ),
     ).c2w.to(prior.device)
+    (side,) = view_names(camera_of.azimuth_deg, 45.0, 135.0)
+    words = f"{prompt}, {side} view" if num == 1 else prompt  # others are told the pose
     with torch.no_grad():
-        text = prior.encode_prompts([f"{prompt}, front view, whole, on a white background"])
+        text = prior.encode_prompts([f"{words}, whole, on a white background"])
     generator = key_generator("image prompt", seed)
     text = text.expand(num, -1, -1)
     pictures = prior.sample(text, guidance_scale, 50, generator, poses=poses)
@@ -187,33 +191,42 @@ def framed(
     Raises:
         ValueError: If there is no object, or a picture that is to stay as it is is no square.
     """
-    opacity = torch.from_numpy(alpha.astype(np.float32)) / 255.0
-    seen = opacity > _SEEN
-    if float(seen.float().mean()) < _MIN_SHARE:
+    seen = alpha > _SEEN * 255.0
+    if float(seen.mean()) < _MIN_SHARE:
         raise ValueError(
             f"{name} shows no object: its mask is empty; give a picture of one object whose "
             "background is transparent, or a mask with --data.image_mask"
         )
-    colors = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1) / 255.0
-    layers = [colors * opacity, opacity[None]]
-    if depth is not None:
-        layers.append(torch.from_numpy(depth.astype(np.float32))[None])
-    stacked = torch.cat(layers)
-    height, width = opacity.shape
+    height, width = alpha.shape
     if camera.frame > 0.0:
-        rows, columns = (seen.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
-        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        stacked = _cropped(stacked, box, camera.frame)
-    elif height != width:
+        rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+        box = _square(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]), camera.frame)
+    elif height == width:
+        box = (0, 0, width)
+    else:
         raise ValueError(
             f"{name} is {width} x {height} and no square: crop it, or set "
             "--data.image_camera.frame 0.8, so that it is cropped around the object"
         )
-    square = interpolate(
-        stacked[None], (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False
-    )
-    far = square[:, 4:] if depth is not None else None
-    return ImagePrompt(square[:, :4].clamp(0.0, 1.0), camera.cameras(), far)
+    opacity = _cropped(alpha, box) / 255.0
+    layers = [_cropped(rgb[..., channel], box) / 255.0 * opacity for channel in range(3)]
+    layers.append(opacity)
+    small = torch.cat([_shrunk(each) for each in layers], dim=1)
+    far = None if depth is None else _shrunk(_cropped(depth, box))
+    return ImagePrompt(small.clamp(0.0, 1.0), camera.cameras(), far)
+
+
+def require_rembg() -> None:
+    """Makes sure that backgrounds can be removed.
+
+    Raises:
+        ImportError: If rembg is not installed.
+    """
+    if find_spec("rembg") is None:
+        raise ImportError(
+            "the picture has a background, and rembg, which removes it, is not installed: pip "
+            "install 'redream[image]', give a picture with transparency, or --data.image_mask"
+        )
 
 
 def rembg_mask(picture: Image.Image) -> Image.Image:
@@ -223,13 +236,9 @@ def rembg_mask(picture: Image.Image) -> Image.Image:
         ImportError: If rembg is not installed.
         ValueError: If its network cannot be had.
     """
-    try:
-        import rembg
-    except ImportError as error:
-        raise ImportError(
-            "the picture has a background, and rembg, which removes it, is not installed: pip "
-            "install 'redream[image]', give a picture with transparency, or --data.image_mask"
-        ) from error
+    require_rembg()
+    import rembg
+
     try:
         session = rembg.new_session(_MODEL)
     except Exception as error:
@@ -263,16 +272,40 @@ def _own_mask(picture: Image.Image) -> Image.Image | None:
     return None if alpha.getextrema()[0] == 255 else alpha
 
 
-def _cropped(
-    layers: Float[Tensor, "C H W"], box: tuple[int, int, int, int], share: float
-) -> Float[Tensor, "C S S"]:
-    """A square around a box, which fills a share of it; what lies outside of the picture is 0."""
-    left, top, right, bottom = box
-    side = max(1, round(max(right - left, bottom - top) / share))
-    x, y = (left + right - side) // 2, (top + bottom - side) // 2
-    height, width = layers.shape[1:]
-    square = layers.new_zeros(len(layers), side, side)
-    inside = layers[:, max(0, y) : min(height, y + side), max(0, x) : min(width, x + side)]
+def _bytes_of(picture: Image.Image) -> Image.Image:
+    """A picture of at most 8 bits a channel; Pillow itself would cut off what is brighter."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    values = np.asarray(picture)
+    if not picture.mode.startswith("I") or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            "a picture has 32-bit numbers, of which nobody says how bright they are: save it with "
+            "8 or 16 bits a channel"
+        )
+    return Image.fromarray(np.round(values / 257.0).astype(np.uint8))
+
+
+def _square(left: int, top: int, right: int, bottom: int, share: float) -> tuple[int, int, int]:
+    """Left, top and side of a square around a box, both ends included, that fills a share of it."""
+    across, down = left + right + 1, top + bottom + 1
+    side = max(1, round(max(right + 1 - left, bottom + 1 - top) / share))
+    return (across - side) // 2, (down - side) // 2, side
+
+
+def _cropped(layer: np.ndarray, box: tuple[int, int, int]) -> Float[Tensor, "S S"]:
+    """What a square shows of a layer; 0 outside of it."""
+    x, y, side = box
+    inside = layer[max(0, y) : y + side, max(0, x) : x + side]
+    square = torch.zeros(side, side)
     row, column = max(0, -y), max(0, -x)
-    square[:, row : row + inside.shape[1], column : column + inside.shape[2]] = inside
+    square[row : row + inside.shape[0], column : column + inside.shape[1]] = torch.from_numpy(
+        inside.astype(np.float32)
+    )
     return square
+
+
+def _shrunk(layer: Float[Tensor, "S S"]) -> Float[Tensor, "1 1 T T"]:
+    """A layer at the size of framed pictures, alone: large ones are dear."""
+    return interpolate(
+        layer[None, None], (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False
+    )

@@ -45,5 +45,6 @@ def open_picture(source: bytes | Path | IO[bytes]) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         picture.close()
         size = f"{picture.width} x {picture.height}"
-        raise ValueError(f"a picture of {size} is too large to be read: make it smaller")
+        name = f"{source}, " if isinstance(source, Path) else ""
+        raise ValueError(f"{name}a picture of {size} is too large to be read: make it smaller")
     return picture

@@ -8,6 +8,7 @@ from PIL import Image
 from redream.cameras import orbit
 from redream.image_prompts import (
     ImageCamera,
+    framed,
     paint_image_prompt,
     read_image_prompt,
     rembg_mask,
@@ -104,6 +105,66 @@ def test_what_cannot_serve_is_named_in_one_line(tmp_path):
         read_image_prompt(path, CAMERA, tmp_path / "mask.png")
 
 
+def test_every_way_of_saving_a_picture_shows_the_same(tmp_path):
+    """16 bits a channel, greys, a palette, ink, a turned sensor: Pillow's own conversions clip."""
+    box = np.zeros((40, 60), np.uint16)
+    box[5:15, 10:30] = 40_000
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.uint8(255 * (box > 0))).save(mask)
+    grey = Image.fromarray(np.uint8(box / 257))
+    turn = Image.Exif()
+    turn[0x0112] = 6  # a quarter turn, to be undone by who reads it
+    Image.fromarray(box).save(tmp_path / "16.png")
+    Image.fromarray(box.astype(">u2")).save(tmp_path / "16.tiff")
+    Image.fromarray(box.astype(np.int32)).save(tmp_path / "32.tiff")
+    grey.save(tmp_path / "grey.png")
+    grey.convert("P").save(tmp_path / "palette.png")
+    grey.convert("RGB").convert("CMYK").save(tmp_path / "ink.tiff")
+    grey.rotate(90, expand=True).save(tmp_path / "turned.png", exif=turn)
+    for name in (
+        "16.png",
+        "16.tiff",
+        "32.tiff",
+        "grey.png",
+        "palette.png",
+        "ink.tiff",
+        "turned.png",
+    ):
+        image = read_image_prompt(tmp_path / name, CAMERA, mask)
+        assert extent(image.rgba[0, 3] > 0.5) == [0.1, 0.9, 0.3, 0.7], name
+        color = image.rgba[0, :, 256, 256].tolist()
+        assert color == pytest.approx([40_000 / 65_535] * 3 + [1.0], abs=0.01), name
+    Image.fromarray(np.where(box, 65_535, 0).astype(np.uint16)).save(tmp_path / "mask16.png")
+    dim = np.where(box, 65_535, 300).astype(np.uint16)  # 300 is as good as black
+    Image.fromarray(dim).save(tmp_path / "dim.png")
+    for name in ("mask16.png", "dim.png"):
+        image = read_image_prompt(tmp_path / "grey.png", CAMERA, tmp_path / name)
+        assert extent(image.rgba[0, 3] > 0.5) == [0.1, 0.9, 0.3, 0.7], name
+    Image.fromarray(np.float32(box)).save(tmp_path / "numbers.tiff")
+    with pytest.raises(ValueError, match="8 or 16 bits"):
+        read_image_prompt(tmp_path / "numbers.tiff", CAMERA, mask)
+
+
+def test_a_large_picture_takes_no_more_memory_than_it_has_to(tmp_path):
+    """The picture, its mask and two layers of numbers: not all layers at once."""
+    side = 2048
+    picture = Image.new("RGBA", (side, side))
+    picture.paste((200, 40, 40, 255), (8, 8, side - 8, side - 8))
+    rgb, alpha = np.asarray(picture.convert("RGB")), np.asarray(picture.getchannel("A"))
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        framed(rgb, alpha, CAMERA)
+    held = most = 0
+    for event in sorted(
+        (e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"),
+        key=lambda event: event.start_ns(),
+    ):
+        held += event.nbytes()
+        most = max(most, held)
+    assert 0 < most < 5 * 4 * (side / 0.8) ** 2
+
+
 def red(picture):
     return Image.fromarray(np.uint8(255 * (np.asarray(picture)[..., 0] > 128)))
 
@@ -165,3 +226,14 @@ def test_a_prior_paints_the_picture(tmp_path):
     torch.testing.assert_close(color, torch.tensor([0.9, 0.1, 0.1]), atol=0.05, rtol=0)
     again = paint_image_prompt(prior, "a dog", CAMERA, cut_out=middle)
     assert torch.equal(image.rgba, again.rgba)
+
+
+@pytest.mark.parametrize(("azimuth", "side"), [(0.0, "front"), (-90.0, "side"), (180.0, "back")])
+def test_the_side_that_the_camera_sees_is_painted(azimuth, side):
+    """Zero123 and the reconstruction take the picture to be from there."""
+    prior, asked = GaussianPrior(16), []
+    encode = prior.encode_prompts
+    prior.encode_prompts = lambda prompts: asked.extend(prompts) or encode(prompts)
+    camera = ImageCamera(azimuth_deg=azimuth)
+    paint_image_prompt(prior, "a dog", camera, cut_out=lambda p: Image.new("L", p.size, 255))
+    assert asked[0].startswith(f"a dog, {side} view")

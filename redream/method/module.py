@@ -119,7 +119,7 @@ class ReDream(LightningModule):
         self.prior, self.variational_prior = prior, self.guidance.own_prior
         self.other_priors = nn.ModuleList(self.guidance.other_priors)
         self.views_per_set, self.set_azimuths_deg = require_views(self._priors, cameras, adaptation)
-        require_reader(prior, adapter)
+        require_reader(prior, adapter, self.guidance, prompting)
         seeds = (particle_seed(seed, index) for index in range(num_particles))
         self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, self.guidance.adapter
@@ -187,6 +187,10 @@ class ReDream(LightningModule):
             size**2,
             self.guidance.learns_first,
         )
+
+    def require_picture(self, assets: RetrievedAssets) -> None:
+        """Makes sure that the data have the picture that the run needs; see require_image."""
+        require_image(assets, self._priors, self.cameras, self.reconstruction)
 
     def active_particles(self, step: int) -> list[int]:
         """The particles that a step updates, in turn."""
@@ -285,7 +289,7 @@ class ReDream(LightningModule):
         self._assets: RetrievedAssets = self.trainer.datamodule  # type: ignore[attr-defined]
         require_uncompiled(self)
         if stage == "fit":
-            require_image(self._assets, self._priors, self.cameras, self.reconstruction.is_on)
+            self.require_picture(self._assets)
 
     def on_fit_start(self) -> None:
         """Encodes once what stays: the prompt, its negative, the assets' views."""

@@ -43,6 +43,19 @@ class Reconstruction:
         weights = (self.color, self.mask, self.depth_order)
         return any(each.start or each.end for each in weights)
 
+    def require_depth(self, image: ImagePrompt | None) -> None:
+        """Makes sure that there are depths whose order can be learned, where it is to be.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        ramp = self.depth_order
+        if (ramp.start or ramp.end) and (image is None or image.depth is None):
+            raise ValueError(
+                "model.reconstruction.depth_order needs depths: set --data.image_depth to a "
+                "picture of them, or the weight to 0"
+            )
+
     def losses(
         self,
         particles: Sequence[Representation],
@@ -68,11 +81,7 @@ class Reconstruction:
         }
         if image is None or not any(weights.values()):
             return {}
-        if weights["depth_order"] and image.depth is None:
-            raise ValueError(
-                "model.reconstruction.depth_order needs depths: set --data.image_depth to a "
-                "picture of them, or the weight to 0"
-            )
+        self.require_depth(image)
         if self.render_size is not None:
             size = round(value_at(self.render_size, step))
         found = [_differences(each, image, size, weights) for each in particles]

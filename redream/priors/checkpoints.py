@@ -40,13 +40,16 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             mapped = zipfile.is_zipfile(path)  # torch.save before 2020 wrote none
             read = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
+        if not _may_be_pickled(path):  # a page that a server sent, a pointer of Git LFS
+            raise ValueError(f"{path} is no checkpoint: download it again") from error
         raise ValueError(
             f"{path} holds more than tensors, which may run code when it is read: save its "
             "state_dict alone with the tool that made it"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        said = first_line(error).partition(". ")[0].rstrip(".")
         raise ValueError(
-            f"{path} is damaged or no checkpoint ({first_line(error)}): download it again"
+            f"{path} is damaged or no checkpoint ({said}): download it again"
         ) from error
     while isinstance(read, Mapping) and isinstance(read.get("state_dict"), Mapping):
         read = read["state_dict"]
@@ -55,6 +58,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise ValueError(f"{path} holds no tensors by name: give a checkpoint of a whole model")
     return with_averages(tensors)
+
+
+def _may_be_pickled(path: Path) -> bool:
+    """Whether a file begins as ``torch.save``'s do: a zip archive, or a pickle since protocol 2."""
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def with_averages(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -43,6 +43,7 @@ class Kind(NamedTuple):
         write: Writes the whole folder: the checkpoint's tensors, where to, and what was asked for.
         source: Where the checkpoint is published.
         licence: Of its weights.
+        modes: What its tensors do not say of it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kind(NamedTuple):
     write: Callable[[Mapping[str, Tensor], Path, "Wanted"], None]
     source: str
     licence: str
+    modes: tuple[str, ...] = ()
 
 
 class Wanted(NamedTuple):
@@ -105,7 +107,7 @@ def write_zero123(tensors: Mapping[str, Tensor], folder: Path, wanted: Wanted) -
     """Writes Zero123 or Stable Zero123: UNet, CLIP, the layer that mixes picture and pose."""
     from diffusers import AutoencoderKL, DDPMScheduler
 
-    if wanted.mode not in _POSES:
+    if wanted.mode is None:
         raise ValueError(
             "Zero123 and Stable Zero123 have the same tensors and other poses: say which it is "
             "with --mode zero123 or --mode stable_zero123"
@@ -206,6 +208,7 @@ KINDS: tuple[Kind, ...] = (
         write_imagedream,
         "https://huggingface.co/Peng-Wang/ImageDream",
         "the authors state none for the weights; Stable Diffusion's is CreativeML Open RAIL",
+        ("pixel", "local"),
     ),
     Kind(
         "Zero123",
@@ -213,6 +216,7 @@ KINDS: tuple[Kind, ...] = (
         write_zero123,
         "https://huggingface.co/cvlab/zero123-weights, or stabilityai/stable-zero123",
         "Zero123's authors state none for the weights; Stable Zero123's are non-commercial",
+        tuple(_POSES),
     ),
 )
 """The kinds of checkpoints that are known."""
@@ -244,6 +248,9 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
             f"{path} is a checkpoint of another layout, none of "
             f"{', '.join(each.name for each in KINDS)}: give the file that its authors published"
         )
+    if wanted.mode not in (None, *kind.modes):
+        own = f"give {' or '.join(kind.modes)}" if kind.modes else "leave it out"
+        raise ValueError(f"{path} is {kind.name}, which has no --mode {wanted.mode}: {own}")
     if wanted.mode is None and kind.write is write_imagedream:
         wanted = wanted._replace(mode="local" if "local" in path.stem else "pixel")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -253,6 +260,11 @@ def convert(path: Path, out: Path, wanted: Wanted = Wanted()) -> Kind:  # noqa: 
         _write_card(kind, path, temporary, wanted)
         temporary.chmod(0o755)
         os.rename(temporary, out)
+    except KeyError as error:
+        raise ValueError(
+            f"could not convert {path} as {kind.name}: it has no tensor {error}: give the file "
+            "that its authors published"
+        ) from error
     except ValueError as error:
         raise ValueError(f"could not convert {path} as {kind.name}: {error}") from error
     finally:

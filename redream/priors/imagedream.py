@@ -1,5 +1,6 @@
 """ImageDream as the prior: views of the object in a picture, all at once."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,18 +12,19 @@ from torch.nn.functional import pad
 from redream.priors.families import PICTURED_FAMILIES
 from redream.priors.families.base import Family
 from redream.priors.families.imagedream import ImageDream
-from redream.priors.learned_views import LearnedViews
+from redream.priors.learned_views import LearnedViews, Range
 from redream.priors.mvdream import MVDreamPrior
 from redream.types import ImagePrompt, NoisyRows
 
+_TURNED_DEG = 45.0  # half of a view's share of the circle
 _BEHIND = 0.5  # grey behind the picture; the authors take any
 
 
 class ImageDreamPrior(MVDreamPrior):
     """ImageDream (Wang and Shi, 2023), pixel or local, frozen: MVDream that sees a picture.
 
-    The picture, ``--data.image``, shows the front of the object: where it was taken from makes no
-    difference. The authors put the step's mean background behind it and encode it anew each step;
+    The picture, ``--data.image``, shows the front of the object: the network is told no other place
+    that it was taken from. The authors put the step's mean background behind it and encode it anew each step;
     here it is encoded once, over grey.
 
     Args:
@@ -61,6 +63,17 @@ class ImageDreamPrior(MVDreamPrior):
             1, (-1, told.shape[2])
         )
         return torch.cat([told, rows], dim=1)
+
+    def require_image(self, images: ImagePrompt, distance: Range, fovy_deg: Range) -> None:
+        """Makes sure that the picture shows the front; see :meth:`Prior.require_image`."""
+        x, _, z = images.cameras.c2w[0, :3, 3].tolist()
+        turned = math.degrees(math.atan2(x, z))
+        if abs(turned) > _TURNED_DEG:
+            raise ValueError(
+                f"{type(self).__name__} takes its picture for the front, and this one is said to "
+                f"be from azimuth {turned:.0f}: give a picture of the front, set "
+                "--data.image_camera.azimuth_deg 0, or take Zero123Prior"
+            )
 
     def free_text_encoders(self) -> None:
         """Lets the text encoders go, and the picture encoder."""

@@ -19,6 +19,9 @@ def main(verb: str, arguments: Sequence[str]) -> None:
         ValueError: If the checkpoint is of another layout.
     """
     options = _parser().parse_args(list(arguments))
+    for name in ("head_width", "clip_head_width"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} is {getattr(options, name)}, and must be at least 1")
     import torch  # takes seconds, as the next does
 
     from redream.priors.conversion import Wanted, convert

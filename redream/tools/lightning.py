@@ -115,6 +115,8 @@ class ReDreamCLI(LightningCLI):
         particles = getattr(self.model, "particles", None)
         if particles is not None:
             require_workable(self.trainer, len(particles), self.model.particles_per_step)
+            if self.subcommand == "fit" and hasattr(self.datamodule, "image"):
+                self.model.require_picture(self.datamodule)
             device = self.trainer.strategy.root_device
             if device.type == "cuda" and self.subcommand == "fit":
                 free, _ = torch.cuda.mem_get_info(device)

@@ -87,8 +87,30 @@ def test_what_is_no_such_checkpoint_is_refused_in_one_line(
     torch.save(tensors, tmp_path / "words.pt")
     assert "--base" in refused(capsys, tmp_path / "words.pt", out, base, "--head_width=16")
     assert not out.exists() and not [*tmp_path.glob(".out*")]
+    for name, content in (
+        ("page.ckpt", b"<!DOCTYPE html><html>404</html>"),
+        ("pointer.ckpt", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("byte.pt", b"P"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        said = refused(capsys, tmp_path / name, out, base)
+        assert "no checkpoint: download it again" in said and "run code" not in said
+    assert "at least 1" in refused(capsys, checkpoint, out, base, "--head_width=0")
+    assert not out.exists() and not [*tmp_path.glob(".out*")]
     out.mkdir()
     assert "exists" in refused(capsys, checkpoint, out, base)
+
+
+def test_what_is_said_of_another_kind_is_not_ignored(checkpoint, tmp_path, sd_folders, capsys):
+    """Were it written down, an ImageDream that is pixel would silently be a local one."""
+    out, base, other = tmp_path / "out", f"--base={sd_folders['epsilon']}", tmp_path / "other.pt"
+    said = refused(capsys, checkpoint, out, base, "--mode=pixel")
+    assert "is MVDream, which has no --mode pixel: leave it out" in said
+    tensors = {PREFIX + n: each for n, each in authors_tensors("imagedream", "pixel").items()}
+    torch.save(tensors, other)
+    said = refused(capsys, other, out, base, "--mode=zero123")
+    assert "is ImageDream, which has no --mode zero123: give pixel or local" in said
+    assert not out.exists()
 
 
 class Exploding:

@@ -98,3 +98,19 @@ def test_which_one_it_is_has_to_be_said(checkpoint, tmp_path, sd_folders, capsys
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "--mode stable_zero123" in said
     assert not out.exists()
+
+
+def test_what_a_checkpoint_lacks_is_named(checkpoint, tmp_path, sd_folders, capsys):
+    read = torch.load(checkpoint, weights_only=True)["state_dict"]
+    for name in (
+        "cc_projection.bias",
+        "cond_stage_model.model.visual.transformer.resblocks.1.ln_2.bias",
+    ):
+        torch.save(
+            {key: each for key, each in read.items() if key != name}, tmp_path / "lacks.ckpt"
+        )
+        words = [str(tmp_path / "lacks.ckpt"), str(tmp_path / "out"), "--mode=zero123"]
+        assert main(["convert", *words, f"--base={sd_folders['epsilon']}"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and name.partition(".")[2].partition("visual.")[2] in said
+        assert "has no tensor" in said and not [*tmp_path.glob("*out*")]

@@ -1,5 +1,6 @@
 """What priors of several views and of pictures cannot do, refused by the command line itself."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,8 @@ def fit(models, tmp_path, method, *options, model=None):
 
 ADAPTER = "--model.prior.init_args.adapter={models}/mv_adapter"
 PICTURE = "--data.image={models}/disc.png"
+BY_DEPTH = "--model.reconstruction.depth_order={{start: 1.0, end: 1.0}}"
+PERP_NEG = "--model.prompting=redream.priors.prompting.PerpNeg"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,17 @@ PICTURE = "--data.image={models}/disc.png"
             [PICTURE, "--model.cameras.distance=[9.0,9.0]"],
             "set --model.cameras.distance [3.8,3.8]",
         ),
+        ("zero123", [], "Zero123Prior must be shown the object"),
+        ("mvdream", [PICTURE], "nobody looks at --data.image"),
+        (
+            "imagedream",
+            [PICTURE, "--data.image_camera.azimuth_deg=-90"],
+            "said to be from azimuth -90: give a picture of the front",
+        ),
+        ("zero123", [PICTURE, BY_DEPTH], "set --data.image_depth to a picture"),
+        ("zero123", [PICTURE, "--model.guidance=SDSBridge"], "SDSBridge compares what a prior"),
+        ("zero123", [PICTURE, PERP_NEG], "PerpNeg would make no difference"),
+        ("zero123", [PICTURE, "--model.adapter=LightAdapter"], "learn_prefixes false"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_with_what_to_set(
@@ -99,8 +113,21 @@ def test_what_cannot_be_scored_is_refused_with_what_to_set(
 ):
     line = refused(fit(models, tmp_path, method, *options), capsys)
     assert said in line
-    assert not list((tmp_path / "out").rglob("*.ckpt"))
-    assert not list((tmp_path / "out").rglob("metrics.json"))
+    assert not (tmp_path / "out").exists()  # nothing was retrieved for it
+
+
+def test_what_a_prior_cannot_paint_without_is_said_before_it_paints(
+    models, tmp_path, capsys, monkeypatch
+):
+    """magic123 without a picture, where nothing is installed that cuts the object out."""
+    monkeypatch.setitem(sys.modules, "rembg", None)
+    (tmp_path / "own.yaml").write_text(
+        "model:\n  guidance:\n    init_args:\n      others:\n        - prior: {class_path: "
+        f"StableDiffusionPrior, init_args: {{model: {models / 'plain'}}}}}\n          way: SDS\n"
+    )
+    words = fit(models, tmp_path, "magic123", f"--config={tmp_path / 'own.yaml'}", model="zero123")
+    assert "pip install 'redream[image]'" in refused(words, capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_of_another_layout_is_refused(models, tmp_path, capsys):
