@@ -185,7 +185,7 @@ ARRANGEMENTS: dict[str, tuple[str, int, tuple[Make, ...]]] = {
     "Zero123 and Stable Diffusion 1.5": (
         "magic123.yaml", 1, (zero123, partial(alone, base="Stable Diffusion 1.5")),
     ),
-    "MVDream and Stable Diffusion 2.1": ("joint.yaml", 4, (mvdream, alone)),
+    "MVDream and Stable Diffusion 2.1": ("mvdream_sd.yaml", 4, (mvdream, alone)),
     "Stable Diffusion 2.1, each of six views alone": ("", 6, (alone,)),
     "MV-Adapter, Stable Diffusion 2.1": ("mv_adapter.yaml", 6, (mv_adapter,)),
     "MV-Adapter, Stable Diffusion XL": (

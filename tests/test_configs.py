@@ -15,6 +15,7 @@ from experiments.paper.world import WORLDS
 from redream.assets.splat_files import read_splats
 from redream.image_prompts import save_picture
 from redream.priors.miniature import (
+    save_miniature,
     save_miniature_imagedream,
     save_miniature_mv_adapter,
     save_miniature_mvdream,
@@ -31,6 +32,7 @@ WAYS = {"asd", "csd", "sds_bridge", "ism", "sdi", "reuse", "dsd"}
 BESIDE = {"uniform_poses"}  # any of them
 OTHER_PRIORS = {
     "mvdream", "mv_adapter", "imagedream", "zero123", "stable_zero123", "magic123", "joint",
+    "mvdream_sd",
 }  # fmt: skip
 
 
@@ -218,8 +220,13 @@ def on_miniatures(folder, method):
         return {}
     model = yaml.safe_load(method.read_text("utf-8"))["model"]
     given = {"prior": {"init_args": {"model": str(folder)}}}
-    if method.stem in ("joint", "mvdream"):
+    if method.stem in ("mvdream_sd", "mvdream"):
         save_miniature_mvdream(folder)
+    elif method.stem == "joint":
+        save_miniature(folder)
+        save_miniature_mvdream(folder / "judge")
+        judge = {"class_path": "MVDreamPrior", "init_args": {"model": str(folder / "judge")}}
+        given["guidance"] = {"init_args": {"judge": judge}}
     elif method.stem == "mv_adapter":
         save_miniature_mv_adapter(folder)
         given["prior"]["init_args"]["adapter"] = str(folder)
@@ -235,7 +242,7 @@ def on_miniatures(folder, method):
         given["guidance"] = {"init_args": {"others": others}}
     data = (
         {}
-        if others or method.stem in ("mvdream", "mv_adapter")
+        if others or method.stem in ("mvdream", "mv_adapter", "joint")
         else {"image": str(folder / "disc.png")}
     )
     save_picture(

@@ -24,8 +24,8 @@ class ImageDreamPrior(MVDreamPrior):
     """ImageDream (Wang and Shi, 2023), pixel or local, frozen: MVDream that sees a picture.
 
     The picture, ``--data.image``, shows the front of the object: the network is told no other place
-    that it was taken from. The authors put the step's mean background behind it and encode it anew each step;
-    here it is encoded once, over grey.
+    that it was taken from. The authors put the step's mean background behind it and encode it anew
+    each step; here it is encoded once, over grey.
 
     Args:
         model: A folder that ``redream convert`` wrote, which knows whether it is pixel or local,

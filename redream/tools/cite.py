@@ -19,7 +19,8 @@ WORKS = {
     "ISM": ("liang2024luciddreamer",),
     "SDI": ("lukoianov2024sdi",),
     "Reuse": ("chen2024microdreamer",),
-    "SumOfPriors": (),  # its ways are cited
+    "SumOfPriors": ("qian2024magic123",),  # and its ways
+    "JSD": ("jiang2024jointdreamer",),
     "StableDiffusionPrior": ("rombach2022ldm",),
     "MVDreamPrior": ("shi2024mvdream", "rombach2022ldm"),
     "ImageDreamPrior": ("wang2023imagedream", "rombach2022ldm"),

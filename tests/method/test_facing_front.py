@@ -12,15 +12,21 @@ import pytest
 import torch
 from two_discs import Discs
 
-from redream.losses import guidance_loss
+from redream.image_prompts import ImageCamera
+from redream.losses import sum_of
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
-from redream.method.guidance import SDS
+from redream.method.guidance import JSD, SDS
 from redream.method.module import ReDream
 from redream.method.pictures import Pictures
 from redream.method.warmup import Warmup
 from redream.priors import GaussianPrior
-from redream.priors.poses import mv_adapter_conditions, mvdream_cameras
+from redream.priors.poses import (
+    mv_adapter_conditions,
+    mvdream_cameras,
+    spherical,
+    zero123_pose,
+)
 from redream.representations import Representation
 from redream.types import Views
 
@@ -102,22 +108,26 @@ def threestudios(poses):
     return matrices.flatten(1)
 
 
-def beside_a_picture_of_the_front(poses):
-    """Zero123: the sine and the cosine of how far the camera was turned from the picture's."""
-    from redream.cameras import turntable
-    from redream.priors.poses import spherical, zero123_pose
+def beside_a_picture(azimuth_deg, stable):
+    """Zero123: the sine and the cosine of how far the camera was turned from the picture's.
 
-    front = spherical(turntable(1).c2w).expand(len(poses), -1)
-    pose = zero123_pose(spherical(poses), front, False)
-    return torch.atan2(pose[:, 1], pose[:, 2])
+    The network knows what the picture shows: where that was taken from is added here.
+    """
+
+    def azimuth(poses):
+        seen = spherical(ImageCamera(azimuth_deg=azimuth_deg).cameras().c2w)
+        pose = zero123_pose(spherical(poses), seen.expand(len(poses), -1), stable)
+        return torch.atan2(pose[:, 1], pose[:, 2]) + math.radians(azimuth_deg)
+
+    return azimuth
 
 
-def taught(azimuth):
+def taught(prior, guidance):
     """Where a particle has its front and its left, in degrees toward +X, once it is distilled."""
     module = ReDream(
-        Facing(azimuth),
+        prior,
         Compass,
-        SDS(scale=1.0),
+        guidance,
         num_particles=1,
         cameras=CameraSampler(num_views=4, render_size=4),
         pictures=Pictures(random_background=0.0),
@@ -132,9 +142,8 @@ def taught(azimuth):
     optimizer = torch.optim.Adam(particle.parameters(), lr=0.03)
     for step in range(150):
         drawn = module._draw(0, step)
-        (gradient,) = module._gradients([drawn], step)
         optimizer.zero_grad()
-        guidance_loss(drawn.latents, gradient).backward()
+        sum_of(module._guidance_losses([drawn], step).values()).backward()
         optimizer.step()
     angles = torch.arange(NUM) * (2.0 * math.pi / NUM)
     colors = particle.colors_of.detach()
@@ -153,13 +162,32 @@ def taught(azimuth):
     [
         (lambda poses: in_blender(mvdream_cameras(poses)), 0.0),
         (told_as_mv_adapter, 0.0),
-        (beside_a_picture_of_the_front, 0.0),
+        (beside_a_picture(0.0, stable=False), 0.0),
+        (beside_a_picture(70.0, stable=False), 0.0),
+        (beside_a_picture(0.0, stable=True), 0.0),
+        (beside_a_picture(-110.0, stable=True), 0.0),
         (lambda poses: in_blender(threestudios(poses)), -90.0),
     ],
-    ids=["MVDream and ImageDream", "MV-Adapter", "Zero123", "MVDream in threestudio"],
+    ids=[
+        "MVDream and ImageDream",
+        "MV-Adapter",
+        "Zero123",
+        "Zero123 of a side",
+        "Stable Zero123",
+        "Stable Zero123 of a side",
+        "MVDream in threestudio",
+    ],
 )
 def test_what_is_distilled_faces_front(azimuth, front):
     """+Z, and its left is +X; threestudio's cameras make it face sideways."""
-    facing, left = taught(azimuth)
+    facing, left = taught(Facing(azimuth), SDS(scale=1.0))
     assert facing == pytest.approx(front, abs=4.0)
     assert left == pytest.approx(front + 90.0, abs=4.0)
+
+
+def test_what_a_prior_of_views_judges_faces_front():
+    """A prior that knows no views leaves the front open, and MVDream as its judge does not."""
+    judge = Facing(lambda poses: in_blender(mvdream_cameras(poses)))
+    blind = GaussianPrior(image_size=4, std=0.3)
+    facing, left = taught(blind, JSD(judge, coherence=5.0, judge_scale=1.0, scale=1.0))
+    assert facing == pytest.approx(0.0, abs=4.0) and left == pytest.approx(90.0, abs=4.0)

@@ -4,6 +4,7 @@ from redream.method.guidance.asd import ASD
 from redream.method.guidance.base import Guidance, Heard, Scored
 from redream.method.guidance.csd import CSD
 from redream.method.guidance.ism import ISM
+from redream.method.guidance.jsd import JSD
 from redream.method.guidance.reuse import Reuse
 from redream.method.guidance.sdi import SDI
 from redream.method.guidance.sds import SDS
@@ -15,6 +16,7 @@ __all__ = [
     "ASD",
     "CSD",
     "ISM",
+    "JSD",
     "SDI",
     "SDS",
     "VSD",

@@ -36,7 +36,7 @@ class AnotherPrior:
 
 
 class SumOfPriors(Guidance):
-    """Distils several priors into the same views, as Magic123 and JointDreamer do.
+    """Distils several priors into the same views, as Magic123 does.
 
     phi is distilled by ``way``, with omega and e_psi, App. B and whatever the way trains; the
     others are as they come. Each encodes the views at its own size and has its own diffusion times
