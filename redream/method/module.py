@@ -157,9 +157,8 @@ class ReDream(LightningModule):
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
         self.log("loss", sum_of(self.losses.values()))
-        faces = None if self.poses is None else self.poses.num_faces
-        if faces is not None:
-            self.log("faces", faces, prog_bar=True)
+        if self.poses is not None and self.poses.num_faces is not None:
+            self.log("faces", self.poses.num_faces, prog_bar=True)
         return sum_of(losses.values())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -176,10 +175,9 @@ class ReDream(LightningModule):
 
     def predicted_memory(self) -> dict[str, int]:
         """Bytes of a GPU that a run holds at most, by part; see :mod:`redream.training.memory`."""
-        priors = self._priors
         num, size = self.cameras.most
         return predicted_memory(
-            priors,
+            self._priors,
             list(self.particles),
             [each for each in self.parameters() if each.requires_grad],
             self.particles_per_step,
@@ -232,8 +230,8 @@ class ReDream(LightningModule):
     @property
     def _priors(self) -> list[Prior]:
         """phi, zeta's own network where there is one, and what is distilled besides."""
-        all_of_them = (self.prior, self.variational_prior, *self.guidance.other_priors)
-        return [each for each in all_of_them if each is not None]
+        own = [] if self.variational_prior is None else [self.variational_prior]
+        return [self.prior, *own, *self.guidance.other_priors]
 
     def _encode(
         self, index: int, step: int, image: Float[Tensor, "B 3 H W"], prior: Prior | None = None
@@ -396,8 +394,7 @@ class ReDream(LightningModule):
             del state[key]
         checkpoints.mark_random_keys(checkpoint)
         checkpoints.mark_origin(checkpoint, self.trainer)
-        kept = self.guidance.state()
-        if kept:
+        if kept := self.guidance.state():
             checkpoint["guidance"] = kept
         if self.poses is not None:
             checkpoint["poses"] = self.poses.state()
