@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, reduce
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from experiments.paper.locks import claim, slug
 from experiments.paper.provenance import commit
 from experiments.paper.world import ROOT
 from redream.files import whole_file
+from redream.plain_data import read_yaml
+from redream.tools.layers import merged
 
 DONE, LOG = "done.json", "log.txt"
 
@@ -51,11 +54,13 @@ class Run:
 
     @property
     def recipe(self) -> str:
-        """What tells this run's settings from others: a digest of configurations and options."""
-        digest = sha256(json.dumps([self.prompt, self.seed, self.options]).encode())
-        for layer in self.layers:
-            digest.update(layer.read_bytes())
-        return digest.hexdigest()[:16]
+        """What tells this run's settings from others: a digest of their values and of options.
+
+        A comment, or a value of the lowest layer that another is laid over, changes nothing.
+        """
+        values = reduce(merged, (_values(layer.read_text("utf-8")) for layer in self.layers), {})
+        settings = [self.prompt, self.seed, self.options, values]
+        return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def arguments(self) -> list[str]:
@@ -101,6 +106,12 @@ class Run:
             "cpu_seconds": facts.get("cpu_seconds", 0.0),
             "commit": facts["commit"],
         }
+
+
+@cache
+def _values(text: str) -> dict[str, Any]:
+    """What a configuration says."""
+    return dict(read_yaml(text))
 
 
 def execute(run: Run, num_threads: int = 1) -> bool:

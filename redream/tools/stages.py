@@ -25,6 +25,7 @@ from typing import Any
 
 from redream.plain_data import read_yaml
 from redream.plugins import suggest
+from redream.tools.layers import merged
 
 _REFERENCE = "stage:"
 
@@ -176,7 +177,7 @@ def _add_file(found: dict[str, Stage], path: str) -> None:
             raise ValueError(f"{path}: the stage {name} must name config files, not {below!r:.60}")
         _require_options(overlay, f"{path}: the stage {name}")
         stage.below += [str(Path(path).parent / each) for each in names]
-        stage.overlay = _merge(
+        stage.overlay = merged(
             stage.overlay, {key: value for key, value in overlay.items() if key != "config"}
         )
 
@@ -195,17 +196,6 @@ def _require_options(value: Any, where: str) -> None:  # noqa: ANN401
             _require_options(each, where)
     elif not (value is None or isinstance(value, str | int | float)):
         raise ValueError(f"{where}: no option takes a {type(value).__name__}: write it as text")
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """One tree over another; a class of another name brings its own arguments alone."""
-    if above.get("class_path", below.get("class_path")) != below.get("class_path"):
-        return dict(above)
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
 
 
 def _resolve(value: Any, before: Mapping[str, Path]) -> Any:  # noqa: ANN401

@@ -260,6 +260,20 @@ def test_runs_of_other_settings_are_not_mistaken_for_these(tmp_path):
         run.done()
 
 
+def test_what_changes_no_setting_keeps_finished_runs(tmp_path):
+    run = small_plan(tmp_path, PROMPTS[:1])[0]
+    low, high = tmp_path / "low.yaml", tmp_path / "high.yaml"
+    low.write_text("model: {scale: 3.0, way: {class_path: SDS, init_args: {clip: 1}}}")
+    high.write_text("model: {scale: 7.5, way: {class_path: VSD}}")
+    run = replace(run, layers=(low, high))
+    finish(run, clip_score=0.5)
+    low.write_text("# said again\nmodel: {scale: {start: 9.0, end: 3.0}, way: {class_path: SDS}}")
+    assert run.done() is not None
+    low.write_text("model: {scale: 3.0, other: 1, way: {class_path: SDS}}")
+    with pytest.raises(ValueError, match="made with other settings"):
+        run.done()
+
+
 def test_the_embedded_prompts_are_24_and_12_others():
     from redream.mini.categories import CATEGORIES
     from redream.mini.prepare import pair_captions
