@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ class Run:
 
         A comment, or a value of the lowest layer that another is laid over, changes nothing.
         """
-        values = reduce(merged, (_values(layer.read_text("utf-8")) for layer in self.layers), {})
+        values: dict[str, Any] = {}
+        for layer in self.layers:
+            values = merged(values, _values(layer.read_text("utf-8")))
         settings = [self.prompt, self.seed, self.options, values]
         return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
