@@ -191,5 +191,8 @@ def test_fronts_found_are_compared_with_the_papers_share(tmp_path):
         (1.0, 5, "cannot be decided with 5 assets"),
     ):  # fmt: skip
         found = {"rate": rate, "num_assets": num}
-        records = recorded("table3", {"highest front view": found}, tmp_path)
-        assert verdict_of("the front of an asset is found", records)[1] == verdict
+        records = recorded("table3", {"fresh": {"highest front view": found}}, tmp_path)
+        claim = "the front of an asset is found, by a CLIP that knows its kind"
+        assert verdict_of(claim, records)[1] == verdict
+        claim = "the front of an asset is found, by one that knows clay toys alone"
+        assert verdict_of(claim, records)[1] == "not measured"
