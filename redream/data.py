@@ -143,6 +143,8 @@ class RetrievalDataModule(LightningDataModule):
         if self._renderers:
             return
         self._retrieve()
+        if stage == "fit":
+            self._keep_image()
         captions = [asset.caption for asset in self.assets]
         is_first = self.trainer is None or self.trainer.is_global_zero
         views = self._render_references(captions) if is_first else None
@@ -220,11 +222,17 @@ class RetrievalDataModule(LightningDataModule):
     def paint_image(self, prior: Prior) -> ImagePrompt:
         """Has a prior that reads prompts make the picture; the run's folder keeps it."""
         self.image = paint_image_prompt(prior, self.prompt, self.image_camera)
-        if self.trainer is not None and self.trainer.is_global_zero:
-            path = Path(self.trainer.default_root_dir) / "image_prompt.png"
-            save_picture(self.image, path)
+        if (path := self._keep_image()) is not None:
             tell(f"no data.image: {type(prior).__name__} painted one, {path}")
         return self.image
+
+    def _keep_image(self) -> Path | None:
+        """Writes what the object is to look like into the run's folder."""
+        if self.image is None or self.trainer is None or not self.trainer.is_global_zero:
+            return None
+        path = Path(self.trainer.default_root_dir) / "image_prompt.png"
+        save_picture(self.image, path)
+        return path
 
     def render_asset(self, index: int, cameras: Cameras, height: int, width: int) -> Views:
         """Renders asset ``index`` (0 is the nearest), facing front, on the cameras' device."""

@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import trimesh
+from PIL import Image
 
 from redream.assets import FolderStore
+from redream.assets.references import ReferenceRenderer
 from redream.cameras import turntable
 from redream.data import RetrievalDataModule
+from redream.image_prompts import ImageCamera, read_image_prompt
 from redream.retrieval.base import Retriever
 from redream.types import Asset
 
@@ -80,3 +83,25 @@ def test_own_files_stand_beside_chosen_assets_and_alone_without(folder):
     alone.prepare_data()
     assert [asset.caption for asset in alone.assets] == ["mine"]
     assert alone.starts == alone.meshes
+
+
+def test_a_run_keeps_the_picture_that_it_was_shown(folder, tmp_path):
+    """As the priors see it: cut out and framed, in the folder of the run that is to learn it."""
+    picture = Image.new("RGBA", (40, 30))
+    picture.paste((200, 30, 30, 255), (5, 5, 15, 25))
+    picture.save(tmp_path / "dog.png")
+    for stage in ("predict", "fit"):
+        data = RetrievalDataModule(
+            "a ball", Two(), FolderStore(folder), num_assets=1, image=str(tmp_path / "dog.png"),
+            references=ReferenceRenderer(num_views=1, size=8, cache_dir=None),
+        )  # fmt: skip
+        data.trainer = SimpleNamespace(
+            default_root_dir=str(tmp_path / stage), is_global_zero=True, lightning_module=None,
+            strategy=SimpleNamespace(broadcast=lambda views: views),
+        )  # fmt: skip
+        (tmp_path / stage).mkdir()
+        data.setup(stage)
+        kept = tmp_path / stage / "image_prompt.png"
+        assert kept.is_file() == (stage == "fit")  # others show what was learned
+    again = read_image_prompt(kept, ImageCamera(frame=0.0))
+    torch.testing.assert_close(again.rgba, data.image.rgba, atol=0.01, rtol=0)

@@ -257,7 +257,7 @@ class Export(Callback):
         adapter = seen(pl_module).adapter
         if adapter is not None:
             adapter.save(folder / "adapter")
-        config = folder / "config.yaml"
+        config, image = folder / "config.yaml", folder / "image_prompt.png"
         if self._samples is None:  # nothing was trained here, so that no encoder is gone
             self._samples = self._sampled(trainer, pl_module)
         report = Report(
@@ -268,6 +268,7 @@ class Export(Callback):
             losses=self.losses.curves,
             samples=self._samples,
             config=config.read_text("utf-8") if config.is_file() else "",
+            image=image.read_bytes() if image.is_file() else b"",
         )
         write_report(report, folder / "report.html")
         _say(trainer, f"open {folder / 'report.html'}")

@@ -70,6 +70,7 @@ class Report(NamedTuple):
         config: The run's configuration as YAML; empty where it is unknown.
         samples: What the 2D prior, raw, paints for the prompt: pictures in [0, 1], shown beside
             each particle.
+        image: The picture that the object was to look like, as PNG; empty where there was none.
     """
 
     prompt: str
@@ -79,6 +80,7 @@ class Report(NamedTuple):
     losses: Mapping[str, Curve]
     config: str = ""
     samples: Sequence[Float[Tensor, "3 H W"]] = ()
+    image: bytes = b""
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -106,6 +108,7 @@ def write_report(report: Report, path: Path) -> None:
             for i, particle in enumerate(report.particles)
         ),
         models=_section("Models", "card", _models(report.particles)),
+        image=_section("What it was to look like", "assets", _shown(report.image)),
         retrieved=_section("Retrieved assets" if retrieved else "Your assets", "assets", assets),
         meanings=_meanings(report.particles),
         losses=_section("Losses", "charts", charts),
@@ -234,6 +237,14 @@ def _shapes(particle: ParticlePage) -> dict[str, str]:
         for kind, shape in shapes.items()
         if shape is not None
     }
+
+
+def _shown(png: bytes) -> str:
+    """The picture beside the prompt."""
+    if not png:
+        return ""
+    image = f'<img src="{_data(png, "image/png")}" alt="the picture">'
+    return f'<figure class="card asset">{image}</figure>'
 
 
 def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:

@@ -191,6 +191,17 @@ def test_without_a_judge_there_is_no_curve(report, tmp_path):
     assert "front seen" not in (tmp_path / "r.html").read_text("utf-8")
 
 
+def test_the_picture_beside_the_prompt_is_shown(report, tmp_path):
+    write_report(report, tmp_path / "without.html")
+    assert "What it was to look like" not in (tmp_path / "without.html").read_text("utf-8")
+    write_report(report._replace(image=b"a picture"), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    page = Page(text)
+    assert "What it was to look like" in page.texts["h2"]
+    expected = base64.b64encode(b"a picture").decode()
+    assert [each["src"] for each in page.all("img")].count(f"data:image/png;base64,{expected}") == 1
+
+
 def test_an_asset_of_several_sources_links_to_each(report, tmp_path):
     asset = Asset("a", "a dog", source="https://a.example/1; a scan; https://a.example/2")
     write_report(report._replace(assets=[(asset, None)]), tmp_path / "report.html")
