@@ -2,7 +2,8 @@
 
 Run with ``python benchmarks/retrieval.py --page docs/retrieval.md`` (half an hour on two cores),
 or ``--quick`` (a minute). Everything is built in one process and answers in a fresh one, so that
-memory and cold start are each contender's own.
+memory and cold start are each contender's own. With ``--folder`` all is kept, and what is measured
+there already is not measured again: the command may be stopped, and given in parts by ``--only``.
 """
 
 import argparse
@@ -13,6 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from retrieval_page import as_page, as_section  # noqa: E402
 from retrieval_vectors import caption_vectors, clustered_vectors  # noqa: E402
 
 K = 10
+HNSW, READY = "faiss HNSW", "ready"
 CAPTIONS = Path(__file__).parents[2] / "shared" / "objaverse" / "captions.csv"
 
 
@@ -39,6 +44,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
     parser.add_argument("--report", type=Path, help="what --json printed, instead of measuring")
     parser.add_argument("--page", type=Path, help="write a page of Markdown, docs/retrieval.md")
+    parser.add_argument("--folder", type=Path, help="keep vectors, indices and measures here")
     parser.add_argument("--section", type=Path, help="put the tables into a page's <!-- rows -->")
     parser.add_argument(
         "--hnsw-up-to", type=int, default=100_000, help="rows up to which HNSW is built"
@@ -59,67 +65,82 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures everything that the command line asks for."""
     results: list[dict[str, Any]] = []
     if CAPTIONS.is_file() and not options.section:
-        with tempfile.TemporaryDirectory() as folder:
-            results += measure("captions", Path(folder), caption_vectors(CAPTIONS), options)
+        with place(options, "captions") as folder:
+            results += measure("captions", folder, lambda: caption_vectors(CAPTIONS), options)
     for rows in options.rows:
-        with tempfile.TemporaryDirectory() as folder:
-            data = clustered_vectors(rows, options.dimension, options.queries)
-            results += measure("clustered", Path(folder), data, options)
+        make = partial(clustered_vectors, rows, options.dimension, options.queries)
+        with place(options, f"{rows}-{options.dimension}-{options.queries}") as folder:
+            results += measure("clustered", folder, make, options)
     return {
         "command": command(),
         "machine": machine(),
-        "hnsw_up_to": options.hnsw_up_to,
         "results": results,
     }
+
+
+@contextmanager
+def place(options: argparse.Namespace, name: str) -> Iterator[Path]:
+    """A folder for one set of vectors: of those that are kept, or for as long as the block runs."""
+    if options.folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    folder = options.folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
 
 
 def measure(
     data_name: str,
     folder: Path,
-    data: tuple[np.ndarray, np.ndarray] | None,
+    make: Callable[[], tuple[np.ndarray, np.ndarray] | None],
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
-    """Measures every contender on one set of vectors.
+    """Measures every contender on one set of vectors, those that are not measured there yet.
 
     Args:
         data_name: What the vectors are.
-        folder: An empty folder with room for four times the vectors.
-        data: Rows as float16 and queries as float32, unit vectors; None where there are none.
+        folder: A folder with room for four times the vectors; what is in it is gone on with.
+        make: Gives rows as float16 and queries as float32, unit vectors; None where there are none.
         options: The command line.
 
     Returns:
-        A record per contender.
+        A record per contender that has been measured there.
     """
-    if data is None:
-        return []
-    vectors, queries = data
-    size = vectors.nbytes
-    np.save(folder / "queries.npy", queries)
-    np.save(folder / "truth.npy", exact_truth(vectors, queries))
-    np.save(folder / "vectors.npy", vectors)
-    num_rows, dimension = vectors.shape
-    del data, vectors
-    contender("prepare", folder)
+    if not (folder / READY).is_file():
+        data = make()
+        if data is None:
+            return []
+        np.save(folder / "queries.npy", data[1])
+        np.save(folder / "truth.npy", exact_truth(*data))
+        np.save(folder / "vectors.npy", data[0])
+        del data
+        contender("prepare", folder)
+        (folder / READY).touch()
+    num_rows, dimension = np.load(folder / "vectors.npy", mmap_mode="r").shape
     results = []
-    for name in options.only:
-        if name == "faiss HNSW" and num_rows > options.hnsw_up_to:
-            continue
-        built = contender("build", folder, name)
-        evict(folder)
-        begin = time.perf_counter()
-        answered = contender("answer", folder, name, begin)
-        results.append(
-            {
+    for name in CONTENDERS:
+        record = folder / f"{name}.json"
+        if not record.is_file():
+            if name not in options.only or (name == HNSW and num_rows > options.hnsw_up_to):
+                continue
+            built = contender("build", folder, name)
+            evict(folder)
+            begin = time.perf_counter()
+            answered = contender("answer", folder, name, begin)
+            found = {
                 "data": data_name,
                 "rows": num_rows,
                 "dimension": dimension,
-                "vectors_bytes": size,
+                "vectors_bytes": 2 * num_rows * dimension,
                 "contender": name,
+                "load": os.getloadavg()[1],
                 **built,
                 **answered,
             }
-        )
-        print(json.dumps(results[-1]), file=sys.stderr, flush=True)
+            record.write_text(json.dumps(found, indent=2))
+            print(json.dumps(found), file=sys.stderr, flush=True)
+        results.append(json.loads(record.read_text()))
     return results
 
 
@@ -183,7 +204,6 @@ def machine() -> dict[str, str | int]:
     return {
         "processor": processor,
         "cores": os.cpu_count() or 1,
-        "load": f"{os.getloadavg()[1]:.1f}",
         "date": time.strftime("%Y-%m-%d"),
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
     }
