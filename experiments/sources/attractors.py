@@ -3,9 +3,9 @@
 ``python -m experiments.sources.attractors --out DIR`` asks each source for three assets of every
 test prompt of the embedded world and measures their shapes against individuals of the prompt's
 category. A generator errs: the embedded one does so by a noise of its shapes. ``--objects`` makes
-the objects of the runs instead, as splats that start on the first attractor, which takes a minute
-each. What is measured is kept in ``DIR``: the command goes on where it was stopped, by
-``--minutes`` of processor time or otherwise. ``--page`` puts the table into a page.
+the objects of the runs instead, as splats that start on the first attractor, which takes three
+minutes of a processor each. What is measured is kept in ``DIR``: the command goes on where it was
+stopped, by ``--minutes`` of processor time or otherwise. ``--page`` puts the table into a page.
 """
 
 import argparse
@@ -14,28 +14,38 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
-from benchmarks.page import put
+from benchmarks.page import put, require_place
 from experiments.paper.provenance import command, commit
 from experiments.paper.runs import Run, execute_all
-from experiments.paper.shape import individuals, shape_f_score, shape_of_model, visible_points
+from experiments.paper.shape import individuals, visible_points
 from experiments.paper.thinned import category_of, write_library_index
 from experiments.paper.world import OURS, ROOT, WORLDS, read_prompts
+from experiments.sources.turned import shape_f_score_of_any_turn
+from redream.assets import load_mesh
 from redream.files import whole_file
-from redream.metrics.statistics import compare_paired, decided, estimate, holm
+from redream.metrics.statistics import (
+    FEWEST,
+    Comparison,
+    Estimate,
+    compare_paired,
+    decided,
+    estimate,
+    holm,
+)
 from redream.mini.generator import EmbeddedGenerator
 from redream.mini.prepare import embedded_world
 from redream.mini.store import EmbeddedLibrary
 from redream.retrieval import Encoder, ExactRetriever
 from redream.sources import GenerativeRetriever, MixedRetriever, Source
 from redream.sources.mixed import score_of
-from redream.types import Asset
+from redream.types import Asset, TriangleMesh
 
 LIBRARIES = {
     "whole": "the whole library", "32nd": "a 32nd of it", "wrong": "all but the prompt's category",
@@ -135,12 +145,26 @@ class Bench:
         return _num_generated(self.retriever(case, prompt).retrieve(prompt, NUM))
 
     def _f_score(self, retriever: MixedRetriever, asset: Asset, category: str) -> float:
-        key = hashlib.sha256(f"{asset.uid} {category}".encode()).hexdigest()[:24]
+        return self._kept(
+            f"{asset.uid} {category} of any turn", lambda: retriever.store.load(asset.uid), category
+        )
+
+    def f_score_of_object(self, run: Run, category: str) -> float:
+        """Shape F-score of what a run has made; one that found no surface scores 0."""
+        model = run.folder / "particle_0.glb"
+        if not model.is_file():
+            return 0.0
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        return self._kept(f"{digest} {category}", lambda: load_mesh(model), category)
+
+    def _kept(self, name: str, mesh: Callable[[], TriangleMesh], category: str) -> float:
+        """The shape F-score of a mesh, which is measured once."""
+        key = hashlib.sha256(name.encode()).hexdigest()[:24]
         path = self.out / "shapes" / f"{key}.json"
         if not path.is_file():
-            mesh = retriever.store.load(asset.uid)
-            points = visible_points(mesh.vertices, mesh.faces)
-            value = shape_f_score(points, individuals(category))
+            made = mesh()
+            points = visible_points(made.vertices, made.faces)
+            value = shape_f_score_of_any_turn(points, individuals(category))
             with whole_file(path) as temporary:
                 temporary.write_text(json.dumps(value))
         return float(json.loads(path.read_text()))
@@ -180,18 +204,21 @@ def rows_of(values: Mapping[str, Mapping[str, Any]], compared: Sequence[Case]) -
     lines = ["| attractors | shape F-score | generated of 3 | beside retrieval alone | p (Holm) |"]
     lines.append("|---|---|---|---|---|")
     for (case, mean, made), difference in zip(means, rows, strict=True):
-        cells = [case.title, f"{mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]", f"{made:.1f}"]
+        cells = [case.title, f"{mean.mean:.3f}{interval(mean)}", f"{made:.1f}"]
         if difference is None:
             cells += ["", ""]
         else:
             p = next(adjusted)
             word = "" if decided(p, difference.num) else " undecided"
-            cells.append(
-                f"{difference.difference:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-            )
+            cells.append(f"{difference.difference:+.3f}{interval(difference, '+')}")
             cells.append(f"{p:.3f}{word}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def interval(of: Estimate | Comparison, sign: str = "") -> str:
+    """The interval in brackets; a single prompt has none."""
+    return f" [{of.low:{sign}.3f}, {of.high:{sign}.3f}]" if of.num > 1 else ""
 
 
 def table(
@@ -208,11 +235,13 @@ def table(
             "Mean shape F-score of the objects, one particle of splats each, one seed, which start "
             "on the first of three attractors (configs/splats.yaml)"
         )
+    few = "" if len(values) >= FEWEST else f"; fewer than {FEWEST} prompts decide nothing"
     about = (
         f"Made by `{command()}` at commit {commit()}: {len(values)} of {num_planned} test prompts. "
-        f"{what}, 95% intervals over prompts. The floor of the mixtures is {floor:.3f}, the first "
-        "quartile of the best scores of the tuning prompts. Differences are paired, to retrieval "
-        "from the same library (generators alone: from the whole one)."
+        f"{what}, whichever way they face, 95% intervals over prompts{few}. The floor of the "
+        f"mixtures is {floor:.3f}, the first quartile of the best scores of the tuning prompts. "
+        "Differences are paired, to retrieval from the same library (generators alone: from the "
+        "whole one)."
     )
     return "\n".join([about, "", *rows_of(values, compared)])
 
@@ -281,9 +310,7 @@ def objects(
         if all(run.done() is not None for run in runs.values()):
             found[prompt] = {
                 case.title: {
-                    "f_score": shape_of_model(prompt, runs[case.title].folder / "particle_0.glb")[
-                        "shape_f_score"
-                    ],
+                    "f_score": bench.f_score_of_object(runs[case.title], category_of(prompt)),
                     "num_generated": bench.num_generated(case, prompt),
                 }
                 for case in compared
@@ -311,6 +338,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=1, help="that make objects")
     parser.add_argument("--page", type=Path, help="put the table between its marks of this page")
     options = parser.parse_args(arguments)
+    if options.page is not None:
+        try:
+            require_place(options.page, MARKS[options.objects])
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
     bench, compared = Bench(options.out), cases(options.libraries, options.noises)
     all_prompts = read_prompts(WORLDS["embedded"].prompts)

@@ -108,6 +108,7 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
         lines += ["Made by ReDream from the prompt above and these 3D assets:", ""]
     else:
         lines += ["Made by ReDream from the prompt above alone; no asset was retrieved.", ""]
+    several = len({asset.origin for asset in assets}) > 1
     for asset in assets:
         lines += [
             f"## {in_markdown(asset.caption or asset.uid)}",
@@ -117,7 +118,7 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
             f"- license: {in_markdown(asset.license)}",
             f"- source: {in_markdown(asset.source or 'not stated')}",
         ]
-        if asset.origin != "library":
+        if several or asset.origin != "library":
             lines.append(f"- taken from: {in_markdown(asset.origin)}")
         scores = ", ".join(f"{name} {score:.3f}" for name, score in asset.scores.items())
         lines += [f"- similarity: {scores}", ""] if scores else [""]

@@ -92,7 +92,8 @@ def write_report(report: Report, path: Path) -> None:
     """
     page = files("redream.export") / "page"
     charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
-    assets = "".join(_asset(asset, picture) for asset, picture in report.assets)
+    several = len({asset.origin for asset, _ in report.assets}) > 1
+    assets = "".join(_asset(asset, picture, several) for asset, picture in report.assets)
     has_splats = any(particle.splats is not None for particle in report.particles)
     retrieved = any(asset.scores for asset, _ in report.assets)
     html = Template((page / "report.html").read_text("utf-8")).substitute(
@@ -247,7 +248,10 @@ def _shown(png: bytes) -> str:
     return f'<figure class="card asset">{image}</figure>'
 
 
-def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
+def _asset(
+    asset: Asset, picture: Float[Tensor, "3 H W"] | None, is_of_several: bool = False
+) -> str:
+    """A card of an asset; its source is named where there are several, or it is no usual one."""
     image = f'<img src="{_picture(picture)}" alt="">' if picture is not None else ""
     read = [read_measure(key, score) for key, score in asset.scores.items()]
     scores = " &middot; ".join(
@@ -256,7 +260,9 @@ def _asset(asset: Asset, picture: Float[Tensor, "3 H W"] | None) -> str:
     )
     source = "; ".join(map(_source, asset.source.split("; ")))
     license_name = escape(_license_name(asset.license))
-    scored = " &middot; ".join(filter(None, (_origin_name(asset.origin), scores)))
+    usual = asset.origin in ("library", "own") and not is_of_several
+    origin = "" if usual else escape({"own": "your own"}.get(asset.origin, asset.origin))
+    scored = " &middot; ".join(filter(None, (origin, scores)))
     lines = (scored, f"{license_name} &middot; {escape(asset.author)}", source)
     return (
         f'<figure class="card asset">{image}<figcaption><p>{escape(asset.caption)}</p>'
@@ -271,11 +277,6 @@ def _source(text: str) -> str:
     if text.startswith(("https://", "http://")):
         return f'<a href="{escaped}" rel="noreferrer">source</a>'
     return escaped
-
-
-def _origin_name(origin: str) -> str:
-    """Says where an asset came from, unless it was retrieved from the one library."""
-    return "" if origin in ("library", "own") else escape(origin)
 
 
 def _license_name(code: str) -> str:

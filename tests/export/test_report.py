@@ -208,3 +208,21 @@ def test_an_asset_of_several_sources_links_to_each(report, tmp_path):
     page = Page((tmp_path / "report.html").read_text("utf-8"))
     links = [each["href"] for each in page.all("a") if "a.example" in each.get("href", "")]
     assert links == ["https://a.example/1", "https://a.example/2"]
+
+
+def test_a_source_is_named_where_there_are_several(report, tmp_path):
+    """One library, or your own files alone, need no name; beside others each has its own."""
+
+    def cards(*origins):
+        assets = [(Asset(each, "a dog", origin=each), None) for each in origins]
+        write_report(report._replace(assets=assets), tmp_path / "r.html")
+        page = (tmp_path / "r.html").read_text("utf-8")
+        return [each.partition("</figure>")[0] for each in page.split('class="card asset"')[1:]]
+
+    told = [cards("library", "library")[0], cards("own")[0], cards("shap-e")[0]]
+    words = ("library", "your own", "shap-e")
+    found = [word in card for word, card in zip(words, told, strict=True)]
+    assert found == [False, False, True]
+    words = ("library", "your own", "a&lt;b")
+    told = cards("library", "own", "a<b")
+    assert [word in card for word, card in zip(words, told, strict=True)] == 3 * [True]

@@ -127,6 +127,7 @@ def test_the_store_loads_from_each_source_and_completes(mixed, tmp_path):
     write_attribution(PROMPT, found, tmp_path / "attribution.md")
     said = (tmp_path / "attribution.md").read_text()
     assert said.count("a maker of boxes") == 3 and said.count("taken from: generated") == 3
+    assert said.count("taken from: library") == 240
     assert {each["license"] for each in model_extras(PROMPT, found)["attribution"]} == {"cc0", "by"}
 
 

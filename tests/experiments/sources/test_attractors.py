@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from experiments.paper.shape import points_of_scene, shape_f_score
 from experiments.sources import attractors
 from experiments.sources.attractors import Bench, Case, cases, data_of, table
+from experiments.sources.turned import best_turn, shape_f_score_of_any_turn, turned
+from redream.mini.scene import make_scene
 
 WRONG = Case("mixed", "wrong", 0.04)
 
@@ -41,6 +44,40 @@ def test_the_table_tells_means_differences_and_what_is_decided():
     assert rows["retrieved from the whole library"].endswith("| 0.0 |  |  |")
 
 
+def test_the_table_of_few_prompts_has_no_interval_that_is_none():
+    values = {"a red dog": {c.title: {"f_score": 0.5, "num_generated": 0.0} for c in cases()}}
+    of_one = table(values, 24, 0.25, cases(), of_objects=True)
+    assert "nan" not in of_one and "| 0.500 | 0.0 | +0.000 | 1.000 undecided |" in of_one
+    assert "fewer than 6 prompts decide nothing" in of_one
+    values |= {f"a red dog {i}": values["a red dog"] for i in range(2)}
+    assert "| 0.500 [0.500, 0.500] |" in table(values, 24, 0.25, cases())
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("x", "write <!-- objects")])
+def test_a_page_without_a_place_is_said_before_anything_is_made(text, said, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    if text is not None:
+        page.write_text(text)
+    words = ["--objects", "--out", str(tmp_path / "out"), "--page", str(page)]
+    with pytest.raises(SystemExit, match="2"):
+        attractors.main(words)
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_shape_is_like_itself_whichever_way_it_faces():
+    scenes = [("bus", 0), ("bus", 1), ("car", 0)]
+    *truths, car = (
+        points_of_scene(make_scene(category, "golden", "red", np.random.default_rng(seed)))
+        for category, seed in scenes
+    )
+    seen = turned(truths[1], 33.0)
+    assert abs(best_turn(seen, truths) - 327.0) <= 5.0
+    assert shape_f_score_of_any_turn(seen, truths) > 0.95 > 0.7 > shape_f_score(seen, truths)
+    assert shape_f_score_of_any_turn(truths[0], truths) == pytest.approx(1.0)
+    assert shape_f_score_of_any_turn(car, truths) < 0.7
+    assert shape_f_score_of_any_turn(seen[:0], truths) == 0.0
+
+
 def test_where_nothing_is_alike_what_is_mixed_is_generated(bench):
     prompt = "a golden elephant"
     retrieved = bench.retriever(Case("retrieved", "wrong", 0.0), prompt).retrieve(prompt, 3)
@@ -59,7 +96,7 @@ def test_a_shape_is_measured_once(bench, monkeypatch):
     monkeypatch.setattr(attractors, "individuals", lambda category: [category])
     monkeypatch.setattr(attractors, "visible_points", lambda vertices, faces: vertices)
     monkeypatch.setattr(
-        attractors, "shape_f_score", lambda points, truths: asked.append(truths) or 0.25
+        attractors, "shape_f_score_of_any_turn", lambda points, truths: asked.append(truths) or 0.25
     )
     case = Case("generated", "none", 0.04)
     assert bench.measure(case, "a golden dog") == {"f_score": 0.25, "num_generated": 3.0}
