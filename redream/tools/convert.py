@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from redream.signals import signals_answered
 from redream.tools.arguments import ToolParser
 
 
@@ -28,7 +29,8 @@ def main(verb: str, arguments: Sequence[str]) -> None:
 
     dtype = None if options.dtype is None else getattr(torch, options.dtype)
     wanted = Wanted(options.base, dtype, options.head_width, options.mode, options.clip_head_width)
-    kind = convert(options.checkpoint, options.out, wanted)
+    with signals_answered():  # a folder that is half-written goes, whoever stops it
+        kind = convert(options.checkpoint, options.out, wanted)
     print(f"{kind.name} in {options.out}; licence: {kind.licence}")
 
 

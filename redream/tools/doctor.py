@@ -22,6 +22,8 @@ OPTIONAL = {
     "scann": "a search of millions of assets has to read every vector",
     "faiss-cpu": "no FaissRetriever, approximate search where ScaNN has no wheels",
     "ray": "no `redream sweep`, no index on a cluster; pip install 'redream[ray]'",
+    "rembg": "pictures of objects must bring their transparency or mask; pip install "
+    "'redream[image]'",
     "kaolin": "the plugin DMTet takes our marching tetrahedra, which give the same mesh",
 }
 """Distributions that may be missing, and what that costs."""

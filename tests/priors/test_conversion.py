@@ -1,6 +1,9 @@
 """Authors' checkpoints become folders in diffusers' format, whole or not at all."""
 
 import json
+import os
+import signal
+import time
 
 import pytest
 import torch
@@ -111,6 +114,26 @@ def test_what_is_said_of_another_kind_is_not_ignored(checkpoint, tmp_path, sd_fo
     said = refused(capsys, other, out, base, "--mode=zero123")
     assert "is ImageDream, which has no --mode zero123: give pixel or local" in said
     assert not out.exists()
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_stopped_in_the_middle_leaves_nothing(
+    asked, checkpoint, tmp_path, sd_folders, monkeypatch
+):
+    """The signal comes between the UNet, which is written, and what is beside it."""
+    written = []
+
+    def stop(*_):
+        written.extend(tmp_path.glob(".out.*.part/unet/*.safetensors"))
+        os.kill(os.getpid(), asked)
+        time.sleep(5.0)  # the handler runs first
+
+    monkeypatch.setattr("redream.priors.conversion.write_base", stop)
+    words = [str(checkpoint), str(tmp_path / "out"), f"--base={sd_folders['epsilon']}"]
+    with pytest.raises(SystemExit) as leaving:
+        main(["convert", *words, "--head_width=16"])
+    assert leaving.value.code == 128 + asked and written
+    assert not [*tmp_path.glob("*out*")]
 
 
 class Exploding:
