@@ -79,10 +79,10 @@ class JSD(Guidance):
 
     def attach(self, prior: Prior) -> None:
         """Makes sure that judge and phi know the same latents."""
-        scales = [getattr(each, "latent_scale", None) for each in (prior, self.judge)]
+        own, other = (getattr(each, "latent_scale", None) for each in (prior, self.judge))
         is_alike = prior.latent_shape[0] == self.judge.latent_shape[0]
-        if all(each is not None for each in scales):
-            is_alike = is_alike and bool(torch.equal(*(each.cpu() for each in scales)))
+        if own is not None and other is not None:
+            is_alike = is_alike and bool(torch.equal(own.cpu(), other.cpu()))
         if not is_alike:
             raise ValueError(
                 f"JSD compares latents, and {type(self.judge).__name__}'s are of another "
