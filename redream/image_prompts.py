@@ -1,5 +1,6 @@
 """A picture as a condition: read, cut out of its background, and framed as a camera sees it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +26,8 @@ CutOut = Callable[[Image.Image], Image.Image]
 
 _SIDE = 512  # of the framed picture
 _SEEN = 0.5  # opacity from which a pixel shows the object
+_RADII = (0.15, 1.1)  # of an object, in world units: too small to be seen, too large for the ball
+_RADIUS = 0.54  # threestudio's Zero123, 3.8 away at 20 degrees
 _MIN_SHARE = 0.001  # of the pixels that an object must cover
 _MODEL = "isnet-general-use"  # Apache 2.0; rembg's own default is not for commercial use
 
@@ -61,6 +64,15 @@ class ImageCamera:
                     "between -90 and 90, distance above 0, fovy_deg between 0 and 180, frame "
                     "between 0 and 1"
                 )
+
+        shown = self.frame * math.tan(math.radians(self.fovy_deg / 2.0))
+        radius, (least, most) = shown * self.distance, _RADII
+        if self.frame > 0.0 and not least <= radius <= most:
+            raise ValueError(
+                f"image_camera takes an object that fills {self.frame:g} of its picture to be "
+                f"{radius:.2g} in radius, and particles have room for 0.9: set "
+                f"--data.image_camera.distance {_RADIUS / shown:.3g}, or another fovy_deg"
+            )
 
     def cameras(self) -> Cameras:
         """The camera, as a batch of one."""

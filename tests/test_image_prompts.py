@@ -84,6 +84,16 @@ def test_no_camera_stands_there(option):
         ImageCamera(**{name: float(value)})
 
 
+@pytest.mark.parametrize(("distance", "fovy", "radius"), [(38.0, 20.0, "5.4"), (3.8, 1.0, "0.027")])
+def test_a_camera_that_sees_an_object_of_another_size_is_refused(distance, fovy, radius):
+    """Half of what it shows at the origin times the object's share; what is told to set holds."""
+    with pytest.raises(ValueError, match=f"to be {radius} in radius.*distance") as refusal:
+        ImageCamera(distance=distance, fovy_deg=fovy)
+    told = float(str(refusal.value).partition("distance ")[2].partition(",")[0])
+    ImageCamera(distance=told, fovy_deg=fovy)
+    ImageCamera(distance=distance, fovy_deg=fovy, frame=0.0)  # who knows what it fills
+
+
 def test_what_cannot_serve_is_named_in_one_line(tmp_path):
     path = picture(tmp_path)
     with pytest.raises(FileNotFoundError, match="data.image must name a picture"):
