@@ -200,7 +200,8 @@ def build(folder: Path, name: str) -> dict[str, Any]:
     CONTENDERS[name].build(folder)
     seconds = time.perf_counter() - begin
     kept = CONTENDERS[name].kept(folder)
-    files = kept.rglob("*") if kept.is_dir() else [kept]
+    files = [*kept.rglob("*")] if kept.is_dir() else [kept]
+    files += (folder / "index" / "records").glob("*") if "Retriever" in name else []
     return {
         "build_s": seconds,
         "build_peak_bytes": _peak(),

@@ -29,7 +29,7 @@ def best_turn(points: Points, truths: Sequence[Points]) -> float:
         seen = turned(few, yaw_deg)
         return max(float((tree.query(seen)[0] <= THRESHOLD).mean()) for tree in trees)
 
-    coarse = max(_COARSE_DEG.tolist(), key=near)
+    coarse = max(map(float, _COARSE_DEG), key=near)
     return max([coarse, *(coarse + each for each in _FINE_DEG)], key=near)
 
 

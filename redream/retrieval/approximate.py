@@ -1,6 +1,8 @@
 """Approximate search in two steps: short codes find probable rows, exact vectors rank them."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import numpy as np
 
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.filters import AssetFilter
+from redream.retrieval.index import as_asset
 from redream.retrieval.ranking import Ranking, RankingRetriever
+from redream.retrieval.records import RowSource, records_of
 from redream.retrieval.vectors import exact_rows, num_partitions
+from redream.types import Asset
 
 EXACT_BELOW = 20_000  # rows under which comparing all is as fast, as ScaNN's authors advise, too
 _SHARE, _LEAST_PARTITIONS = 0.05, 32  # that are looked into: of a million rows 50 of 1000
@@ -75,6 +80,15 @@ class ApproximateRetriever(RankingRetriever):
             if len(probable) >= num:
                 choice = probable
         return exact_rows(self.vectors, choice, query, num)
+
+    def _assets(self, rows: Sequence[int]) -> list[Asset]:
+        if len(self.index) < EXACT_BELOW:
+            return super()._assets(rows)
+        return [as_asset(record) for record in self._records.rows(rows)]
+
+    @cached_property
+    def _records(self) -> RowSource:
+        return records_of(self.index)
 
     @abstractmethod
     def _import(self) -> Any:  # noqa: ANN401

@@ -12,7 +12,7 @@ Nothing in it is a pickle, so an index from a stranger can be opened.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,10 +129,7 @@ class EmbeddingIndex:
         Raises:
             ValueError: If the table is damaged there.
         """
-        return [
-            Asset(**{**record, "categories": tuple(record["categories"] or ())})
-            for record in self.table.rows(rows)
-        ]
+        return [as_asset(record) for record in self.table.rows(rows)]
 
     @property
     def store(self) -> Reference | None:
@@ -155,6 +152,11 @@ class EmbeddingIndex:
         if "model" not in arguments:
             raise broken(self.path, f"{MANIFEST} does not say how its encoder is made")
         return {name: arguments.get(name) for name in ("model", "pretrained")}
+
+
+def as_asset(record: Mapping[str, Any]) -> Asset:
+    """The asset of a record by the names of a table's columns."""
+    return Asset(**{**record, "categories": tuple(record["categories"] or ())})
 
 
 def _check_references(manifest: dict[str, Any]) -> None:

@@ -103,8 +103,12 @@ class RankingRetriever(Retriever):
         best = np.argsort(-scores[next(reversed(scores))], kind="stable")[:k]
         return [
             replace(asset, scores={name: float(score[i]) for name, score in scores.items()})
-            for asset, i in zip(self.index.assets(candidates[best].tolist()), best, strict=True)
+            for asset, i in zip(self._assets(candidates[best].tolist()), best, strict=True)
         ]
+
+    def _assets(self, rows: Sequence[int]) -> list[Asset]:
+        """The assets of some rows, without scores."""
+        return self.index.assets(rows)
 
     def restrict(self, licenses: Sequence[str]) -> None:
         """Finds only assets of some licences, and of those that its filters have, too."""

@@ -3,7 +3,9 @@
 import mmap
 import os
 import weakref
-from typing import Any
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,9 +21,8 @@ class Rows:
     one of a kilobyte and a half, and from the system's cache sixteen pages, which count as memory
     of this process until they are let go. So each row, and each range of them, is read by a call
     of the system. Two hundred rows of 768 take 0.7 ms of the processor that way; touched in a
-    mapping and let go they took 1.8. Systems without such a call, and matrices that lie column by
-    column, are read through a mapping of their own. Where nothing is mapped, rows are taken from
-    the array.
+    mapping and let go they took 1.8. A matrix that lies column by column is read through a mapping
+    of its own. Where nothing is mapped, rows are taken from the array.
 
     Args:
         vectors: ``rows D``, an array or a mapping of a ``.npy`` file.
@@ -33,8 +34,8 @@ class Rows:
         self._source: _Positions | _Mapping | None = None
         name = getattr(vectors, "filename", None)
         if name is not None and isinstance(vectors.base, mmap.mmap) and vectors.size > 0:
-            by_calls = hasattr(os, "pread") and vectors.flags.c_contiguous
-            self._source = _Positions(vectors) if by_calls else _Mapping(vectors)
+            is_by_rows = vectors.flags.c_contiguous
+            self._source = _Positions(vectors) if is_by_rows else _Mapping(vectors)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """The rows of a range, or of those numbers in their order; ascending ones are faster.
@@ -52,6 +53,37 @@ class Rows:
         return found
 
 
+class PlacedFile:
+    """A file that is read by places, and held open: who replaces it does not change it.
+
+    Args:
+        path: The file.
+        cure: What to do where it was cut short.
+    """
+
+    def __init__(self, path: str | Path, cure: str = "build the index again") -> None:
+        self.path, self.cure = path, cure
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._file)
+        self._alone = Lock()
+
+    def read(self, start: int, size: int) -> bytes:
+        """Bytes from a place on.
+
+        Raises:
+            OSError: If the file has become shorter.
+        """
+        if hasattr(os, "pread"):
+            read = os.pread(self._file, size, start)  # whole, but at the file's end
+        else:
+            with self._alone:
+                os.lseek(self._file, start, os.SEEK_SET)
+                read = os.read(self._file, size)
+        if len(read) < size:
+            raise OSError(f"{self.path} was cut short while it was read: {self.cure}")
+        return read
+
+
 class _Positions:
     """Reads rows of a matrix by their places in its file, which it holds open.
 
@@ -60,9 +92,7 @@ class _Positions:
     """
 
     def __init__(self, vectors: Any) -> None:  # noqa: ANN401  (numpy's memmap)
-        self._path, self._offset = vectors.filename, int(vectors.offset)
-        self._file = os.open(vectors.filename, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
+        self._file, self._offset = PlacedFile(vectors.filename), int(vectors.offset)
         self._dtype, self._shape = vectors.dtype, vectors.shape
         self._width = vectors.itemsize * vectors.size // len(vectors)
 
@@ -79,11 +109,7 @@ class _Positions:
         return np.frombuffer(read, self._dtype).reshape(len(some), *self._shape[1:])
 
     def _at(self, row: int, num: int) -> bytes:
-        start, size = self._offset + row * self._width, num * self._width
-        read = os.pread(self._file, size, start)  # whole, but at the file's end
-        if len(read) < size:
-            raise OSError(f"{self._path} was cut short while it was read: build the index again")
-        return read
+        return self._file.read(self._offset + row * self._width, num * self._width)
 
 
 class _Mapping:
@@ -95,7 +121,7 @@ class _Mapping:
 
     def __init__(self, vectors: Any) -> None:  # noqa: ANN401  (numpy's memmap)
         self._file = MappedFile(vectors.filename)
-        order = "C" if vectors.flags.c_contiguous else "F"
+        order: Literal["C", "F"] = "C" if vectors.flags.c_contiguous else "F"
         flat = np.frombuffer(self._file.bytes, vectors.dtype, vectors.size, int(vectors.offset))
         self._vectors = flat.reshape(vectors.shape, order=order)
 

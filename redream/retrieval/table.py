@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -106,6 +106,16 @@ class AssetTable:
                 record = self._groups[group].slice(row - self._starts[group], 1).to_pylist()
                 found += record
         return found
+
+    def everything(self) -> Iterator[tuple[Any, ...]]:
+        """The values of each row in the order of ``SCHEMA``, from the first row on.
+
+        Raises:
+            ValueError: If the file is damaged somewhere.
+        """
+        for group in range(self._file.metadata.num_row_groups):
+            columns = self._sound(self._read_groups, [group]).to_pydict()
+            yield from zip(*columns.values(), strict=True)
 
     def _group_of(self, row: int) -> int:
         if not 0 <= row < len(self):

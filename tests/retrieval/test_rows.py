@@ -40,7 +40,7 @@ def test_a_row_that_is_not_there_is_no_other_one(rows, tmp_path):
         Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))[np.array(rows)]
 
 
-def test_systems_without_reads_at_a_place_read_through_a_mapping(tmp_path, monkeypatch):
+def test_systems_without_reads_at_a_place_seek_it(tmp_path, monkeypatch):
     monkeypatch.delattr("os.pread")
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((1300, 3)))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
