@@ -16,7 +16,7 @@ import numpy as np
 K = 10
 ENOUGH = 0.99  # the recall that peers are tuned to, by the smallest setting that reaches it
 PATIENCE_S = 40.0  # a slow contender is asked fewer of the queries
-WARM_UP_S = 10.0  # of queries before times are taken: how long the first takes is the cold start
+WARM_UP_S = 40.0  # of queries before times are taken: how long the first takes is the cold start
 _LADDER = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 Search = Callable[[np.ndarray, int], np.ndarray]
@@ -214,7 +214,7 @@ def answer(folder: Path, name: str) -> dict[str, Any]:
 
     Returns:
         The setting, recall, the times of a query in milliseconds after all were asked once (or for
-        ten seconds), and the process's peak memory.
+        forty seconds), and the process's peak memory.
     """
     queries = np.load(folder / "queries.npy")
     search, ladder = CONTENDERS[name].open(folder)

@@ -25,7 +25,7 @@ def as_page(report: dict[str, Any]) -> str:
         "at the smallest setting (partitions looked into, or `efSearch`) that reaches 0.99, from a "
         "vector to ten row numbers. One OpenMP thread answers; all cores build. Cold start is a "
         "new process, from nothing to the first answer, with the files not in the system's cache. "
-        "The times of a query are taken after all were asked once, or for ten seconds. "
+        "The times of a query are taken after all were asked once, or for forty seconds. "
         "Memory is the peak of the process that answers, with Python, and for ours PyTorch (mapped "
         "files count where they were read). CPU is processor time. Kept is what lies beside the "
         "float16 vectors.",
