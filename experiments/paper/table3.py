@@ -53,7 +53,8 @@ def judge(assets: Sequence[Labelled], encoder: Encoder) -> Mapping[str, Mapping[
     """Each method's success on assets that are turned."""
     draw = random.Random(0)
     yaws = [draw.uniform(-180.0, 180.0) for _ in assets]
-    return measure(list(assets), yaws, {"": encoder})[""]
+    judged: Mapping[str, Mapping[str, Any]] = measure(list(assets), yaws, {"": encoder})[""]
+    return judged
 
 
 def main() -> None:
