@@ -84,17 +84,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.formatwarning = _warning_line
     _let_caches_follow()
     try:
-        if arguments is None:
-            return _dispatch(sys.argv[1:], owns_process=True)
-        return _dispatch(list(arguments))
+        own = arguments is None
+        code = _dispatch(sys.argv[1:] if arguments is None else list(arguments), owns_process=own)
+        _say_all()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _say_all()
         return 0
     except SystemExit as leaving:
         if isinstance(leaving.__context__, KeyboardInterrupt):  # as Lightning leaves on Ctrl-C
             return INTERRUPTED
+        _say_all()
         raise
     except Exception as error:
         if os.environ.get("REDREAM_DEBUG") or not _is_of_the_users_making(error):
@@ -102,6 +104,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"redream: error: {_what(error)}{_which_cache(error)}"
         print(on_one_line(said), file=sys.stderr)
         return USER_ERROR
+
+
+def _say_all() -> None:
+    """Writes what was said and waits; that a reader, such as `head`, has seen enough is no error.
+
+    Python would do so after us, and complain.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _what(error: Exception) -> str:

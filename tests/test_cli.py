@@ -399,10 +399,13 @@ def test_a_wrong_use_of_a_tool_is_answered_in_one_line(capsys, arguments, expect
     assert expected in fails(capsys, *arguments)
 
 
-def test_output_into_a_closed_pipe_is_no_error():
-    command = f"{sys.executable} -m redream --help | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert done.stderr == ""
+@pytest.mark.parametrize("said", ["--help", "plugins --help", "plugins"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_into_a_closed_pipe_is_no_error(said, unbuffered):
+    command = f"{sys.executable} -m redream {said} | true; exit ${{PIPESTATUS[0]}}"
+    known = {**os.environ, "PYTHONUNBUFFERED": unbuffered}  # Python takes "" for unset
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=known)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_plugins_json_is_json(capsys):

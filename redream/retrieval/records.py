@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from redream.plain_data import read_json
 from redream.retrieval.derived import load_or_make
 from redream.retrieval.index import TABLE, EmbeddingIndex
 from redream.retrieval.rows import PlacedFile, Rows
@@ -91,7 +92,7 @@ class Records:
             raise ValueError(f"{self._lines.path} is damaged: {self._lines.cure}")
         line = self._lines.read(start, end - start)
         try:
-            values = json.loads(line)
+            values = read_json(line)
             if not isinstance(values, list) or len(values) != len(_KINDS):
                 raise ValueError("it is no record")
             if not all(map(_fits, values, _KINDS)):
