@@ -111,6 +111,8 @@ def _say_all() -> None:
 
     Python would do so after us, and complain.
     """
+    if sys.stdout is None:  # it was closed before we began
+        return
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -399,6 +399,13 @@ def test_a_wrong_use_of_a_tool_is_answered_in_one_line(capsys, arguments, expect
     assert expected in fails(capsys, *arguments)
 
 
+@pytest.mark.parametrize("said", ["--version", "plugins"])
+def test_a_closed_output_is_no_error(said):
+    command = f"{sys.executable} -m redream {said} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("said", ["--help", "plugins --help", "plugins"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_into_a_closed_pipe_is_no_error(said, unbuffered):
