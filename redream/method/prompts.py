@@ -9,7 +9,7 @@ from torch import Tensor
 from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.priors import Prior, with_image
-from redream.priors.prompting import Conditioning, Prompting
+from redream.priors.prompting import Conditioning, Prompting, ViewWords
 from redream.types import Cameras, ImagePrompt
 
 
@@ -53,6 +53,24 @@ class PromptTable:
         self._seen = prior.image_tokens(image)
         self.plain = with_image(plain, self._seen)
         self._kept: Float[Tensor, "T V L D"] | None = None
+
+    def put_to(
+        self,
+        prior: Prior,
+        prompting: Prompting | None,
+        negative_prompt: str,
+        others: Sequence[str] = (),
+    ) -> "PromptTable":
+        """The same prompt and picture in another prior's words; see the class.
+
+        Args:
+            prior: The other prior.
+            prompting: How it is told the views; None says them in words.
+            negative_prompt: Prompt of its unconditional rows.
+            others: Texts that its guidance needs beside the prompt.
+        """
+        said = prompting or ViewWords()
+        return PromptTable(prior, said, None, self.prompt, negative_prompt, others, self.image)
 
     def condition(self, cameras: Cameras, step: int) -> list[Conditioning]:
         """What rows at these cameras are conditioned on, without gradients.

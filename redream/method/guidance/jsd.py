@@ -16,7 +16,7 @@ from redream.method.guidance.sum_of_priors import Encode
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn
 from redream.priors import Prior
-from redream.priors.prompting import Prompting, ViewWords
+from redream.priors.prompting import Prompting
 from redream.schedules import Ramp, value_at
 
 
@@ -74,7 +74,7 @@ class JSD(Guidance):
         self.judging = SDS(
             scale=judge_scale, rescale=judge_rescale, negative_prompt=self.negative_prompt
         )
-        self.judge_prompting = judge_prompting or ViewWords()
+        self.judge_prompting = judge_prompting
         self._said: _Unconditional | None = None
 
     def attach(self, prior: Prior) -> None:
@@ -93,15 +93,7 @@ class JSD(Guidance):
     def begin(self, prior: Prior, omega: Adapter | None, prompts: PromptTable) -> None:
         """Puts the prompt to the judge as well; see :meth:`Guidance.begin`."""
         super().begin(prior, omega, prompts)
-        table = PromptTable(
-            self.judge,
-            self.judge_prompting,
-            None,
-            prompts.prompt,
-            self.negative_prompt,
-            (),
-            prompts.image,
-        )
+        table = prompts.put_to(self.judge, self.judge_prompting, self.negative_prompt)
         self.judging.begin(self.judge, None, table)
 
     def gradient(self, at: Scored) -> Float[Tensor, "B C h w"]:

@@ -13,7 +13,7 @@ from redream.method.guidance.base import Guidance, Scored
 from redream.method.prompts import PromptTable
 from redream.method.terms import Drawn, Request
 from redream.priors import Prior
-from redream.priors.prompting import Prompting, ViewWords
+from redream.priors.prompting import Prompting
 from redream.training.processes import Processes
 
 Encode = Callable[[Prior, Drawn, Float[Tensor, "B 3 H W"]], Float[Tensor, "B C h w"]]
@@ -78,15 +78,8 @@ class SumOfPriors(Guidance):
         super().begin(prior, omega, prompts)
         self.way.begin(prior, omega, prompts)
         for each in self.others:
-            table = PromptTable(
-                each.prior,
-                each.prompting or ViewWords(),
-                None,
-                prompts.prompt,
-                each.way.negative_prompt,
-                each.way.other_texts(prompts.prompt),
-                prompts.image,
-            )
+            others = each.way.other_texts(prompts.prompt)
+            table = prompts.put_to(each.prior, each.prompting, each.way.negative_prompt, others)
             each.way.begin(each.prior, None, table)
 
     def other_texts(self, prompt: str) -> tuple[str, ...]:
