@@ -28,7 +28,6 @@ from benchmarks.mini_portraits import write_portraits
 from benchmarks.mini_samples import (
     ROUNDS,
     contact_sheet,
-    last_scale,
     measure_samples,
     sample_lines,
 )
@@ -67,10 +66,10 @@ def measure_views(work: Path) -> None:
     judge = ViewClassifier.load(_judge_weights(work))
     pairs = [pair for pair in seen_pairs() if _has_front(pair[1])] * 2
     pictures = sample_pictures(
-        model.prior, [describe(pair) for pair in pairs], last_scale(model), 1, view="back"
+        model.prior, [describe(pair) for pair in pairs], model.guidance.last_scale, 1, view="back"
     )
     result: dict[str, Any] = {
-        "guidance_scale": last_scale(model),
+        "guidance_scale": model.guidance.last_scale,
         "judge": _judge_accuracy(work),
         "raw_back": {"obeys": obeys_back(judge, pictures), "num": len(pairs)},
         "orientation": _orientation(Encoder(str(embedded_world().retrieval_clip))),
@@ -167,7 +166,7 @@ def _adaptation(evaluator: Any, judge: Any, folder: Path, share: slice) -> None:
             continue
         made = configured("configs/default.yaml", f"--prompt={prompt}")
         model, data = made.model, made.datamodule
-        scale = last_scale(model)
+        scale = model.guidance.last_scale
         data.setup("fit")
         steps = adapt(model.adaptation(data))
         pair = (prompt.split()[1], prompt.split()[2])
@@ -386,7 +385,7 @@ def _painted(prompts: list[str]) -> torch.Tensor:
 
     model = configured("configs/default.yaml").model
     return torch.cat(
-        [sample_pictures(model.prior, [each], last_scale(model), 0) for each in prompts]
+        [sample_pictures(model.prior, [each], model.guidance.last_scale, 0) for each in prompts]
     )
 
 

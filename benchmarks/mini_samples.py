@@ -8,7 +8,6 @@ Samples are kept in the work folder, by the weights that made them, so another j
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,6 @@ from redream.files import whole_file
 NUM_RENDERS = 1_000
 ROUNDS = {"seen": 2, "held_out": 4}
 """Samples of each pair."""
-
-
-def last_scale(model: Any) -> float:  # noqa: ANN401
-    """The guidance that a run ends with, by which its prior is sampled."""
-    from redream.schedules import value_at
-
-    return value_at(model.guidance.scale, sys.maxsize)
 
 
 def measure_samples(work: Path, priors: Mapping[str, Path], judge: Path) -> dict[str, Any]:
@@ -61,14 +53,14 @@ def measure_samples(work: Path, priors: Mapping[str, Path], judge: Path) -> dict
         ).model
         restored = _restored(model.prior, truth)
         row: dict[str, Any] = {
-            "guidance_scale": last_scale(model),
+            "guidance_scale": model.guidance.last_scale,
             "restored": _verdicts(encoder, pairs, restored),
             "psnr": float(-10.0 * (restored - truth).square().mean().log10()),
         }
         for split in ROUNDS:
             asked = _pairs_of(split)
             kept = work / "samples" / f"{split}-{_digest(folder)}.npy"
-            pictures = _samples(model.prior, asked, last_scale(model), kept)
+            pictures = _samples(model.prior, asked, model.guidance.last_scale, kept)
             row[split] = vars(recognise(encoder, asked, pictures))
             if split == "seen":
                 row["distance"] = vars(kernel_distance(_encode(encoder, pictures), reference))

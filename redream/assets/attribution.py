@@ -95,6 +95,11 @@ def comment_lines(extras: Mapping[str, Any]) -> list[str]:
     return [" ".join(line.split()) for line in lines]
 
 
+def are_of_several(assets: Sequence[Asset]) -> bool:
+    """Whether assets are of more than one source, so that each has to say of which."""
+    return len({asset.origin for asset in assets}) > 1
+
+
 def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
     """Writes ``attribution.md``: the assets a result was made from, with author and licence.
 
@@ -108,7 +113,7 @@ def write_attribution(prompt: str, assets: Sequence[Asset], path: Path) -> None:
         lines += ["Made by ReDream from the prompt above and these 3D assets:", ""]
     else:
         lines += ["Made by ReDream from the prompt above alone; no asset was retrieved.", ""]
-    several = len({asset.origin for asset in assets}) > 1
+    several = are_of_several(assets)
     for asset in assets:
         lines += [
             f"## {in_markdown(asset.caption or asset.uid)}",

@@ -1,6 +1,5 @@
 """How evenly the prior covers the viewpoints, raw and adapted, as a file of its own."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from lightning.pytorch.callbacks import Callback
 from redream.export.report import write_json
 from redream.method.seen import data_of, seen
 from redream.metrics import ViewJudge, measure_prior
-from redream.schedules import value_at
 
 
 class MeasurePrior(Callback):
@@ -43,7 +41,7 @@ class MeasurePrior(Callback):
         image = getattr(data_of(trainer), "image", None)
         scale = self.guidance_scale
         if scale is None:
-            scale = value_at(module.guidance.scale, sys.maxsize)
+            scale = module.guidance.last_scale
         asked = {"raw": None} | ({"adapted": module.adapter} if module.adapter else {})
         measured = {
             name: asdict(

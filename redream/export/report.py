@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from redream import stage
+from redream.assets.attribution import are_of_several
 from redream.cameras import view_names
 from redream.export.charts import Curve, chart, front_chart
 from redream.export.turntable import png_bytes
@@ -92,7 +93,7 @@ def write_report(report: Report, path: Path) -> None:
     """
     page = files("redream.export") / "page"
     charts = "".join(chart(name, curve) for name, curve in report.losses.items() if curve)
-    several = len({asset.origin for asset, _ in report.assets}) > 1
+    several = are_of_several([asset for asset, _ in report.assets])
     assets = "".join(_asset(asset, picture, several) for asset, picture in report.assets)
     has_splats = any(particle.splats is not None for particle in report.particles)
     retrieved = any(asset.scores for asset, _ in report.assets)

@@ -157,8 +157,8 @@ class ReDream(LightningModule):
         self.losses = self.processes.join_losses(losses)
         self.log_dict(self.losses, prog_bar=True)
         self.log("loss", sum_of(self.losses.values()))
-        if self.poses is not None and self.poses.num_faces is not None:
-            self.log("faces", self.poses.num_faces, prog_bar=True)
+        if self.poses is not None and (faces := self.poses.num_faces) is not None:
+            self.log("faces", faces, prog_bar=True)
         return sum_of(losses.values())
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -97,7 +97,7 @@ class Records:
                 raise ValueError("it is no record")
             if not all(map(_fits, values, _KINDS)):
                 raise ValueError("it is no record")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(f"{self._lines.path} is damaged: {self._lines.cure}") from error
         return dict(zip(SCHEMA.names, values, strict=True))
 

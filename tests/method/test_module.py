@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import paintings
 import pytest
 import torch
 import trimesh
@@ -28,36 +29,19 @@ from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
-from redream.representations import Representation, Splats
+from redream.representations import Splats
 from redream.schedules import Ramp, TimestepRange
 from redream.tools import run
 from redream.training.processes import Processes
-from redream.types import NoisyRows, Views, key_generator
+from redream.types import NoisyRows, key_generator
 
 
-class Painting(Representation):
-    """A particle that shows one learned picture from everywhere."""
-
-    def __init__(self, seed: int):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.picture = nn.Parameter(torch.rand(1, 3, 16, 16, generator=generator))
-        self.alpha = nn.Parameter(torch.full((1, 1, 16, 16), 2.0))
+class Painting(paintings.Painting):
+    """A picture with a penalty."""
 
     def render(self, cameras, height, width):
-        opacity = self.alpha.sigmoid().expand(cameras.num, -1, -1, -1)
-        rgb = self.picture.expand(cameras.num, -1, -1, -1) * opacity
-        penalties = {"sparsity": opacity.mean()}
-        return Views(rgb, opacity, torch.zeros_like(opacity), torch.zeros_like(rgb), penalties)
-
-    def extract_surface(self, resolution):
-        raise ValueError("a painting has no surface")
-
-    def colors(self, points):
-        return torch.zeros_like(points)
-
-    def parameter_groups(self):
-        return [{"name": "picture", "params": [self.picture, self.alpha], "lr": 1e-2}]
+        views = super().render(cameras, height, width)
+        return views._replace(penalties={"sparsity": views.opacity.mean()})
 
 
 @pytest.fixture(scope="module")

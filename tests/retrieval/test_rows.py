@@ -9,6 +9,16 @@ import pytest
 from redream.retrieval.rows import Rows
 
 
+def numbers_of(source, folder):
+    """What a process of its own prints of 4096 rows of a kilobyte."""
+    np.save(folder / "a.npy", np.ones((4096, 512), np.float16))
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(folder / "a.npy")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return map(int, done.stdout.split())
+
+
 @pytest.mark.parametrize("rows", [[], [0], [3, 1, 3], [999, 0, 500]])
 def test_they_are_the_mappings_own(rows, tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((1000, 7)).astype(np.float16))
@@ -66,12 +76,8 @@ print(bytes_read() - before)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_a_row_is_read_without_its_neighbourhood(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones((4096, 512), np.float16))
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(tmp_path / "a.npy")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert 64 * 1024 <= int(done.stdout) < 64 * 1024 + 2048  # and what /proc itself says
+    (read,) = numbers_of(READ, tmp_path)
+    assert 64 * 1024 <= read < 64 * 1024 + 2048  # and what /proc itself says
 
 
 @pytest.mark.parametrize("rows", [np.array([9]), slice(5, 10)])
@@ -119,10 +125,5 @@ print(before, resident())
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_what_is_read_is_no_memory_of_this_process(tmp_path):
-    np.save(tmp_path / "a.npy", np.ones((4096, 512), np.float16))
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(tmp_path / "a.npy")], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    by_file, by_mapping = map(int, done.stdout.split())
+    by_file, by_mapping = numbers_of(MEASURED, tmp_path)
     assert by_file < 100 and by_mapping > 1000  # KB of 4096

@@ -1,5 +1,6 @@
 """The interface of a way to distil, and what all ways share."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -161,6 +162,11 @@ class Guidance(ABC):
         Returns:
             What a step descends, before ``clip``.
         """
+
+    @property
+    def last_scale(self) -> float:
+        """The guidance that a run ends with, by which its prior is sampled."""
+        return value_at(self.scale, sys.maxsize)
 
     @property
     def views_per_set(self) -> int:
