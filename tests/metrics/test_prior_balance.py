@@ -2,13 +2,13 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
 
 from redream.callbacks import MeasurePrior
+from redream.method.guidance import SDS
 from redream.metrics import ViewJudge, measure_prior
 from redream.metrics.prior_balance import balance_of
 from redream.priors import GaussianPrior
@@ -107,7 +107,7 @@ def test_redream_test_writes_both_priors(tmp_path):
         def __init__(self):
             super().__init__()
             self.prior, self.adapter = Biased(1), Omega()
-            self.guidance = SimpleNamespace(scale=1.0)
+            self.guidance = SDS(scale=1.0)
 
         def test_step(self, batch, batch_idx):
             pass
