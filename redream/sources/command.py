@@ -6,8 +6,10 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +23,7 @@ PLACES = ("image", "prompt", "seed", "glb")
 _OURS = ("PYTHON", "VIRTUAL_ENV", "REDREAM_", "OMP_", "MKL_", "WARP_", "MPLCONFIGDIR")
 """Variables of this process's own Python and threads, which would mislead another program."""
 
+_GUARD = Path(__file__).with_name("guard.py")
 _LAST_WORDS = 4096  # bytes
 _LARGE = 1 << 24  # bytes of a file, above which its content is not read
 
@@ -31,7 +34,8 @@ class Command(Generator):
     The line is split into words as a shell does, and then handed to the system without one: what
     is filled in stays within its word. The program runs in a session and a temporary folder of its
     own, in the user's environment without what belongs to ReDream's Python; when its time is over,
-    or ReDream is told to stop, it is ended with all that it has started.
+    or ReDream is told to stop, it is ended with all that it has started. On POSIX it is ended, too,
+    where ReDream itself is killed.
 
     A command line is a program, so a configuration alone cannot have one run: ``redream`` lets it
     only if the same words were typed on its own command line. From Python, and from an installed
@@ -138,7 +142,8 @@ class Command(Generator):
                 start_new_session=True,
             )
             try:
-                status = process.wait(self.timeout_s)
+                with ended_with_us(process):
+                    status = process.wait(self.timeout_s)
             except subprocess.TimeoutExpired:
                 raise ValueError(
                     f"{self.name} took more than {self.timeout_s:g} s (timeout_s), and was ended"
@@ -227,6 +232,24 @@ def end_all(process: "subprocess.Popen[bytes]") -> None:
     elif process.poll() is None:
         process.kill()
     process.wait()
+
+
+@contextmanager
+def ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Has a process and its session ended should this process be killed meanwhile (POSIX)."""
+    if not hasattr(os, "killpg"):
+        yield
+        return
+    guard = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_GUARD), str(process.pid)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with guard:  # which closes its pipe, and waits
+        try:
+            yield
+        finally:
+            guard.kill()  # before the pipe is closed, which would set it off
 
 
 def last_words(log: Path) -> str:
