@@ -71,7 +71,7 @@ def record(
     parts: list[Part] = [warning(unequal)] if unequal else []
     if made_at(objects):
         parts.append(Text(made_at(objects).strip()))
-    parts.append(Text("ReDream is configs/default.yaml here, and not the paper to the letter."))
+    parts.append(Text("ReDream is Table 1's here, and not the paper to the letter."))
     parts.append(Table(["ReDream", *titles.values(), "prompts"], rows))
     paired = {} if unequal else comparisons(world, values)
     if paired:
