@@ -196,6 +196,8 @@ def draw(
     axis = figure.add_subplot()
     for number, library in enumerate(LIBRARIES):
         mine = [point for point in points if point.library == library]
+        if not mine:
+            continue
         likeness, gain = [point.similarity for point in mine], [point.gain for point in mine]
         axis.scatter(likeness, gain, s=12, color=f"C{number}", alpha=0.6, label=_TITLES[library])
     at, means = zip(*binned, strict=True)
