@@ -88,10 +88,10 @@ def patterns_of(prompt: str, scene: Scene, metric: PatternScore) -> dict[str, di
     }
 
 
-def measure_patterns() -> list[str]:
-    """Measures the pattern score of the test prompts' objects, and words it."""
+def measure_patterns(num: int | None = None) -> list[str]:
+    """Measures the pattern score of the first ``num`` test prompts' objects, and words it."""
     metric = PatternScore(Encoder(str(WEIGHTS / "evaluation_clip")))
-    prompts = read_prompts(WORLDS["embedded"].prompts)
+    prompts = read_prompts(WORLDS["embedded"].prompts)[:num]
     patterns = {
         prompt: patterns_of(prompt, scene_of(prompt, seed), metric)
         for seed, prompt in enumerate(prompts)
@@ -128,20 +128,22 @@ def main() -> None:
     """Measures and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num_views", type=int, default=NUM_VIEWS, help="default: %(default)s")
+    parser.add_argument("--prompts", type=int, help="so many; all by default")
     parser.add_argument("--num_spoiled", type=int, default=6, help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=Path("docs/metrics_check.md"))
     parser.add_argument("--only", choices=["patterns"], help="measure these anew, keep the rest")
     arguments = parser.parse_args()
     if arguments.only:
-        put(arguments.out, "patterns", "\n".join(measure_patterns()))
+        put(arguments.out, "patterns", "\n".join(measure_patterns(arguments.prompts)))
         return
     world = WORLDS["embedded"]
-    *of_pictures, fronts = judges()
+    score, distance, fronts, pattern = judges()
+    of_pictures = (score, distance, pattern)
     truth = []
     spoiled: dict[str, list[dict[str, float]]] = {name: [] for name in SPOILED}
     melted: dict[float, list[dict[str, float]]] = {share: [] for share in MELTED}
     faces: dict[int, list[float]] = {1: [], 2: []}
-    for seed, prompt in enumerate(read_prompts(world.prompts)):
+    for seed, prompt in enumerate(read_prompts(world.prompts)[: arguments.prompts]):
         scene = scene_of(prompt, seed)
         pictures = pictures_of(scene, arguments.num_views)
         measured = measure(of_pictures, prompt, pictures) | shape_of_scene(scene)
@@ -193,7 +195,7 @@ def main() -> None:
         right = sum((c == 1) if num == 1 else (c >= 2) for c in counts)
         cells = " | ".join(map(str, bins))
         lines.append(f"| {num} | {cells} | {right} of {len(counts)} |")
-    lines += ["", "<!-- patterns -->", *measure_patterns(), "<!-- end -->"]
+    lines += ["", "<!-- patterns -->", *measure_patterns(arguments.prompts), "<!-- end -->"]
     with whole_file(arguments.out) as temporary:
         temporary.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
