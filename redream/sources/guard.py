@@ -10,12 +10,13 @@ import sys
 
 
 def main() -> None:
-    """Waits for the end of the pipe, then ends the process group."""
+    """Waits for the end of the pipe, then ends the process group, where there are such."""
     sys.stdin.buffer.read()
-    try:
-        os.killpg(int(sys.argv[1]), signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it had ended by itself
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(int(sys.argv[1]), signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it had ended by itself
 
 
 if __name__ == "__main__":
