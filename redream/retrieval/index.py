@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from redream.types import Asset
 
 FORMAT_VERSION = 2  # 1 had no categories, faces or animations, and always an image.npy
 _READABLE = (1, FORMAT_VERSION)
+_ONE_HEADER = Lock()
+"""NumPy's headers are literals, and two threads that parse one at a time may confuse Python before
+3.11.5 (gh-106905): a SystemError of its parser, and an index that is whole was called broken."""
 TABLE, TEXT, IMAGE, MANIFEST = "assets.parquet", "text.npy", "image.npy", "manifest.json"
 
 
@@ -95,9 +99,10 @@ class EmbeddingIndex:
             if actual != expected:
                 raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            vectors = [
-                np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
-            ]
+            with _ONE_HEADER:
+                vectors = [
+                    np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
+                ]
             if any(each.shape != shape for each in vectors):  # on disk, whatever they claim
                 raise ValueError(f"its files do not have the {count} rows of its manifest")
             table = AssetTable(path / TABLE, count)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -153,3 +154,16 @@ def test_an_index_is_read_alike_wherever_it_is_and_by_whoever_may_not_write(tmp_
 
 def ask(path):
     return ExactRetriever(path, ColorEncoder()).retrieve("red", 3)
+
+
+def test_threads_that_open_it_at_once_find_it_whole(tmp_path):
+    """Python before 3.11.5 may fail to parse NumPy's headers in two threads at a time."""
+    index = build(tmp_path / "index").path
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            opened = list(pool.map(lambda _: len(EmbeddingIndex.open(index)), range(600)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert set(opened) == {len(ASSETS)}
