@@ -15,13 +15,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from redream.errors import first_line
 from redream.plain_data import read_json
+from redream.retrieval.arrays import load_array
 from redream.retrieval.faults import broken
 from redream.retrieval.pictures import PictureVectors
 from redream.retrieval.portable import Reference, resolve
@@ -30,9 +30,6 @@ from redream.types import Asset
 
 FORMAT_VERSION = 2  # 1 had no categories, faces or animations, and always an image.npy
 _READABLE = (1, FORMAT_VERSION)
-_ONE_HEADER = Lock()
-"""NumPy's headers are literals, and two threads that parse one at a time may confuse Python before
-3.11.5 (gh-106905): a SystemError of its parser, and an index that is whole was called broken."""
 TABLE, TEXT, IMAGE, MANIFEST = "assets.parquet", "text.npy", "image.npy", "manifest.json"
 
 
@@ -99,10 +96,7 @@ class EmbeddingIndex:
             if actual != expected:
                 raise broken(path, f"{name} has {actual} bytes instead of {expected}")
         try:
-            with _ONE_HEADER:
-                vectors = [
-                    np.load(path / name, mmap_mode="r", allow_pickle=False) for name in names[1:]
-                ]
+            vectors = [load_array(path / name) for name in names[1:]]
             if any(each.shape != shape for each in vectors):  # on disk, whatever they claim
                 raise ValueError(f"its files do not have the {count} rows of its manifest")
             table = AssetTable(path / TABLE, count)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from redream.files import cache_folder, whole_file
+from redream.retrieval.arrays import load_array
 
 
 class PictureVectors:
@@ -60,7 +61,7 @@ class PictureVectors:
         name = f"{hashlib.sha256(uid.encode()).hexdigest()[:32]}.npy"
         for folder in self.folders:
             try:
-                kept: np.ndarray = np.load(folder / name, allow_pickle=False)
+                kept = load_array(folder / name, mode=None)
             except (OSError, ValueError, EOFError):
                 continue  # none yet, or a broken one: made below
             if kept.shape == (self.dimension,) and kept.dtype == np.float16:

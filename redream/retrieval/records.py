@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from redream.plain_data import read_json
+from redream.retrieval.arrays import load_array
 from redream.retrieval.derived import load_or_make
 from redream.retrieval.index import TABLE, EmbeddingIndex
 from redream.retrieval.rows import PlacedFile, Rows
@@ -66,7 +67,7 @@ class Records:
     """
 
     def __init__(self, folder: Path, count: int) -> None:
-        starts = np.load(folder / _STARTS, mmap_mode="r", allow_pickle=False)
+        starts = load_array(folder / _STARTS)
         if starts.dtype != np.int64 or starts.shape != (count + 1,):
             raise ValueError(f"{_STARTS} does not have the index's rows")
         self._starts, self._count = Rows(starts), count
