@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 _ONE_HEADER = Lock()
-"""NumPy's headers are literals, and two threads that parse one at a time may confuse Python before
-3.11.5 (gh-106905): a SystemError of its parser, and an index that is whole was called broken."""
+"""NumPy's headers are literals, and threads that parse some at once may confuse Python 3.11 (seen
+up to 3.11.7): a SystemError of its parser, and an index that is whole was called broken."""
 
 
 def load_array(path: Path, mode: Literal["r"] | None = "r") -> np.ndarray:

@@ -157,7 +157,7 @@ def ask(path):
 
 
 def test_threads_that_open_it_at_once_find_it_whole(tmp_path):
-    """Python before 3.11.5 may fail to parse NumPy's headers in two threads at a time."""
+    """Python 3.11 may fail to parse NumPy's headers in several threads at once."""
     index = build(tmp_path / "index").path
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
