@@ -29,6 +29,12 @@ def opens(browser, url, *size):
     browser.wait("document.readyState == 'complete' && document.body?.dataset.ready == 'yes'")
 
 
+def run_of(browser, seconds=60):
+    """Waits until the address names a run, which it does after the run is shown; its name."""
+    browser.wait("location.search.startsWith('?run=')", seconds)
+    return browser.evaluate("new URLSearchParams(location.search).get('run')")
+
+
 def saved(browser, name, **where):
     """Keeps a picture for whoever looks, where ``REDREAM_UI_PICTURES`` names a folder."""
     folder = os.environ.get("REDREAM_UI_PICTURES")

@@ -1,7 +1,6 @@
 """The page's first part: a prompt, a preset, assets to tick, and the button that makes."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from redream.ui.pieces import alert, asset_card
 from redream.ui.presets import Preset
 from redream.ui.queue import Queue
 from redream.ui.safety import MAX_PROMPT, MAX_YAML, PICTURES, UPLOADS, keep_upload
+from redream.ui.ticks import SEND, read_ticks
 
 _SHOWN = 6  # assets at first, and as many more each time
 
@@ -24,17 +24,18 @@ class Form(NamedTuple):
     """The components of the form, in the order in which they are handed to functions.
 
     Attributes:
+        ticks: Which assets are ticked, as :data:`redream.ui.ticks.SEND` reads it off the page.
         prompt: What to make.
         preset: A preset's name.
         settings: A number for each of :data:`SETTINGS`.
         formats: What models are written as.
         device: Where it runs.
         yaml: Everything else.
-        found: The assets that are shown.
-        ticks: Which of them are ticked, by uid.
+        found: The assets that were found.
         picture: A picture of the object, by its name below the folder of uploads.
     """
 
+    ticks: gr.Textbox
     prompt: gr.Textbox
     preset: gr.Dropdown
     settings: tuple[gr.Number, ...]
@@ -42,21 +43,21 @@ class Form(NamedTuple):
     device: gr.Dropdown
     yaml: gr.Textbox
     found: gr.State
-    ticks: gr.State
     picture: gr.State
 
     @property
     def inputs(self) -> list[Any]:
         """All of them in a row."""
         return [
-            self.prompt, self.preset, *self.settings, self.formats, self.device, self.yaml,
-            self.found, self.ticks, self.picture,
+            self.ticks, self.prompt, self.preset, *self.settings, self.formats, self.device,
+            self.yaml, self.found, self.picture,
         ]  # fmt: skip
 
 
 class Filled(NamedTuple):
     """What stands in the form."""
 
+    ticks: dict[str, bool]
     prompt: str
     preset: str
     settings: Sequence[float | None]
@@ -64,15 +65,22 @@ class Filled(NamedTuple):
     device: str
     yaml: str
     found: Sequence[dict[str, Any]]
-    ticks: dict[str, bool]
     picture: str
 
 
 def filled(values: Sequence[Any]) -> Filled:
-    """The values of :attr:`Form.inputs` by name."""
-    prompt, preset, *middle = values
+    """The values of :attr:`Form.inputs` by name.
+
+    Raises:
+        ValueError: If the ticks are none.
+    """
+    ticks, prompt, preset, *middle = values
     num = len(SETTINGS)
-    return Filled(prompt or "", preset or "", middle[:num], *middle[num:])
+    formats, device, yaml, found, picture = middle[num:]
+    return Filled(
+        read_ticks(ticks, found), prompt or "", preset or "", middle[:num], formats, device, yaml,
+        found, picture,
+    )  # fmt: skip
 
 
 class Making:
@@ -123,8 +131,9 @@ class Making:
                 info="As in a config; it is laid over the preset",
                 placeholder="model: {guidance: {init_args: {scale: 5.0}}}",
             )  # fmt: skip
-        found, ticks, picture = gr.State([]), gr.State({}), gr.State("")
-        form = Form(prompt, preset, settings, formats, device, yaml, found, ticks, picture)
+        found, picture = gr.State([]), gr.State("")
+        ticks = gr.Textbox(visible="hidden", elem_id="ticks")
+        form = Form(ticks, prompt, preset, settings, formats, device, yaml, found, picture)
         with gr.Row(elem_classes="rd-buttons"):
             make = gr.Button("Make it", variant="primary", elem_id="make")
             look = gr.Button("Show what is retrieved", elem_id="look")
@@ -138,7 +147,7 @@ class Making:
             )  # fmt: skip
         said = gr.HTML(elem_id="said", apply_default_css=False)
         own = gr.HTML(elem_id="own", apply_default_css=False)
-        self._paint_assets(found, ticks)
+        gr.render(inputs=[found], show_progress="hidden")(_paint_assets)
         lacking = [each for each in self.queue.presets.values() if each.lacks]
         if lacking:
             many = "1 preset" if len(lacking) == 1 else f"{len(lacking)} presets"
@@ -147,10 +156,10 @@ class Making:
                     [[each.config.name, "; ".join(each.lacks)] for each in lacking],
                     headers=["preset", "why"], interactive=False, wrap=True,
                 )  # fmt: skip
-        outputs = [found, ticks, said, more]
-        look.click(self.look, form.inputs, outputs, show_progress_on=said, **_QUIET)
-        more.click(self.look_for_others, form.inputs, outputs, show_progress_on=said, **_QUIET)
-        upload.upload(self.take, [upload, *form.inputs], outputs, show_progress_on=said, **_QUIET)
+        answers = {"outputs": [found, said, more], "show_progress_on": said, "js": SEND, **_QUIET}
+        look.click(self.look, form.inputs, **answers)
+        more.click(self.look_for_others, form.inputs, **answers)
+        upload.upload(self.take, [*form.inputs, upload], **answers)
         preset.change(
             self.show_preset, [preset, picture], [preset, hand_in, own, *settings], **_QUIET
         )
@@ -158,35 +167,17 @@ class Making:
         picture.change(self.show_picture, picture, own, **_QUIET)
         return form, make, said
 
-    def _paint_assets(self, found: gr.State, ticks: gr.State) -> None:
-        def paint(listed: list[dict[str, Any]]) -> None:
-            with gr.Row(elem_classes="rd-assets"):
-                for place, each in enumerate(listed, 1):
-                    with gr.Column(min_width=150, elem_classes="rd-card"):
-                        gr.HTML(asset_card(_found(each), place), apply_default_css=False)
-                        box = gr.Checkbox(
-                            each["ticked"], label="use it", container=False, interactive=True
-                        )
-                        box.input(
-                            partial(_tick, each["uid"]), [box, ticks], ticks,
-                            queue=False, api_visibility="private", show_progress="hidden",
-                        )  # fmt: skip
-
-        gr.render(inputs=[found], show_progress="hidden")(paint)
-
     def look(self, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
         """Shows the nearest assets, as many ticked as a run takes."""
-        return self._said(self._look, filled(values), _SHOWN, False)
+        return self._said(lambda: self._look(filled(values), _SHOWN, False))
 
     def look_for_others(self, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
         """Shows more of the ranking; ticks stay."""
-        form = filled(values)
-        num = sum(each["origin"] != "own" for each in form.found)
-        return self._said(self._look, form, num + _SHOWN, True)
+        return self._said(lambda: self._look_for_others(filled(values)))
 
-    def take(self, file: str, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
-        """Takes an uploaded file among the assets."""
-        return self._said(self._take, filled(values), file)
+    def take(self, *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        """Takes an uploaded file, the last of what the form holds, among the assets."""
+        return self._said(lambda: self._take(filled(values[:-1]), values[-1]))
 
     def make(self, *values: Any) -> tuple[str, str]:  # noqa: ANN401
         """Queues what is asked for; the run's name, or why it is refused."""
@@ -227,13 +218,16 @@ class Making:
         preset = self._preset(asked.preset if known else self.choices[0].config.name)
         settings = [asked.settings.get(e.key, _preset_value(preset, e.key)) for e in SETTINGS]
         listed = [{**each._asdict(), "ticked": True} for each in assets]
-        ticks = {each.uid: True for each in assets}
         formats = list(asked.formats) or ["glb"]
         name = preset.config.name
         return [
-            asked.prompt, name, *settings, formats, asked.device, asked.yaml, listed, ticks,
+            "", asked.prompt, name, *settings, formats, asked.device, asked.yaml, listed,
             asked.picture,
         ]  # fmt: skip
+
+    def _look_for_others(self, form: Filled) -> list[dict[str, Any]]:
+        num = sum(each["origin"] != "own" for each in form.found)
+        return self._look(form, num + _SHOWN, True)
 
     def _look(self, form: Filled, num: int, keeps: bool) -> list[dict[str, Any]]:
         asked = checked(self._asked(form._replace(found=[], ticks={})))
@@ -257,13 +251,12 @@ class Making:
         ]
         return [{**found._asdict(), "caption": kept.name, "ticked": True}, *others]
 
-    def _said(self, work: Callable[..., list[dict[str, Any]]], *values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    def _said(self, work: Callable[[], list[dict[str, Any]]]) -> tuple[Any, ...]:
         try:
-            found = work(*values)
+            found = work()
         except (ValueError, OSError) as error:
-            return gr.skip(), gr.skip(), alert(one_line(error)), gr.skip()
-        ticks = {each["uid"]: each["ticked"] for each in found}
-        return found, ticks, "", gr.Button(interactive=True)
+            return gr.skip(), alert(one_line(error)), gr.skip()
+        return found, "", gr.Button(interactive=True)
 
     def _asked(self, form: Filled) -> Asked:
         preset = self._preset(form.preset)
@@ -299,8 +292,12 @@ class Making:
 _QUIET = {"api_visibility": "private", "show_progress": "minimal"}
 
 
-def _tick(uid: str, value: bool, ticks: dict[str, bool]) -> dict[str, bool]:
-    return {**ticks, uid: bool(value)}
+def _paint_assets(listed: list[dict[str, Any]]) -> None:
+    with gr.Row(elem_classes="rd-assets"):
+        for place, each in enumerate(listed, 1):
+            with gr.Column(min_width=150, elem_classes="rd-card"):
+                gr.HTML(asset_card(_found(each), place), apply_default_css=False)
+                gr.Checkbox(each["ticked"], label="use it", container=False, interactive=True)
 
 
 def _found(listed: dict[str, Any]) -> Found:

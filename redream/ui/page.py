@@ -11,6 +11,7 @@ from redream.ui.live import SCRIPT
 from redream.ui.looking import Looking
 from redream.ui.making import Making
 from redream.ui.queue import Queue
+from redream.ui.ticks import SEND
 from redream.ui.watching import Shown, Watching
 
 _LIST_S = 30.0
@@ -54,7 +55,7 @@ def make_page(queue: Queue, looking: Looking) -> gr.Blocks:
 
         made = make.click(
             making.make, form.inputs, [chosen, said], show_progress_on=said,
-            api_visibility="private", show_progress="minimal",
+            js=SEND, api_visibility="private", show_progress="minimal",
         )  # fmt: skip
         made.then(_to_run, chosen, tabs, **_QUIET).then(
             watching.show, [chosen, shown.signature], list(shown), **_QUIET

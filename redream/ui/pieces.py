@@ -46,7 +46,8 @@ def asset_card(found: Found, place: int) -> str:
         source = f'<a href="{source}" rel="noreferrer noopener" target="_blank">source</a>'
     lines = "".join(f"<p>{each}</p>" for each in (scores, whose, source) if each)
     return (
-        f'<figure class="rd-asset"><div class="rd-picture">{picture}<b>{place}</b></div>'
+        f'<figure class="rd-asset" data-uid="{escape(found.uid)}">'
+        f'<div class="rd-picture">{picture}<b>{place}</b></div>'
         f"<figcaption><strong>{escape(found.caption)}</strong>{lines}</figcaption></figure>"
     )
 

@@ -12,7 +12,7 @@ import pytest
 import trimesh
 from chromium import Browser, find_browser
 from PIL import Image
-from ui_browsing import PROMPT, asks_nobody_else, opens, press_on, reach, saved, turns
+from ui_browsing import PROMPT, asks_nobody_else, opens, press_on, reach, run_of, saved, turns
 
 pytest.importorskip("gradio")
 
@@ -68,10 +68,9 @@ def finished(page, window):
     window.click(".rd-card input", 1)
     window.click(".rd-card input", 4)
     window.wait(f"String({TICKED}) == 'true,false,true,false,true,false'")
-    time.sleep(0.5)  # the ticks are on their way
     window.click("#make")
     window.wait(f"{STATE} == 'finished'")
-    return out / window.evaluate("new URLSearchParams(location.search).get('run')")
+    return out / run_of(window)
 
 
 def test_an_object_is_seen_at_every_visit(page, window, finished):
@@ -128,10 +127,9 @@ def test_files_of_ones_own(page, window, tmp_path):
     for place in (1, 2, 3):
         window.click(".rd-card input", place)
     window.wait(f"String({TICKED}) == 'true,false,false,false,false,false,false'")
-    time.sleep(0.5)  # the ticks are on their way
     window.click("#make")
     window.wait(f"{STATE} == 'training'")
-    folder = page[0] / window.evaluate("new URLSearchParams(location.search).get('run')")
+    folder = page[0] / run_of(window)
     asked = json.loads((folder / "job.json").read_text("utf-8"))["asked"]
     assert [each.rpartition("/")[2] for each in asked["own"]] == ["my-ball.glb"]
     assert asked["chosen"] == []
@@ -141,6 +139,24 @@ def test_files_of_ones_own(page, window, tmp_path):
     window.wait(f"{CARDS} == 1 && String({TICKED}) == 'true'")
     assert window.evaluate(f"document.querySelector('{PROMPT}').value") == "a long golden elephant"
     asks_nobody_else(window, page[1])
+
+
+def test_what_is_ticked_is_taken_however_fast_the_hand(page, window):
+    """Ticks and the button within one moment: the run takes what the page shows then."""
+    out, url = page
+    opens(window, url)
+    window.click(PROMPT)
+    window.type("a golden elephant")
+    window.click("#look")
+    window.wait(f"String({TICKED}) == 'true,true,true,false,false,false'")
+    cards = "document.querySelectorAll('.rd-card input')"
+    window.evaluate(
+        f"[0, 1, 3, 4, 5].forEach(i => {cards}[i].click()); document.querySelector('#make').click()"
+    )
+    asked = json.loads((out / run_of(window) / "job.json").read_text("utf-8"))["asked"]
+    assert len(asked["chosen"]) == 4
+    window.click("#stop")
+    window.wait(f"{STATE} == 'stopped'")
 
 
 def test_by_the_keyboard_alone(page, window, finished):
@@ -163,9 +179,8 @@ def test_by_the_keyboard_alone(page, window, finished):
     reach(window, ".rd-card input")
     window.press(" ", "Space", 32, text=" ")
     window.wait("!document.querySelector('.rd-card input').checked")
-    time.sleep(0.5)  # the tick is on its way
     press_on(window, "#make", back=True)
-    window.wait("location.search.startsWith('?run=')")
+    run_of(window)
     (job,) = set(out.glob("*/job.json")) - made
     assert len(json.loads(job.read_text("utf-8"))["asked"]["chosen"]) == 2
 

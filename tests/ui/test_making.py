@@ -13,7 +13,7 @@ from redream.ui.making import Making
 
 def form(*settings, preset="default", picture="", yaml=""):
     """The form's values: a prompt, a preset and the settings; nothing else is touched."""
-    return ("a dog", preset, *settings, ["glb"], "auto", yaml, [], {}, picture)
+    return ("", "a dog", preset, *settings, ["glb"], "auto", yaml, [], picture)
 
 
 def test_a_setting_that_neither_preset_nor_person_says_is_left_out(make_queue):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -82,7 +81,6 @@ def test_from_typing_to_download(server, browser, tmp_path):
     browser.click(".rd-card input", 1)
     browser.click(".rd-card input", 4)
     browser.wait(f"JSON.stringify({ticked}) == '[true,false,true,false,true,false]'")
-    time.sleep(0.5)  # the ticks are on their way
     browser.click("#make")
     browser.wait("location.search.startsWith('?run=')", 400)
     (folder,) = server.runs()
