@@ -97,7 +97,8 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
                 f"{mean(each['seen'][prior][step][place] for each in kept.values()):.2f}"
                 for step in range(len(ALPHAS))
             ]
-            turns = estimate([turn_of(each["seen"][prior], place) for each in kept.values()])
+            each_turn = [turn_of(each["seen"][prior], place) for each in kept.values()]
+            turns = estimate(each_turn, (-1.0, 1.0))
             rows.append([f"{name}, P({view})", *cells, show_estimate(turns)])
     accuracy = mean(each["judge"] for each in kept.values())
     about = (

@@ -32,7 +32,7 @@ from experiments.paper.world import WORLDS
 from redream.cameras import VIEW_NAMES
 from redream.metrics import ClipViewJudge
 from redream.metrics.prior_balance import balance_of
-from redream.metrics.statistics import estimate
+from redream.metrics.statistics import SHARE, estimate
 from redream.tools.output import labelled_sheet
 
 NUM_SAMPLES = 12
@@ -71,7 +71,7 @@ def record(kept: Mapping[str, Any], prompts: Sequence[str], quick: bool) -> Reco
         measures += [
             [each[key] for each in balances] for key in ("front_given_back", "entropy", "imbalance")
         ]
-        rows.append([name, *(show_estimate(estimate(each)) for each in measures)])
+        rows.append([name, *(show_estimate(estimate(each, SHARE)) for each in measures)])
     about = (
         f"{NUM_SAMPLES} pictures of each view from the same noises, {len(kept)} prompt(s), as the "
         "evaluation CLIP sees them; 95% intervals over prompts. Evenness is the "

@@ -24,7 +24,7 @@ from experiments.paper.record import Part, Picture, Record, Table, Text, write_r
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import show_estimate
 from experiments.paper.world import HERE, OURS, WORLDS, World, derive
-from redream.metrics.statistics import estimate
+from redream.metrics.statistics import ANY, SHARE, estimate
 from redream.retrieval import Encoder
 from redream.tools.output import labelled_sheet
 
@@ -89,8 +89,8 @@ def record(
         if not mine:
             continue
         score, janus = (
-            show_estimate(estimate([facts[key] for facts in mine]), digits)
-            for key, digits in (("clip_score", 3), ("janus", 2))
+            show_estimate(estimate([facts[key] for facts in mine], bounds), digits)
+            for key, digits, bounds in (("clip_score", 3, ANY), ("janus", 2, SHARE))
         )
         apart = [facts["diversity"] for facts in mine if facts["diversity"] is not None]
         shown = show_estimate(estimate(apart), 3) if apart else "-"

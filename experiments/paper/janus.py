@@ -162,7 +162,7 @@ def compared(world: World, values: Mapping[str, Mapping[str, Any]]) -> list[Part
                 first, second = (
                     cluster_means({key: each[key] for key in common}) for each in (mine, theirs)
                 )
-                found.append((method, form, measure, compare_paired(first, second)))
+                found.append((method, form, measure, compare_paired(first, second, measure.bounds)))
     if not found:
         return []
     rows = []

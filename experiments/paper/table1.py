@@ -43,7 +43,7 @@ from redream.metrics.statistics import (
 )
 
 TRUTH = "truth"
-INTERVALS = "BCa bootstrap, Student's below 12 prompts"
+INTERVALS = "BCa bootstrap, Student's below 12 prompts, within what the measure can be"
 Values = dict[str, dict[str, dict[tuple[str, int], float]]]
 """A number by method, measure, and (prompt, seed)."""
 
@@ -110,7 +110,7 @@ def estimates(world: World, values: Values) -> dict[str, dict[str, Estimate]]:
     """Each method's mean over prompts, by measure, with its interval."""
     return {
         method: {
-            measure.key: estimate(list(cluster_means(cells[measure.key]).values()))
+            measure.key: estimate(list(cluster_means(cells[measure.key]).values()), measure.bounds)
             for measure in world.measures
             if cells.get(measure.key)
         }
@@ -131,6 +131,7 @@ def comparisons(
                 paired[method, measure.key] = compare_paired(
                     cluster_means({key: mine[key] for key in sorted(common)}),
                     cluster_means({key: theirs[key] for key in sorted(common)}),
+                    measure.bounds,
                 )
     adjusted = holm([each.p for each in paired.values()])
     return dict(zip(paired, zip(paired.values(), adjusted, strict=True), strict=True))

@@ -36,6 +36,8 @@ from experiments.paper.table1 import (
 )
 from experiments.paper.world import OURS, WORLDS, World, read_prompts
 from redream.metrics.statistics import (
+    ANY,
+    Bounds,
     Estimate,
     cluster_means,
     compare_paired,
@@ -171,12 +173,20 @@ def points_of(
     return found
 
 
-def curve(points: Sequence[Point], num_bins: int = NUM_BINS) -> list[tuple[float, Estimate]]:
+def curve(
+    points: Sequence[Point], bounds: Bounds = ANY, num_bins: int = NUM_BINS
+) -> list[tuple[float, Estimate]]:
     """Gain by similarity: bins of equally many objects, prompts as clusters within each.
+
+    Args:
+        points: Gains on one measure.
+        bounds: The least and the largest that the measure can be.
+        num_bins: Bins.
 
     Returns:
         Mean similarity and gain of each bin, from unlike to alike.
     """
+    reach = bounds[1] - bounds[0]
     ordered = sorted(points, key=lambda point: point.similarity)
     bins = [part.tolist() for part in np.array_split(np.arange(len(ordered)), num_bins)]
     found = []
@@ -184,7 +194,7 @@ def curve(points: Sequence[Point], num_bins: int = NUM_BINS) -> list[tuple[float
         mine = [ordered[place] for place in places]
         gains = {(point.prompt, place): point.gain for place, point in enumerate(mine)}
         mean = float(np.mean([point.similarity for point in mine]))
-        found.append((mean, estimate(list(cluster_means(gains).values()))))
+        found.append((mean, estimate(list(cluster_means(gains).values()), (-reach, reach))))
     return found
 
 
@@ -228,6 +238,7 @@ def record(
         quick: Whether it is from ``--quick``.
     """
     titles = {measure.key: measure.title for measure in world.measures}
+    bounds = {measure.key: measure.bounds for measure in world.measures}
     unequal = unequal_budgets(world, objects)
     if unequal:
         return Record(_TITLE, [warning(unequal)], {}, quick, len(objects), num_planned)
@@ -238,7 +249,7 @@ def record(
             if not here:
                 continue
             gains = {point.prompt: point.gain for point in here}
-            found = compare_paired(gains, dict.fromkeys(gains, 0.0))
+            found = compare_paired(gains, dict.fromkeys(gains, 0.0), bounds[key])
             likeness = estimate([point.similarity for point in here])
             compared.append((key, library, found, likeness))
             ps.append(found.p)
@@ -257,7 +268,7 @@ def record(
         f"{made_at(objects)}"
     )
     parts: list[Part] = [Text(about), Table(head, rows)]
-    binned = {key: curve(mine) for key, mine in points.items()}
+    binned = {key: curve(mine, bounds[key]) for key, mine in points.items()}
     steps = [
         [titles[key], f"{at:.2f}", show_estimate(each, 3), str(each.num)]
         for key, line in binned.items()
@@ -302,9 +313,10 @@ def main() -> int:
         for key in ("shape_f_score", "clip_score")
     }
     points = {key: mine for key, mine in points.items() if mine}
-    titles = {measure.key: measure.title for measure in world.measures}
+    measures = {measure.key: measure for measure in world.measures}
     for key, mine in points.items():
-        write_small_png(draw(mine, curve(mine), titles[key]), out / picture_of(key))
+        binned = curve(mine, measures[key].bounds)
+        write_small_png(draw(mine, binned, measures[key].title), out / picture_of(key))
     found = record(world, objects, points, len(runs), arguments.quick)
     print(write_record(found, out / "thinned.json"))
     return 1 if failures else 0

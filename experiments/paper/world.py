@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redream.metrics.statistics import ANY, SHARE, Bounds
+
+AT_LEAST_0: Bounds = (0.0, float("inf"))
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 OURS, LETTER = "redream", "redream_to_the_letter"
@@ -34,12 +37,14 @@ class Measure:
         better: 1 where larger is better, -1 where smaller is, 0 where neither is and methods are
             not compared by it.
         fronted: Whether it says something of prompts with a front alone.
+        bounds: The least and the largest that it can be.
     """
 
     key: str
     title: str
     better: int
     fronted: bool = False
+    bounds: Bounds = ANY
 
 
 @dataclass(frozen=True)
@@ -136,9 +141,9 @@ def _embedded_truth(prompt: str, seed: int) -> dict[str, float]:
 
 
 FRONTS = (
-    Measure("num_fronts", "fronts seen (1 is right)", 0, fronted=True),
-    Measure("janus", "two or more fronts ↓", -1, fronted=True),
-    Measure("faceless", "no front ↓", -1, fronted=True),
+    Measure("num_fronts", "fronts seen (1 is right)", 0, True, AT_LEAST_0),
+    Measure("janus", "two or more fronts ↓", -1, True, SHARE),
+    Measure("faceless", "no front ↓", -1, True, SHARE),
 )
 
 WORLDS = {
@@ -149,11 +154,11 @@ WORLDS = {
         ROOT / "prompts" / "embedded_tuning.txt",
         (
             Measure("clip_score", "CLIP score ↑", 1),
-            Measure("r_precision", "R-precision ↑", 1),
-            Measure("a_lpips_embedded", "A-LPIPS (embedded) ↓", -1),
+            Measure("r_precision", "R-precision ↑", 1, bounds=SHARE),
+            Measure("a_lpips_embedded", "A-LPIPS (embedded) ↓", -1, bounds=AT_LEAST_0),
             *FRONTS,
-            Measure("shape_f_score", "shape F-score ↑", 1),
-            Measure("pattern_score", "pattern score ↑", 1),
+            Measure("shape_f_score", "shape F-score ↑", 1, bounds=SHARE),
+            Measure("pattern_score", "pattern score ↑", 1, bounds=SHARE),
         ),
         _embedded_front,
         0.02,
@@ -169,9 +174,9 @@ WORLDS = {
         (
             Measure("openai_clip_score", "CLIP L/14 ↑", 1),
             Measure("datacomp_clip_score", "OpenCLIP L/14 ↑", 1),
-            Measure("datacomp_r_precision", "R-precision ↑", 1),
-            Measure("a_lpips_vgg", "A-LPIPS VGG ↓", -1),
-            Measure("a_lpips_alex", "A-LPIPS Alex ↓", -1),
+            Measure("datacomp_r_precision", "R-precision ↑", 1, bounds=SHARE),
+            Measure("a_lpips_vgg", "A-LPIPS VGG ↓", -1, bounds=AT_LEAST_0),
+            Measure("a_lpips_alex", "A-LPIPS Alex ↓", -1, bounds=AT_LEAST_0),
             *FRONTS,
         ),
         lambda prompt: True,

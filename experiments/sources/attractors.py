@@ -32,6 +32,7 @@ from redream.assets import load_mesh
 from redream.files import whole_file
 from redream.metrics.statistics import (
     FEWEST,
+    SHARE,
     Comparison,
     Estimate,
     compare_paired,
@@ -196,8 +197,8 @@ def rows_of(values: Mapping[str, Mapping[str, Any]], compared: Sequence[Case]) -
         made = np.mean([cells[case.title]["num_generated"] for cells in values.values()])
         base = Case("retrieved", _WHOLE if case.library == _NONE else case.library, 0.0)
         other = {prompt: cells[base.title]["f_score"] for prompt, cells in values.items()}
-        means.append((case, estimate(list(mine.values())), made))
-        difference = None if case == base else compare_paired(mine, other)
+        means.append((case, estimate(list(mine.values()), SHARE), made))
+        difference = None if case == base else compare_paired(mine, other, SHARE)
         rows.append(difference)
         ps += [] if difference is None else [difference.p]
     adjusted = iter(holm(ps))

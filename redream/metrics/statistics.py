@@ -14,6 +14,11 @@ LEVEL = 0.05
 FEWEST = 6  # clusters that can decide: the smallest p of five is 1/16
 _EXACT = 16  # up to so many pairs every sign is tried
 _ENOUGH = 12  # clusters whose bootstrap is not yet much too narrow
+_ROUNDING = 1e-6  # of a float32
+Bounds = tuple[float, float]
+ANY: Bounds = (-np.inf, np.inf)
+SHARE: Bounds = (0.0, 1.0)
+"""What a share can be."""
 
 
 class Estimate(NamedTuple):
@@ -58,14 +63,21 @@ def cluster_means(values: Mapping[tuple[Key, Member], float]) -> dict[Key, float
     return {cluster: float(np.mean(members)) for cluster, members in clusters.items()}
 
 
-def estimate(values: Sequence[float], num_draws: int = 10_000, seed: int = 0) -> Estimate:
+def estimate(
+    values: Sequence[float], bounds: Bounds = ANY, num_draws: int = 10_000, seed: int = 0
+) -> Estimate:
     """The mean of independent values, with its 95% interval.
 
     The interval is the bootstrap's, bias-corrected and accelerated (BCa; Efron, 1987), from 12
-    values on. Of fewer it is too narrow, and Student's is taken.
+    values on. Of fewer it is too narrow, and Student's is taken. It ends where a value can. Values
+    that are all the same have no spread to go by: then it holds every mean with which so many
+    would be so with a probability of 2.5% or more. As ``|mean - value|`` is at most the distance
+    to the bound times the share of others, that share decides: ``1 - 0.025 ** (1 / num)``. Without
+    two bounds nothing is known of it, and both ends are the value.
 
     Args:
         values: One value a cluster: seeds of a prompt are no independent evidence.
+        bounds: The least and the largest that a value can be, such as :data:`SHARE`.
         num_draws: Resamples of the bootstrap.
         seed: Draws them.
 
@@ -73,18 +85,21 @@ def estimate(values: Sequence[float], num_draws: int = 10_000, seed: int = 0) ->
         The estimate.
 
     Raises:
-        ValueError: Without values.
+        ValueError: Without values, or if one is out of bounds.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         raise ValueError("there is nothing to take the mean of")
-    low, high = _interval(array, num_draws, seed)
+    if array.min() < bounds[0] - _ROUNDING or array.max() > bounds[1] + _ROUNDING:
+        raise ValueError(f"values from {array.min()} to {array.max()} are not within {bounds}")
+    low, high = _interval(array, bounds, num_draws, seed)
     return Estimate(float(array.mean()), low, high, array.size)
 
 
 def compare_paired(
     first: Mapping[Key, float],
     second: Mapping[Key, float],
+    bounds: Bounds = ANY,
     num_draws: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
@@ -93,6 +108,7 @@ def compare_paired(
     Args:
         first: A method's value for each cluster, such as a prompt.
         second: Another method's; clusters that one of them lacks are left out.
+        bounds: The least and the largest that a value can be; a difference is within its reach.
         num_draws: Resamples, and sign flips where there are too many pairs to try all.
         seed: Draws them.
 
@@ -106,7 +122,8 @@ def compare_paired(
     if not common:
         raise ValueError("the methods have nothing in common to be compared on")
     differences = np.array([first[key] - second[key] for key in common], dtype=np.float64)
-    low, high = _interval(differences, num_draws, seed)
+    reach = bounds[1] - bounds[0]
+    low, high = _interval(differences, (-reach, reach), num_draws, seed)
     p = sign_flip_p(differences, num_draws, seed)
     return Comparison(float(differences.mean()), low, high, p, differences.size)
 
@@ -166,14 +183,25 @@ def winner(found: Comparison, p: float, first: str, second: str) -> str:
     return first if found.difference > 0.0 else second
 
 
-def _interval(values: NDArray[np.float64], num_draws: int, seed: int) -> tuple[float, float]:
+def _interval(
+    values: NDArray[np.float64], bounds: Bounds, num_draws: int, seed: int
+) -> tuple[float, float]:
     if values.size == 1:
         return np.nan, np.nan
-    if values.size < _ENOUGH or np.ptp(values) == 0.0:
-        error = values.std(ddof=1) / np.sqrt(values.size)
-        reach = float(stdtrit(values.size - 1, 0.5 + (1.0 - LEVEL) / 2.0) * error)
-        return float(values.mean()) - reach, float(values.mean()) + reach
-    return bca_interval(values, num_draws, seed)
+    if np.ptp(values) == 0.0:
+        return _interval_of_equals(float(values[0]), values.size, bounds)
+    if values.size >= _ENOUGH:
+        return bca_interval(values, num_draws, seed)
+    mean, error = float(values.mean()), values.std(ddof=1) / np.sqrt(values.size)
+    reach = float(stdtrit(values.size - 1, 0.5 + (1.0 - LEVEL) / 2.0) * error)
+    return max(bounds[0], mean - reach), min(bounds[1], mean + reach)
+
+
+def _interval_of_equals(value: float, num: int, bounds: Bounds) -> tuple[float, float]:
+    if not np.isfinite(bounds).all():
+        return value, value
+    others = 1.0 - (LEVEL / 2.0) ** (1.0 / num)
+    return value - others * (value - bounds[0]), value + others * (bounds[1] - value)
 
 
 def bca_interval(

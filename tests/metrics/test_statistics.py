@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from redream.metrics.statistics import (
+    SHARE,
     Comparison,
     bca_interval,
     cluster_means,
@@ -28,6 +29,40 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(num, draw):
         hits += found.low <= 1.0 <= found.high
     # Skewed values are covered a little less; percentile intervals of 4 cover 80% of normal ones.
     assert 0.95 - 3 * 0.016 - (draw != "normal") * 0.03 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize("num", [8, 14])
+@pytest.mark.parametrize("share", [0.05, 0.9])
+def test_the_interval_of_a_share_near_its_bound_covers_it_and_goes_no_farther(num, share):
+    """Where all prompts agree a spread says nothing; they do in half of what is drawn here."""
+    rng = np.random.default_rng(num)
+    hits = 0
+    for trial in range(200):
+        values = (rng.random(num) < share).astype(float)
+        found = estimate(values.tolist(), SHARE, num_draws=500, seed=trial)
+        assert 0.0 <= found.low <= found.mean <= found.high <= 1.0
+        hits += found.low <= share <= found.high
+    assert hits / 200 >= 0.95 - 3 * 0.016
+
+
+def test_where_all_agree_the_interval_is_exact_for_zeros_and_ones():
+    """Clopper and Pearson's: what a binomial leaves open."""
+    for num, value in ((5, 0.0), (14, 0.0), (14, 1.0)):
+        found = estimate([value] * num, SHARE)
+        exact = stats.binomtest(int(num * value), num).proportion_ci(0.95, "exact")
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+    none = compare_paired(dict.fromkeys("abcdef", 0.5), dict.fromkeys("abcdef", 0.5), SHARE)
+    assert none.low == pytest.approx(-none.high) and none.high == pytest.approx(
+        1 - 0.025 ** (1 / 6)
+    )
+    unknown = estimate([0.25] * 6, (0.0, np.inf))
+    assert (unknown.low, unknown.high) == (0.25, 0.25)
+
+
+def test_a_value_out_of_its_bounds_is_refused_and_rounding_is_not():
+    estimate([0.5, 1.0 + 1e-7], SHARE)
+    with pytest.raises(ValueError, match="within"):
+        estimate([0.5, 1.1], SHARE)
 
 
 @pytest.mark.parametrize("skewed", [False, True])

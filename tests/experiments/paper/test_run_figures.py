@@ -157,7 +157,7 @@ def test_particles_are_compared_by_their_number(tmp_path):
         measured[prompt, count] = fig18.measure(run, count, BrightnessClip())
     assert measured[PROMPTS[0], 4]["diversity"] > measured[PROMPTS[0], 2]["diversity"] > 0.01
     page = fig18.record(measured, [], 6, quick=False).page()
-    assert "| 1 | - | 0.100 [0.100, 0.100] | 1.00 [1.00, 1.00] | 2.0 | 2 |" in page
+    assert "| 1 | - | 0.100 [0.100, 0.100] | 1.00 [0.16, 1.00] | 2.0 | 2 |" in page
     assert "| 4 | 0." in page
     rows = fig18.rows_of(measured)
     assert [len(pictures) for _, pictures in rows] == [2, 4, 8, 2, 4, 8]

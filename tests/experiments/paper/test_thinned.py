@@ -69,7 +69,7 @@ def test_gains_are_over_the_same_prompt_without_retrieval(objects):
     assert len(points) == len(PROMPTS) * len(LIBRARIES)
     for point in points:
         assert point.gain == pytest.approx(0.5 * (point.similarity - 0.4))
-    line = thinned.curve(points, 5)
+    line = thinned.curve(points, num_bins=5)
     assert [at for at, _ in line] == pytest.approx(sorted(LIKENESS.values()))
     assert [each.mean for _, each in line] == pytest.approx([-0.15, -0.05, 0.05, 0.2, 0.25])
     assert {each.num for _, each in line} == {len(PROMPTS)}  # prompts, not objects
