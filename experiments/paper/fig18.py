@@ -1,6 +1,6 @@
 """Fig. 18: one, two and four particles of a prompt, and how diverse they are.
 
-``python -m experiments.paper.fig18 --out DIR`` makes 6 test prompts with a front for K = 1, 2 and
+``python -m experiments.paper.fig18 --out DIR`` makes 8 test prompts with a front for K = 1, 2 and
 4, as many steps each, and writes ``DIR/fig18.json``, its page and its pictures; ``--quick`` takes
 one prompt. It resumes, as table1.py does.
 """
@@ -29,7 +29,7 @@ from redream.retrieval import Encoder
 from redream.tools.output import labelled_sheet
 
 COUNTS = (1, 2, 4)
-_NUM_PROMPTS, _SHOWN, _SIZE, _AZIMUTHS = 6, 2, 96, 8
+_NUM_PROMPTS, _SHOWN, _SIZE, _AZIMUTHS = 8, 2, 96, 8
 
 
 def plan(world: World, prompts: Sequence[str], root: Path) -> dict[tuple[str, int], Run]:

@@ -175,7 +175,7 @@ def record(
         f"{world.caveat}{made_at(objects)}"
     )
     columns = [measure.title for measure in world.measures]
-    head = ["method", *columns, "passes", "steps", "minutes (mean, most)"]
+    head = ["method", *columns, "passes", "steps", "minutes (mean, most)", "prompts, objects"]
     rows = []
     for method in world.methods:
         name = METHODS[method]
@@ -183,11 +183,11 @@ def record(
         cells = [show(table.get(method, {}).get(m.key), m) for m in world.measures]
         lacks = world.what_lacks(method)
         none = f"missing: run `{lacks}` first" if lacks else "no object yet"
-        rows.append([name, *cells, *(_spent(mine) if mine else [none, "-", "-"])])
+        rows.append([name, *cells, *(_spent(mine) if mine else [none, *"---"])])
     if truth:
         best = estimates(world, values_of(world, truth))[TRUTH]
         cells = [show(best.get(m.key), m) for m in world.measures]
-        rows.append(["*the world's own objects*", *cells, "-", "-", "-"])
+        rows.append(["*the world's own objects*", *cells, *"---", f"{num_prompts}, {len(truth)}"])
     parts += [Text(about), Table(head, rows), *([] if unequal else _compared(world, values))]
     numbers = {
         "estimates": as_numbers(table),
@@ -223,6 +223,7 @@ def _spent(objects: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{mean(each['passes'] for each in objects):.0f}",
         f"{mean(each['steps'] for each in objects):.0f}",
         f"{mean(minutes):.1f}, {max(minutes):.1f}",
+        f"{len({each['prompt'] for each in objects})}, {len(objects)}",
     ]
 
 

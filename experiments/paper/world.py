@@ -64,7 +64,7 @@ class World:
             is known of the prompt's shape.
         methods: Those that are compared here.
         needs: A folder that has to be made before a method's runs, and the command that makes it.
-        caveat: What is to be known of its measures.
+        caveat: What is to be known of its methods and measures.
         truth: Measures an object that is as the prompt and the seed have it; None where there is
             none.
     """
@@ -165,6 +165,10 @@ WORLDS = {
         _embedded_shape,
         _embedded_truth,
         needs={"mvdream": (MVDREAM, _TRAIN)},
+        caveat=(
+            " Values of DreamFusion, ProlificDreamer and ReDream were chosen on tuning prompts, "
+            "with earlier weights; ReDream to the letter, ASD and MVDream are not tuned."
+        ),
     ),
     "real": World(
         "real",
