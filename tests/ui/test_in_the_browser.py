@@ -55,16 +55,21 @@ def window(page, tmp_path_factory):
     opened.close()
 
 
+def looks(window, url, prompt):
+    """Types a prompt and has six assets shown, of which three are ticked."""
+    opens(window, url)
+    window.click(PROMPT)
+    window.type(prompt)
+    window.click("#look")
+    window.wait(f"{CARDS} == 6")
+    window.wait(f"String({TICKED}) == 'true,true,true,false,false,false'")
+
+
 @pytest.fixture(scope="module")
 def finished(page, window):
     """The folder of a run that was made with three of six assets, by hand."""
     out, url = page
-    opens(window, url)
-    window.click(PROMPT)
-    window.type("a golden elephant")
-    window.click("#look")
-    window.wait(f"{CARDS} == 6")
-    window.wait(f"String({TICKED}) == 'true,true,true,false,false,false'")
+    looks(window, url, "a golden elephant")
     window.click(".rd-card input", 1)
     window.click(".rd-card input", 4)
     window.wait(f"String({TICKED}) == 'true,false,true,false,true,false'")
@@ -107,11 +112,7 @@ def test_a_run_is_asked_for_again_and_compared(page, window, finished):
 
 def test_files_of_ones_own(page, window, tmp_path):
     """One that is refused leaves what was found; another is taken first, and can be unticked."""
-    opens(window, page[1])
-    window.click(PROMPT)
-    window.type("a long golden elephant")
-    window.click("#look")
-    window.wait(f"{CARDS} == 6")
+    looks(window, page[1], "a long golden elephant")
     (tmp_path / "<img src=x>.glb").write_bytes(b"glTF\2\0\0\0 and then rubbish")
     window.give_file("input[type=file]", tmp_path / "<img src=x>.glb")
     window.wait("!!document.querySelector('#said [role=alert]')")
@@ -144,11 +145,7 @@ def test_files_of_ones_own(page, window, tmp_path):
 def test_what_is_ticked_is_taken_however_fast_the_hand(page, window):
     """Ticks and the button within one moment: the run takes what the page shows then."""
     out, url = page
-    opens(window, url)
-    window.click(PROMPT)
-    window.type("a golden elephant")
-    window.click("#look")
-    window.wait(f"String({TICKED}) == 'true,true,true,false,false,false'")
+    looks(window, url, "a golden elephant")
     cards = "document.querySelectorAll('.rd-card input')"
     window.evaluate(
         f"[0, 1, 3, 4, 5].forEach(i => {cards}[i].click()); document.querySelector('#make').click()"
