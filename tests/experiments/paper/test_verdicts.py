@@ -59,6 +59,8 @@ def test_table1_is_judged_by_paired_differences_of_the_method_that_is_named(ours
     assert found["higher CLIP score"] == ("+0.100 [+0.100, +0.100]", "holds")
     assert found["lower A-LPIPS"] == ("+0.100 [+0.100, +0.100]", "does not hold")
     assert found["better shape"][1] == "undecided"
+    beside = METHODS[ours] + " has a higher CLIP score than MVDream"
+    assert verdict_of(beside, records)[1] == "holds"
     other = METHODS[LETTER if ours == OURS else OURS] + " has a higher CLIP score than DreamFusion"
     assert verdict_of(other, records) == ("+0.000 [+0.000, +0.000]", "undecided")
 
