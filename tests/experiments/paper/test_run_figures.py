@@ -80,11 +80,12 @@ def test_convergence_is_when_the_baselines_last_score_is_reached():
     found = fig10_16.convergence(curves)
     last, first = curves[BASELINE]["a"][-1], curves[OURS]["a"][0]
     assert found[BASELINE] == {
-        "num": 2, "reached": 2, "prompts": [last, last], "steps": 300, "passes": 1200,
-        "seconds": 30.0,
+        "num": 2, "reached": 2, "prompts": [last, last], "ends": [last, last], "steps": 300,
+        "passes": 1200, "seconds": 30.0,
     }  # fmt: skip
     assert found[OURS] == {
-        "num": 2, "reached": 1, "prompts": [first, None], "steps": 30, "passes": 240, "seconds": 3.0
+        "num": 2, "reached": 1, "prompts": [first, None], "steps": 30, "passes": 240,
+        "seconds": 3.0, "ends": [curves[OURS][name][-1] for name in "ab"],
     }  # fmt: skip
     page = fig10_16.record(curves, [], 6, quick=False).page()
     assert "| ReDream | 1 of 2 | 30 | 240 | 3 |" in page
