@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jaxtyping import Float
 from torch import Tensor
 
 from experiments.paper.locks import digest, keep, slug
-from experiments.paper.world import ROOT
+from experiments.paper.world import HERE, OURS, ROOT
 from redream.adapters import Adapter
 from redream.cameras import VIEW_NAMES
 from redream.data import RetrievalDataModule
@@ -43,6 +44,19 @@ the default, whose adapter the other figures take. The third is the paper's rule
 
 WHOLE, LAYERS, LETTER_ADAPTER = VARIANTS
 RAW = "raw"
+TABLE1 = "as in a run of Table 1"
+
+
+def options_of(variant: str) -> tuple[str, ...]:
+    """What a variant lays over configs/default.yaml; :data:`TABLE1` has that table's batch."""
+    if variant != TABLE1:
+        return VARIANTS[variant]
+    run = yaml.safe_load((HERE / "embedded" / f"{OURS}.yaml").read_text("utf-8"))["model"]
+    steps = run["adapter"]["init_args"]["max_steps"]
+    return (
+        f"--model.adaptation.batch_size={run['adaptation']['batch_size']}",
+        f"--model.adapter.init_args.max_steps={steps}",
+    )
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,7 @@ def adapted(prompt: str, root: Path, variant: str = WHOLE) -> Adapted:
     Args:
         prompt: The prompt.
         root: Where adapters are kept.
-        variant: One of :data:`VARIANTS`.
+        variant: One of :data:`VARIANTS`, or :data:`TABLE1`.
 
     Returns:
         What the figures need.
@@ -109,7 +123,7 @@ def adapted(prompt: str, root: Path, variant: str = WHOLE) -> Adapted:
     Raises:
         ValueError: If it was trained with other settings.
     """
-    options = VARIANTS[variant]
+    options = options_of(variant)
     made = configured(CONFIG, f"--prompt={prompt}", *options)
     model, data = made.model, made.datamodule
     seconds = set_up(data)

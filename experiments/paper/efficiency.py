@@ -1,20 +1,18 @@
 """App. E.6: what retrieval, adaptation and distillation take of a run's time.
 
-``python -m experiments.paper.efficiency --out DIR``, with the ``DIR`` that fig04.py and table1.py
-were given, reads what both have measured there and writes ``DIR/efficiency.json`` and its page;
-nothing is made here. ``--quick`` is for what they have made with it.
+``python -m experiments.paper.efficiency --out DIR``, with the ``DIR`` that table1.py was given,
+trains the adapters of its runs alone, with their own batch, and writes ``DIR/efficiency.json`` and
+its page; ``--quick`` takes 2 prompts. It resumes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from experiments.paper.adapted import WHOLE
+from experiments.paper.adapted import TABLE1, adapted
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.galleries import finished
-from experiments.paper.locks import slug
 from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.world import OURS, WORLDS
 
@@ -22,17 +20,15 @@ PARTS = ("retrieval", "rendering", "adaptation", "training")
 
 
 def read(prompts: Sequence[str], out: Path) -> dict[str, dict[str, float]]:
-    """Seconds of each part, of the prompts whose adapter and whose run are finished."""
+    """Seconds of each part, of the prompts whose run is finished."""
     runs = finished(WORLDS["embedded"], OURS, prompts, out / "runs")
     found = {}
     for prompt, run in runs.items():
-        path = out / "adapters" / WHOLE.replace(" ", "_") / slug(prompt) / "facts.json"
-        if path.is_file():
-            facts: dict[str, float] = json.loads(path.read_text("utf-8"))["made"]
-            found[prompt] = {
-                **{part: facts[part] for part in PARTS[:3]},
-                "training": run.read()["training_seconds"],
-            }
+        facts = adapted(prompt, out / "adapters", TABLE1).facts
+        found[prompt] = {
+            **{part: facts[part] for part in PARTS[:3]},
+            "training": run.read()["training_seconds"],
+        }
     return found
 
 
@@ -43,9 +39,7 @@ def record(seconds: Mapping[str, Mapping[str, float]], num_planned: int, quick: 
         ValueError: If nothing was measured.
     """
     if not seconds:
-        raise ValueError(
-            "no prompt has both an adapter and a run: run fig04.py and table1.py there"
-        )
+        raise ValueError("no prompt has a run there: run table1.py first")
     means = {part: mean(each[part] for each in seconds.values()) for part in PARTS}
     whole = means["retrieval"] + means["rendering"] + means["training"]
     names = {

@@ -3,16 +3,28 @@
 import fcntl
 import json
 import threading
+from functools import reduce
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fabricated_runs import finish
 
 from experiments.paper import efficiency, eq21, fig04, fig05, fig14, fig15, locks, table3
-from experiments.paper.adapted import LAYERS, LETTER_ADAPTER, RAW, WHOLE
+from experiments.paper.adapted import (
+    CONFIG,
+    LAYERS,
+    LETTER_ADAPTER,
+    RAW,
+    TABLE1,
+    WHOLE,
+    options_of,
+)
 from experiments.paper.world import METHODS, OURS, WORLDS
 from redream.mini.categories import CATEGORIES
 from redream.mini.prepare import pair_captions
+from redream.plain_data import read_yaml
+from redream.tools.layers import merged
 
 EMBEDDED = WORLDS["embedded"]
 PROMPTS = ["a chequered bus", "a golden knight"]
@@ -130,18 +142,23 @@ def test_the_velocity_is_a_share_of_the_priors():
     assert "0.12 in the mean, and positive for 1 of 2 prompt(s)" in page
 
 
-def test_time_is_read_from_adapters_and_runs(tmp_path):
+def test_time_is_of_runs_and_of_their_own_adaptation_alone(tmp_path, monkeypatch):
     from experiments.paper.table1 import plan
 
-    for run in plan(EMBEDDED, METHODS, PROMPTS, [0], tmp_path / "runs"):
+    with pytest.raises(ValueError, match="no prompt has a run"):
+        efficiency.record(efficiency.read(PROMPTS, tmp_path), 2, quick=False)
+    for run in plan(EMBEDDED, METHODS, PROMPTS[1:2], [0], tmp_path / "runs"):
         if run.method == OURS:
             finish(run, num_fronts=1.0)
-    with pytest.raises(ValueError, match="no prompt has both"):
-        efficiency.record(efficiency.read(PROMPTS, tmp_path), 2, quick=False)
     facts = {"steps": 300, "adaptation": 40.0, "retrieval": 5.0, "rendering": 20.0}
-    folder = tmp_path / "adapters" / "layers_and_tokens" / locks.slug(PROMPTS[1])
-    locks.keep(folder / "facts.json", "recipe", lambda: facts)
+    trained = {}
+    monkeypatch.setattr(
+        efficiency,
+        "adapted",
+        lambda *named: trained.setdefault(named, SimpleNamespace(facts=facts)),
+    )
     found = efficiency.read(PROMPTS, tmp_path)
+    assert list(trained) == [(PROMPTS[1], tmp_path / "adapters", TABLE1)]
     assert found == {
         PROMPTS[1]: {"retrieval": 5.0, "rendering": 20.0, "adaptation": 40.0, "training": 100.0}
     }
@@ -149,6 +166,24 @@ def test_time_is_read_from_adapters_and_runs(tmp_path):
     assert "| adaptation, measured alone | 40.0 | 32% |" in page
     assert "| distillation, adaptation beside it | 100.0 | 80% |" in page
     assert "**Unfinished: 1 of 2.**" in page
+
+
+def layered(paths):
+    """The method's part of configurations, each laid over the one before."""
+    return reduce(merged, map(read_yaml, paths))["model"]
+
+
+def test_the_adaptation_that_is_timed_is_table1s():
+    """The options say all that the table's configuration changes of adapter and adaptation."""
+    options = dict(each.removeprefix("--").split("=") for each in options_of(TABLE1))
+    wanted, default = layered(EMBEDDED.layers(OURS)), layered([CONFIG])
+    default["adaptation"]["batch_size"] = int(options.pop("model.adaptation.batch_size"))
+    steps = options.pop("model.adapter.init_args.max_steps")
+    default["adapter"]["init_args"]["max_steps"] = int(steps)
+    assert options == {}
+    for part in ("adapter", "adaptation", "prior"):
+        assert wanted[part] == default[part]
+    assert options_of(WHOLE) == ()
 
 
 def test_pieces_are_made_once_and_kept(tmp_path):
