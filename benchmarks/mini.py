@@ -30,6 +30,7 @@ from benchmarks.mini_samples import (
     contact_sheet,
     measure_samples,
     sample_lines,
+    short_of,
 )
 from redream.files import whole_file
 from redream.mini.prepare import WEIGHTS
@@ -288,7 +289,11 @@ def _adaptation_lines(prompts: list[dict[str, Any]]) -> list[str]:
     ]
     head = [f"The default run's, alone; one adapter for each of {len(prompts)} prompts.", ""]
     head += ["| measure | value | floor |", "|---|---|---|"]
-    return [*head, *(f"| {' | '.join(row)} |" for row in rows), ""]
+    reached = [(f'"back view" {percent(adapted["back"])} of 85%', adapted["back"] >= 0.85)]
+    for key in ("category", "material"):
+        lost = 100.0 * (raw[key] - adapted[key])
+        reached.append((f"{key}, {lost:.0f} points lost where 5 may be", lost <= 5.0))
+    return [*head, *(f"| {' | '.join(row)} |" for row in rows), "", short_of(reached), ""]
 
 
 def _adaptation_picture(work: Path, num: int = 6) -> list[str]:

@@ -139,6 +139,15 @@ def _short_of_floors(judge: Mapping[str, float], prior: Mapping[str, Any]) -> st
         for key, floor in floors.items()
     ]
     reached.append((f"the autoencoder {prior['psnr']:.1f} of 31 dB", prior["psnr"] >= 31.0))
+    return short_of(reached)
+
+
+def short_of(reached: Sequence[tuple[str, bool]]) -> str:
+    """Names what does not reach its floor: a line of the page.
+
+    Args:
+        reached: What there is, beside its floor, and whether it reaches it.
+    """
     short = [text for text, is_reached in reached if not is_reached]
     return f"Short of its floor: {', '.join(short) or 'nothing'}."
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks.mini import _named_folder, table
+from benchmarks.mini import _adaptation_lines, _named_folder, table
 from benchmarks.mini_samples import sample_lines
 from redream.mini.prepare import WEIGHTS
 
@@ -48,6 +48,17 @@ def test_what_is_short_of_its_floor_is_named():
     whole = {**PRIOR, "seen": perfect, "held_out": perfect, "psnr": 31.0}
     lines = sample_lines({**MEASURED, "judge": perfect, "priors": {"shipped": whole}})
     assert lines[-1] == "Short of its floor: nothing."
+
+
+def test_what_adaptation_loses_beyond_its_floor_is_named():
+    kept = {"back": 0.9, "view": 0.9, "category": 0.96, "material": 0.85}
+    lost = {"back": 0.7, "view": 0.8, "category": 0.96, "material": 0.75}
+    raw = {"back": 0.1, "view": 0.3, "category": 1.0, "material": 0.875}
+    assert "Short of its floor: nothing." in _adaptation_lines([{"raw": raw, "adapted": kept}])
+    lines = _adaptation_lines([{"raw": raw, "adapted": lost}, {"raw": raw, "adapted": kept}])
+    assert lines[-2] == (
+        'Short of its floor: "back view" 80% of 85%, material, 8 points lost where 5 may be.'
+    )
 
 
 def test_a_measured_section_is_new_and_the_others_stay(tmp_path):
