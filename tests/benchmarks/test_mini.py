@@ -52,7 +52,7 @@ def test_what_is_short_of_its_floor_is_named():
 
 def test_what_adaptation_loses_beyond_its_floor_is_named():
     kept = {"back": 0.9, "view": 0.9, "category": 0.96, "material": 0.85}
-    lost = {"back": 0.7, "view": 0.8, "category": 0.96, "material": 0.75}
+    lost = {"back": 0.7, "view": 0.8, "category": 0.96, "material": 0.735}
     raw = {"back": 0.1, "view": 0.3, "category": 1.0, "material": 0.875}
     assert "Short of its floor: nothing." in _adaptation_lines([{"raw": raw, "adapted": kept}])
     lines = _adaptation_lines([{"raw": raw, "adapted": lost}, {"raw": raw, "adapted": kept}])
