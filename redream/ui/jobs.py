@@ -82,8 +82,9 @@ def _read(path: Path) -> Job | None:
         kept = read_json(path)
         job = Job(asked_of(kept.pop("asked")), **kept)
         sound = job.state in STATES and job.verb in ("fit", "predict")
-        numbers = (job.queued, job.began, job.process, job.born)
+        numbers = (job.queued, job.began, job.born)
         sound = sound and all(isinstance(each, int | float) for each in numbers)
+        sound = sound and isinstance(job.process, int)
         return job if sound and isinstance(job.device, str) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from redream.measures import Reading, read_all, read_measure
 from redream.ui.looking import Found
-from redream.ui.runs import NAMES, Run
+from redream.ui.runs import NAMES, Run, step_of
 
 _LICENSES = {"unknown": "licence unknown", "cc0": "CC0"}
 
@@ -58,7 +58,8 @@ def run_cards(runs: Sequence[Run], places: Mapping[Any, int], chosen: str = "") 
         return '<p class="rd-soft">Nothing has been made here yet.</p>'
     cards = []
     for run in runs:
-        picture = f'<img src="{link(run, run.sheet)}" alt="" loading="lazy">' if run.sheet else ""
+        sheet = run.sheet
+        picture = f'<img src="{link(run, sheet)}" alt="" loading="lazy">' if sheet else ""
         state = NAMES[run.state]
         if run.folder in places:
             state = f"{state}, {_place(places[run.folder])}"
@@ -109,12 +110,13 @@ def progress(run: Run, place: int = 0) -> str:
 
 def sheet(run: Run) -> str:
     """The contact sheet, the newest."""
-    if not run.sheet:
+    name = run.sheet
+    if not name:
         return ""
     return (
-        f'<figure class="rd-sheet"><img src="{link(run, run.sheet)}" alt="All objects from all '
+        f'<figure class="rd-sheet"><img src="{link(run, name)}" alt="All objects from all '
         f'around, as they are now"><figcaption class="rd-soft">all objects from all around, step '
-        f"{int(run.sheet[-10:-4]):,}</figcaption></figure>"
+        f"{step_of(name):,}</figcaption></figure>"
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 import threading
 import time
@@ -65,10 +66,8 @@ class Queue:
             if asked.yaml.strip():
                 self.require_right(options)
             write_job(Job(asked, queued=time.time()), folder)
-        except (ValueError, OSError):
-            for each in folder.iterdir():
-                each.unlink()
-            folder.rmdir()
+        except BaseException:  # whatever it was, nothing is left of it
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         return folder
 
@@ -97,36 +96,58 @@ class Queue:
             ValueError: If they are not: its own line.
         """
         command = [*processes.PROGRAM, "fit", *options, "--print_config"]
-        done = subprocess.run(
-            command,
-            cwd=self.started_in,
-            env=self._environment("cpu"),
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_CHECK_S,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self.started_in,
+                env=self._environment("cpu"),
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=_CHECK_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise ValueError(
+                f"the settings could not be looked at in {_CHECK_S} seconds: try again"
+            ) from None
         if done.returncode != 0:
             lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
             said = [each for each in lines if each.startswith("redream: error: ")] or lines[-1:]
             raise ValueError(said[-1].removeprefix("redream: error: ") if said else "it is refused")
 
-    def tick(self) -> None:
-        """Starts what is next on each device that is free; called now and then."""
+    def tick(self) -> list[OSError]:
+        """Starts what is next on each device that is free; called now and then.
+
+        Returns:
+            What it ran into, such as a full disk; a folder's trouble is no other folder's.
+        """
         with self._changing:
             self._children = [each for each in self._children if each.poll() is None]
-            jobs, busy = self._jobs(), set[str]()
+            try:
+                jobs = self._jobs()
+            except OSError as error:  # the output folder is gone, or nobody may read it
+                return [error]
+            busy, met = set[str](), list[OSError]()
             for folder, job in jobs:
-                if job.state == "started" and self._is_alive(folder, job):
-                    busy.add(job.device)
-                elif job.state == "started":
-                    write_job(job.changed(state="ended"), folder)
+                try:
+                    if job.state == "started" and self._is_alive(folder, job):
+                        busy.add(job.device)
+                    elif job.state == "started":
+                        write_job(job.changed(state="ended"), folder)
+                except OSError as error:
+                    met.append(error)
             for folder, job in jobs:
                 free = [each.name for each in self.devices if each.name not in busy]
                 if job.state == "queued" and job.asked.device != "auto":
                     free = [each for each in free if each == job.asked.device]
                 if job.state == "queued" and free:
+                    try:
+                        self._start(folder, job, free[0])
+                    except OSError as error:
+                        met.append(error)
+                        if not processes.is_alive(folder):  # the device is the next one's
+                            continue
                     busy.add(free[0])
-                    self._start(folder, job, free[0])
+            return met
 
     def stop(self, folder: Path) -> None:
         """Takes a run out of the queue, or asks it to save its step and leave."""
@@ -148,8 +169,11 @@ class Queue:
         self._again(folder, "predict")
 
     def places(self) -> dict[Path, int]:
-        """The queued runs with their places, 1 the next."""
-        queued = [folder for folder, job in self._jobs() if job.state == "queued"]
+        """The queued runs with their places, 1 the next; none where the output folder is gone."""
+        try:
+            queued = [folder for folder, job in self._jobs() if job.state == "queued"]
+        except OSError:
+            return {}
         return {folder: place for place, folder in enumerate(queued, 1)}
 
     def _again(self, folder: Path, verb: str) -> None:

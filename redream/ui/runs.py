@@ -16,6 +16,7 @@ MARKS = (JOB, "config.yaml", "report.html", "metrics.json", "status.json")
 """What makes a folder a run's."""
 _DEPTH, _MOST = 4, 2000
 _MODEL = re.compile(r"(particle|splats)_(\d+)\.(glb|obj|mtl|png|ply|usdz|spz)")
+_SHEET = re.compile(r"step_\d+\.png")
 _FILM = re.compile(r"turntable_(\d+)\.mp4")
 SERVED = re.compile(
     r"(?:(?:particle|splats)_\d+(?:_\d+)?\.(?:glb|obj|mtl|png|ply|usdz|spz)|turntable_\d+\.mp4|"
@@ -63,10 +64,9 @@ class Run(NamedTuple):
 
     @property
     def sheet(self) -> str:
-        """The newest contact sheet; empty where there is none."""
-        return max(
-            (f"previews/{each}" for each in _names(self.folder / "previews", ".png")), default=""
-        )
+        """The newest contact sheet that is whole; empty where there is none."""
+        names = [each for each in _names(self.folder / "previews") if _SHEET.fullmatch(each)]
+        return f"previews/{max(names, key=step_of)}" if names else ""
 
     @property
     def models(self) -> list[str]:
@@ -92,8 +92,9 @@ class Run(NamedTuple):
     @property
     def made(self) -> float:
         """When the newest of its models and films was written; 0 where there is none."""
-        names = (*self.models, *self.films)
-        return max(((self.folder / name).stat().st_mtime for name in names), default=0.0)
+        return max(
+            (_changed(self.folder / each) for each in (*self.models, *self.films)), default=0.0
+        )
 
     @property
     def address(self) -> str:
@@ -155,6 +156,11 @@ def find_runs(out: Path) -> list[Run]:
     return sorted(found, key=lambda run: -run.time)
 
 
+def step_of(sheet: str) -> int:
+    """After which step a contact sheet was made, by its name."""
+    return int(sheet.rpartition("_")[2].removesuffix(".png"))
+
+
 def _state(folder: Path, job: Job | None, status: RunStatus | None) -> tuple[str, str]:
     """Where a run is, and why it failed."""
     if job is not None and job.state in ("queued", "withdrawn"):
@@ -192,15 +198,21 @@ def _prompt(folder: Path) -> str:
 
 
 def _time(folder: Path) -> float:
+    return _changed(folder / "config.yaml") or _changed(folder)
+
+
+def _changed(path: Path) -> float:
+    """When a file was written; 0 where somebody has removed it meanwhile."""
     try:
-        return (folder / "config.yaml").stat().st_mtime
+        return path.stat().st_mtime
     except OSError:
-        return folder.stat().st_mtime
+        return 0.0
 
 
-def _names(folder: Path, ending: str = "") -> list[str]:
+def _names(folder: Path) -> list[str]:
+    """What is in a folder of a run that is at work; of a file that is being written also a part."""
     try:
-        return [each.name for each in os.scandir(folder) if each.name.endswith(ending)]
+        return os.listdir(folder)
     except OSError:
         return []
 

@@ -1,15 +1,13 @@
-"""The server: the page, the files of runs, and the queue's clock, behind the guard."""
+"""The server: the page and the files of runs, behind the guard, and the queue's clock."""
 
 import os
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from redream.ui.clock import ticking
 from redream.ui.files import add_files
 from redream.ui.guard import Guard
 from redream.ui.live import add_live
@@ -18,8 +16,6 @@ from redream.ui.objects import add_objects
 from redream.ui.page import make_page, style, theme
 from redream.ui.queue import Queue
 from redream.ui.safety import MAX_UPLOAD
-
-_TICK_S = 2.0
 
 
 def make_app(queue: Queue, password: str | None = None) -> Guard:
@@ -76,21 +72,3 @@ def make_server(
         make_app(queue, password), log_level="error", access_log=False, timeout_graceful_shutdown=2
     )
     return uvicorn.Server(config), bound
-
-
-@contextmanager
-def ticking(queue: Queue) -> Iterator[None]:
-    """Lets the queue start what is next, as long as the block runs."""
-    ended = threading.Event()
-
-    def tick() -> None:
-        while not ended.wait(_TICK_S):
-            queue.tick()
-
-    clock = threading.Thread(target=tick, daemon=True)
-    clock.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        clock.join(5.0)

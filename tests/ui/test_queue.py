@@ -1,11 +1,12 @@
 """The queue, with real processes: one a device, and nothing is lost when the server is killed."""
 
 import json
+import sys
 
 import pytest
 from ui_runs import asks, wait_until
 
-from redream.ui import processes
+from redream.ui import pieces, processes
 from redream.ui.jobs import read_job
 from redream.ui.processes import is_alive, last_line
 from redream.ui.runs import find_runs, read_run
@@ -142,6 +143,17 @@ def test_what_is_refused_leaves_nothing(make_queue, fields, said):
     assert list(queue.out.iterdir()) == []
 
 
+def test_settings_that_are_looked_at_too_long_are_refused_and_leave_nothing(
+    make_queue, monkeypatch
+):
+    queue = make_queue()
+    monkeypatch.setattr(processes, "PROGRAM", (sys.executable, "-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr("redream.ui.queue._CHECK_S", 0.05)
+    with pytest.raises(ValueError, match="could not be looked at in 0.05 seconds: try again"):
+        queue.add(asks(yaml="seed_everything: 1"))
+    assert list(queue.out.iterdir()) == []
+
+
 def test_a_preset_that_cannot_run_is_refused(make_queue):
     queue = make_queue()
     for name, said in (("poor", "needs a GPU"), ("none", "no preset 'none'")):
@@ -161,6 +173,7 @@ def test_a_stranger_s_job_runs_no_command_of_its_own(make_queue):
         {"asked": kept["asked"] | {"prompt": "a\x1bdog"}},
         {"verb": "sweep"},
         {"process": "1"},
+        {"process": 1.5},
     ):
         (folder / "job.json").write_text(json.dumps(kept | change))
         queue.tick()
@@ -201,8 +214,10 @@ def test_runs_of_command_lines_are_listed_and_what_lies_inside_of_one_is_its_own
     (made / "config.yaml").write_text("seed: 1\nprompt: 'a <b>dog</b>'\n")
     (made / "report.html").write_text("")
     (made / "previews").mkdir()
-    for step in (20, 100):
+    for step in (20, 100, 1_000_000, 999_999):
         (made / "previews" / f"step_{step:06d}.png").write_text("")
+    for name in (".step_9999999.1-ab.part.png", "mine.png"):  # being written, and another's
+        (made / "previews" / name).write_text("")
     for name in ("particle_0.glb", "particle_1.glb", "particle_0.obj", "turntable_0.mp4", "x.glb"):
         (made / name).write_text("")
     (out / ".looks" / "x").mkdir(parents=True)
@@ -210,6 +225,7 @@ def test_runs_of_command_lines_are_listed_and_what_lies_inside_of_one_is_its_own
     (out / "link").symlink_to(made)
     (run,) = find_runs(out)
     assert (run.name, run.prompt, run.state) == ("sweep/runs/a-dog-0", "a <b>dog</b>", "finished")
-    assert run.sheet == "previews/step_000100.png" and run.films == ["turntable_0.mp4"]
+    assert run.sheet == "previews/step_1000000.png" and "step 1,000,000<" in pieces.sheet(run)
+    assert run.films == ["turntable_0.mp4"]
     assert run.glbs == ["particle_0.glb", "particle_1.glb"] and len(run.models) == 3
     assert run.job is None and run.measures == {}
