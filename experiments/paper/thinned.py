@@ -262,8 +262,8 @@ def record(
     head = ["measure", "library", "likeness", "gain", "p", "p (Holm)", "retrieval", "prompts"]
     about = (
         "Gain: the measure, so that more is better, minus that of the same prompt without "
-        "retrieval: ProlificDreamer, of as many passes, whose guidance and diffusion times are others, "
-        "too. Likeness: cosine of the prompt and the "
+        "retrieval: ProlificDreamer, of as many passes, whose guidance and diffusion times are "
+        "others, too. Likeness: cosine of the prompt and the "
         "pictures of the asset found first, by the CLIP that retrieves. 95% intervals over prompts "
         f"({INTERVALS}); p of a two-sided sign-flip test, and after Holm's adjustment for all rows."
         f"{made_at(objects)}"
