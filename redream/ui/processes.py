@@ -88,23 +88,36 @@ def birth_of(number: int) -> float:
         return 0.0
 
 
-def stop(folder: Path, number: int, born: float = 0.0) -> bool:
-    """Asks a run to save its step and leave; asked twice, it leaves at once.
+def process_of(folder: Path, number: int = 0, born: float = 0.0) -> int:
+    """The number of the process that is at work in a folder.
+
+    The system gives a number again, so the page's own is believed by its birth alone. A run that
+    another took up there, as from a terminal, has its number in the lock that it holds.
 
     Args:
         folder: The run's folder.
-        number: Its process; 0 where it is not known, and the run itself says it.
-        born: When that process began; see :func:`birth_of`.
+        number: The number of the page's own process; 0 where it is not known.
+        born: When that began; see :func:`birth_of`.
 
     Returns:
-        Whether there was one to ask.
+        Its number; 0 where nobody is at work, or nobody says who.
     """
-    if not is_alive(folder, number, born):
-        return False
-    number = number or owner_of(folder / LOCK)
-    if number <= 1:
-        return False
-    with suppress(ProcessLookupError):
+    if number > 1 and born > 0.0 and birth_of(number) == born:
+        return number
+    owner = owner_of(folder / LOCK) if is_held(folder / LOCK) else 0
+    return owner if owner > 1 else 0
+
+
+def stop(number: int) -> bool:
+    """Asks a run to save its step and leave; asked twice, it leaves at once.
+
+    Args:
+        number: Its process; see :func:`process_of`.
+
+    Returns:
+        Whether it could be asked: it may be gone, or another user's.
+    """
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(number, _STOP)
         return True
     return False

@@ -150,15 +150,19 @@ class Queue:
             return met
 
     def stop(self, folder: Path) -> None:
-        """Takes a run out of the queue, or asks it to save its step and leave."""
+        """Takes a run out of the queue, or asks it to save its step and leave.
+
+        Raises:
+            ValueError: If it is at work and cannot be asked.
+        """
         with self._changing:
             job = read_job(folder)
             if job is None:
                 return
             if job.state == "queued":
                 write_job(job.changed(state="withdrawn"), folder)
-            elif processes.stop(folder, job.process, job.born):
-                write_job(job.changed(asked_to_stop=True), folder)
+            elif self._is_alive(folder, job):
+                self._ask_to_leave(folder, job)
 
     def resume(self, folder: Path) -> None:
         """Queues a run again, which then goes on from its last checkpoint."""
@@ -206,6 +210,15 @@ class Queue:
         self._children.append(child)
         born = processes.birth_of(child.pid)
         write_job(started.changed(process=child.pid, born=born), folder)
+
+    @staticmethod
+    def _ask_to_leave(folder: Path, job: Job) -> None:
+        """Asks whoever is at work in a folder, the page's own process or one that took it up."""
+        number = processes.process_of(folder, job.process, job.born)
+        if number and processes.stop(number):
+            write_job(job.changed(asked_to_stop=True), folder)
+        elif processes.is_alive(folder, job.process, job.born):  # it has not ended meanwhile
+            raise ValueError("it cannot be stopped from here: end it where it was started")
 
     @staticmethod
     def _is_alive(folder: Path, job: Job) -> bool:

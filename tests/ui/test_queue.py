@@ -1,15 +1,31 @@
 """The queue, with real processes: one a device, and nothing is lost when the server is killed."""
 
 import json
+import signal
+import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from ui_runs import asks, wait_until
 
+from redream.status import LOCK
 from redream.ui import pieces, processes
-from redream.ui.jobs import read_job
+from redream.ui.jobs import read_job, write_job
 from redream.ui.processes import is_alive, last_line
 from redream.ui.runs import find_runs, read_run
+
+# takes up the run of a folder, as `redream fit --ckpt_path last` does
+TERMINAL = """
+import os, sys, time
+from pathlib import Path
+from redream.locks import lock_alone
+with lock_alone(Path(sys.argv[1]), waits=False) as is_alone:
+    assert is_alone
+    os.write(1, b".")
+    time.sleep(60)
+"""
+WAITS = "import os, time; os.write(1, b'.'); time.sleep(60)"
 
 
 def state(folder):
@@ -204,6 +220,52 @@ def test_no_process_is_asked_to_leave_where_none_is_at_work(make_queue, monkeypa
     wait_until(lambda: state(folder) == "finished")
     monkeypatch.setattr(processes.os, "kill", lambda *_: pytest.fail("a number of someone else's"))
     queue.stop(folder)
+
+
+@contextmanager
+def running(*words):
+    """Another process; it has begun once it says a dot."""
+    with subprocess.Popen([sys.executable, "-c", *words], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.read(1) == b"."
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(queue):
+    """A run of the page that has ended, whose number another process has got again."""
+    folder = queue.add(asks())
+    queue.tick()
+    wait_until(lambda: state(folder) == "finished")
+    queue.tick()
+    return folder
+
+
+@pytest.mark.parametrize("is_given_again", [True, False])
+def test_a_run_that_a_terminal_took_up_is_asked_itself(make_queue, is_given_again):
+    """The number that the page has kept is another's by now, or nobody's."""
+    queue = make_queue()
+    folder = ended(queue)
+    job = read_job(folder)
+    with running(TERMINAL, str(folder / LOCK)) as run, running(WAITS) as another:
+        if is_given_again:
+            write_job(job.changed(process=another.pid), folder)
+        queue.stop(folder)
+        assert run.wait(10) == -signal.SIGTERM
+        assert another.poll() is None and read_job(folder).asked_to_stop
+
+
+def test_a_run_that_nobody_knows_the_process_of_is_not_said_to_be_stopped(make_queue):
+    queue = make_queue()
+    folder = ended(queue)
+    nameless = TERMINAL.replace("os.write(1", "open(sys.argv[1], 'w').close(); os.write(1")
+    with running(nameless, str(folder / LOCK)) as run, running(WAITS) as another:
+        write_job(read_job(folder).changed(process=another.pid), folder)
+        with pytest.raises(ValueError, match="cannot be stopped from here: end it where it was"):
+            queue.stop(folder)
+        assert run.poll() is None and another.poll() is None
+        assert not read_job(folder).asked_to_stop
 
 
 def test_runs_of_command_lines_are_listed_and_what_lies_inside_of_one_is_its_own(make_queue):
