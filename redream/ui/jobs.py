@@ -30,9 +30,9 @@ class Job:
         queued: When it was queued, in seconds since 1970.
         began: When its process was started; 0 before.
         device: The device that it was given; empty before.
-        process: The number of its process; 0 before.
+        process: The number of its process, or of one that took it up and was stopped; 0 before.
         born: When that process began, in seconds since 1970; 0 before.
-        asked_to_stop: Whether somebody has stopped it.
+        asked_to_stop: When somebody asked it to stop, in seconds since 1970; 0 before.
     """
 
     asked: Asked
@@ -44,7 +44,7 @@ class Job:
     device: str = ""
     process: int = 0
     born: float = 0.0
-    asked_to_stop: bool = False
+    asked_to_stop: float = 0.0
 
     def changed(self, **fields: Any) -> "Job":  # noqa: ANN401
         """The job with other fields."""
@@ -82,7 +82,7 @@ def _read(path: Path) -> Job | None:
         kept = read_json(path)
         job = Job(asked_of(kept.pop("asked")), **kept)
         sound = job.state in STATES and job.verb in ("fit", "predict")
-        numbers = (job.queued, job.began, job.born)
+        numbers = (job.queued, job.began, job.born, job.asked_to_stop)
         sound = sound and all(isinstance(each, int | float) for each in numbers)
         sound = sound and isinstance(job.process, int)
         return job if sound and isinstance(job.device, str) else None

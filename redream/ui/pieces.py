@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from redream.measures import Reading, read_all, read_measure
 from redream.ui.looking import Found
+from redream.ui.processes import PATIENCE_S
 from redream.ui.runs import NAMES, Run, step_of
 
 _LICENSES = {"unknown": "licence unknown", "cc0": "CC0"}
@@ -60,7 +61,7 @@ def run_cards(runs: Sequence[Run], places: Mapping[Any, int], chosen: str = "") 
     for run in runs:
         sheet = run.sheet
         picture = f'<img src="{link(run, sheet)}" alt="" loading="lazy">' if sheet else ""
-        state = NAMES[run.state]
+        state = _doing(run)
         if run.folder in places:
             state = f"{state}, {_place(places[run.folder])}"
         current = ' aria-current="true"' if run.name == chosen else ""
@@ -76,7 +77,7 @@ def run_cards(runs: Sequence[Run], places: Mapping[Any, int], chosen: str = "") 
 def progress(run: Run, place: int = 0) -> str:
     """Where a run is: its stage, a bar, the time left and the losses."""
     status = run.status
-    head = f"{_dot(run)}<strong>{escape(NAMES[run.state])}</strong>"
+    head = f"{_dot(run)}<strong>{escape(_doing(run))}</strong>"
     facts, bar = [], ""
     if run.state == "queued" and place:
         facts.append(_place(place))
@@ -92,6 +93,8 @@ def progress(run: Run, place: int = 0) -> str:
         if status.seconds_left is not None and run.state == "training":
             left = timedelta(seconds=round(status.seconds_left))
             facts.append(f"<b>{left}</b> left")
+    if run.asked and time.time() - run.asked >= PATIENCE_S:
+        facts.append("Stop once more ends it at once: the steps since its last checkpoint are lost")
     losses = ""
     if status is not None and run.state == "training":
         each = "".join(
@@ -259,6 +262,11 @@ def _downloads(run: Run) -> str:
 
 def _dot(run: Run) -> str:
     return f'<i class="rd-dot" data-state="{run.state}"></i>'
+
+
+def _doing(run: Run) -> str:
+    """What a run does, in people's words."""
+    return "stopping ..." if run.asked else NAMES[run.state]
 
 
 def _place(place: int) -> str:

@@ -24,6 +24,8 @@ from redream.status import LOCK
 
 LOG = "log.txt"
 PROGRAM = (sys.executable, "-m", "redream")
+PATIENCE_S = 60.0
+"""How long a run that was asked to leave is left alone, so that its step ends and is saved."""
 _MOST_SAID = 1 << 16  # bytes of a log's end that are looked at
 _STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)  # the one that Windows can send
 _APART: dict[str, Any] = (  # Ctrl-C and a closed terminal are for the server
@@ -75,7 +77,7 @@ def is_alive(folder: Path, number: int = 0, born: float = 0.0) -> bool:
     """
     if any(is_held(folder / name) for name in (LOG, LOCK)):
         return True
-    return number > 1 and born > 0.0 and birth_of(number) == born
+    return is_the_same(number, born)
 
 
 def birth_of(number: int) -> float:
@@ -88,11 +90,20 @@ def birth_of(number: int) -> float:
         return 0.0
 
 
+def is_the_same(number: int, born: float) -> bool:
+    """Whether a process lives and is the one that was meant; the system gives numbers again.
+
+    Args:
+        number: Its number; 0 where it is not known.
+        born: When it began; see :func:`birth_of`.
+    """
+    return number > 1 and born > 0.0 and birth_of(number) == born
+
+
 def process_of(folder: Path, number: int = 0, born: float = 0.0) -> int:
     """The number of the process that is at work in a folder.
 
-    The system gives a number again, so the page's own is believed by its birth alone. A run that
-    another took up there, as from a terminal, has its number in the lock that it holds.
+    A run that another took up there, as from a terminal, has its number in the lock that it holds.
 
     Args:
         folder: The run's folder.
@@ -102,7 +113,7 @@ def process_of(folder: Path, number: int = 0, born: float = 0.0) -> int:
     Returns:
         Its number; 0 where nobody is at work, or nobody says who.
     """
-    if number > 1 and born > 0.0 and birth_of(number) == born:
+    if is_the_same(number, born):
         return number
     owner = owner_of(folder / LOCK) if is_held(folder / LOCK) else 0
     return owner if owner > 1 else 0

@@ -152,6 +152,9 @@ class Queue:
     def stop(self, folder: Path) -> None:
         """Takes a run out of the queue, or asks it to save its step and leave.
 
+        It is asked once: asked again, it leaves at once and saves nothing, so that is passed on
+        only where it has been at it for a minute.
+
         Raises:
             ValueError: If it is at work and cannot be asked.
         """
@@ -189,7 +192,7 @@ class Queue:
             if verb == "predict" and not has_begun:
                 raise ValueError("there is nothing to finish: no checkpoint was made")
             again = job.changed(state="queued", verb=verb, resumes=has_begun, queued=time.time())
-            write_job(again.changed(asked_to_stop=False), folder)
+            write_job(again.changed(asked_to_stop=0.0), folder)
 
     def _start(self, folder: Path, job: Job, device: str) -> None:
         """Starts a run; that it is started is kept first, so that nobody starts it twice."""
@@ -214,9 +217,14 @@ class Queue:
     @staticmethod
     def _ask_to_leave(folder: Path, job: Job) -> None:
         """Asks whoever is at work in a folder, the page's own process or one that took it up."""
+        was_asked = job.asked_to_stop and processes.is_the_same(job.process, job.born)
+        if was_asked and time.time() - job.asked_to_stop < processes.PATIENCE_S:
+            return
         number = processes.process_of(folder, job.process, job.born)
+        born = processes.birth_of(number)
         if number and processes.stop(number):
-            write_job(job.changed(asked_to_stop=True), folder)
+            asked = job.changed(process=number, born=born, asked_to_stop=time.time())
+            write_job(asked, folder)
         elif processes.is_alive(folder, job.process, job.born):  # it has not ended meanwhile
             raise ValueError("it cannot be stopped from here: end it where it was started")
 

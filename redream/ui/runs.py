@@ -63,6 +63,14 @@ class Run(NamedTuple):
         return self.state in ACTIVE
 
     @property
+    def asked(self) -> float:
+        """When whoever is at work was asked to leave, in seconds since 1970; 0 if it was not."""
+        job = self.job
+        if job is None or not (job.asked_to_stop and self.is_active):
+            return 0.0
+        return job.asked_to_stop if processes.is_the_same(job.process, job.born) else 0.0
+
+    @property
     def sheet(self) -> str:
         """The newest contact sheet that is whole; empty where there is none."""
         names = [each for each in _names(self.folder / "previews") if _SHEET.fullmatch(each)]

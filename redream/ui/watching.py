@@ -96,7 +96,8 @@ class Watching:
             gone = [*[gr.update(visible=False)] * 4, "", gr.update(visible=False)]
             return [nothing, self.runs(""), said, *gone, *[""] * 4]
         place = self.queue.places().get(run.folder, 0)
-        signature = f"{name} {run.state} {run.status} {run.sheet} {place} {len(run.models)}"
+        asked = bool(run.asked)
+        signature = f"{name} {run.state} {run.status} {run.sheet} {place} {len(run.models)} {asked}"
         if signature == painted:
             return [gr.skip()] * len(Shown._fields)
         runs = gr.skip() if painted.startswith(f"{name} {run.state} ") else self.runs(name)

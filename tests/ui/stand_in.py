@@ -42,8 +42,11 @@ def write_png(path, side):
 
 
 def make(verb, words, options):
-    """Makes steps until it is asked to stop, where the prompt is long; else it makes three."""
-    folder = options["trainer.default_root_dir"]
+    """Makes steps until it is asked to stop, where the prompt is long; else it makes three.
+
+    Where it is slow, a step ends once there is a file ``step_has_ended``.
+    """
+    folder, asked = options["trainer.default_root_dir"], []
 
     def say(state, step=0):
         text = json.dumps({"state": state, "step": step, "steps": 3, "time": time.time()})
@@ -52,6 +55,14 @@ def make(verb, words, options):
         os.replace(f"{folder}/status.part", f"{folder}/status.json")
 
     def leave(*_):
+        asked.append(True)
+        if "slow" not in options["prompt"]:
+            save_and_leave()
+        if len(asked) > 1:  # as the command line does: once more stops at once
+            say("stopped", 1)
+            sys.exit(143)
+
+    def save_and_leave():
         os.makedirs(f"{folder}/checkpoints", exist_ok=True)
         open(f"{folder}/checkpoints/last.ckpt", "w").close()
         say("stopped", 1)
@@ -65,6 +76,8 @@ def make(verb, words, options):
     end = time.time() + 60
     while "long" in options["prompt"] and "ckpt_path" not in options and time.time() < end:
         time.sleep(0.02)
+        if asked and os.path.exists(f"{folder}/step_has_ended"):
+            save_and_leave()
     if "REDREAM_STAND_IN_MADE" in os.environ:  # what a run leaves
         shutil.copytree(os.environ["REDREAM_STAND_IN_MADE"], folder, dirs_exist_ok=True)
         uids = json.loads(options.get("data.chosen", '["uid-gold"]'))

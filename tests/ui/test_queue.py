@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -30,6 +31,10 @@ WAITS = "import os, time; os.write(1, b'.'); time.sleep(60)"
 
 def state(folder):
     return read_run(folder.parent, folder).state
+
+
+def progress(folder):
+    return pieces.progress(read_run(folder.parent, folder))
 
 
 def test_runs_come_one_after_another(make_queue):
@@ -107,6 +112,38 @@ def test_what_was_stopped_goes_on_or_is_finished(make_queue):
     queue.finish(folder)
     queue.tick()
     wait_until(lambda: last_line(folder).startswith("predict ") and state(folder) == "finished")
+
+
+def test_stop_pressed_twice_saves_the_step_all_the_same(make_queue):
+    """A double click, a second tab: asked twice, the run itself would leave at once."""
+    queue = make_queue()
+    folder = queue.add(asks("a long slow dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "training")
+    assert "stopping" not in progress(folder)
+    queue.stop(folder)
+    assert "<strong>stopping ...</strong>" in progress(folder)
+    assert 'data-state="training"' in progress(folder) and "once more" not in progress(folder)
+    make_queue().stop(folder)  # the server was started anew
+    queue.stop(folder)
+    (folder / "step_has_ended").touch()
+    wait_until(lambda: state(folder) == "stopped")
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert "stopping" not in progress(folder)
+
+
+def test_a_run_that_does_not_end_can_be_ended(make_queue, monkeypatch):
+    queue = make_queue()
+    folder = queue.add(asks("a long slow dog"))
+    queue.tick()
+    wait_until(lambda: state(folder) == "training")
+    queue.stop(folder)
+    monkeypatch.setattr(processes, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(pieces, "PATIENCE_S", 0.0)
+    assert "Stop once more ends it at once" in progress(folder)
+    queue.stop(folder)
+    wait_until(lambda: state(folder) == "stopped")
+    assert not (folder / "checkpoints").exists()
 
 
 def test_what_waits_can_be_withdrawn_and_queued_again(make_queue):
@@ -251,9 +288,11 @@ def test_a_run_that_a_terminal_took_up_is_asked_itself(make_queue, is_given_agai
     with running(TERMINAL, str(folder / LOCK)) as run, running(WAITS) as another:
         if is_given_again:
             write_job(job.changed(process=another.pid), folder)
+        write_job(read_job(folder).changed(asked_to_stop=time.time()), folder)  # the one before
+        assert "stopping" not in progress(folder)
         queue.stop(folder)
         assert run.wait(10) == -signal.SIGTERM
-        assert another.poll() is None and read_job(folder).asked_to_stop
+        assert another.poll() is None and read_job(folder).process == run.pid
 
 
 def test_a_run_that_nobody_knows_the_process_of_is_not_said_to_be_stopped(make_queue):
