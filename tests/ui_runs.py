@@ -28,8 +28,9 @@ def queues(folder):
         config = Config("default", "Small", (folder / "default.yaml",), {})
         poor = Preset(config._replace(name="poor"), ("needs a GPU",))
         shown = Preset(config._replace(name="shown"), (), "needed")
+        big = Preset(config._replace(name="big", values={"trainer": {"max_steps": 9000}}))
         named = [Device(name, name) for name in devices]
-        made.append(Queue(out, folder, [Preset(config), poor, shown], named))
+        made.append(Queue(out, folder, [Preset(config), poor, shown, big], named))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,5 +1,6 @@
 """The page's first part: a prompt, a preset, assets to tick, and the button that makes."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class Form(NamedTuple):
         formats: What models are written as.
         device: Where it runs.
         yaml: Everything else.
-        found: The assets that were found.
+        found: The assets that were found, and what each was found for.
         picture: A picture of the object, by its name below the folder of uploads.
     """
 
@@ -43,7 +44,7 @@ class Form(NamedTuple):
     device: gr.Dropdown
     yaml: gr.Textbox
     found: gr.State
-    picture: gr.State
+    picture: gr.Textbox
 
     @property
     def inputs(self) -> list[Any]:
@@ -131,8 +132,9 @@ class Making:
                 info="As in a config; it is laid over the preset",
                 placeholder="model: {guidance: {init_args: {scale: 5.0}}}",
             )  # fmt: skip
-        found, picture = gr.State([]), gr.State("")
+        found = gr.State([])
         ticks = gr.Textbox(visible="hidden", elem_id="ticks")
+        picture = gr.Textbox(visible="hidden", elem_id="handed-in")
         form = Form(ticks, prompt, preset, settings, formats, device, yaml, found, picture)
         with gr.Row(elem_classes="rd-buttons"):
             make = gr.Button("Make it", variant="primary", elem_id="make")
@@ -156,13 +158,16 @@ class Making:
                     [[each.config.name, "; ".join(each.lacks)] for each in lacking],
                     headers=["preset", "why"], interactive=False, wrap=True,
                 )  # fmt: skip
-        answers = {"outputs": [found, said, more], "show_progress_on": said, "js": SEND, **_QUIET}
+        answers = {
+            "outputs": [found, said, more], "show_progress_on": said, "js": SEND, **_QUIET,
+            "concurrency_id": "found", "concurrency_limit": 1,  # each goes on from the one before
+        }  # fmt: skip
         look.click(self.look, form.inputs, **answers)
         more.click(self.look_for_others, form.inputs, **answers)
         upload.upload(self.take, [*form.inputs, upload], **answers)
-        preset.change(
-            self.show_preset, [preset, picture], [preset, hand_in, own, *settings], **_QUIET
-        )
+        # in the browser: no press comes before the numbers, and a form that is filled keeps its own
+        preset.input(None, preset, list(settings), js=self._numbers(), api_visibility="private")
+        preset.change(self.show_preset, [preset, picture], [preset, hand_in, own], **_QUIET)
         hand_in.upload(self.take_picture, hand_in, [picture, said], **_QUIET)
         picture.change(self.show_picture, picture, own, **_QUIET)
         return form, make, said
@@ -179,22 +184,21 @@ class Making:
         """Takes an uploaded file, the last of what the form holds, among the assets."""
         return self._said(lambda: self._take(filled(values[:-1]), values[-1]))
 
-    def make(self, *values: Any) -> tuple[str, str]:  # noqa: ANN401
+    def make(self, *values: Any) -> tuple[Any, str]:  # noqa: ANN401
         """Queues what is asked for; the run's name, or why it is refused."""
         try:
             folder = self.queue.add(self._asked(filled(values)))
             self.queue.tick()
         except (ValueError, OSError) as error:
-            return "", alert(one_line(error))
+            return gr.skip(), alert(one_line(error))
         return folder.relative_to(self.queue.out).as_posix(), ""
 
     def show_preset(self, name: str, picture: str) -> list[Any]:
-        """The preset's own sentence and settings, and the picture where it takes one."""
+        """The preset's own sentence, and the picture where it takes one."""
         preset = self._preset(name)
-        values = [gr.Number(value=_preset_value(preset, each.key)) for each in SETTINGS]
         takes = preset.picture != "none"
         own = self.show_picture(picture) if takes else ""
-        return [gr.Dropdown(info=preset.config.title), gr.update(visible=takes), own, *values]
+        return [gr.Dropdown(info=preset.config.title), gr.update(visible=takes), own]
 
     def take_picture(self, file: str) -> tuple[Any, str]:
         """Takes an uploaded picture of the object; why it is refused."""
@@ -217,7 +221,7 @@ class Making:
         known = asked.preset in {each.config.name for each in self.choices}
         preset = self._preset(asked.preset if known else self.choices[0].config.name)
         settings = [asked.settings.get(e.key, _preset_value(preset, e.key)) for e in SETTINGS]
-        listed = [{**each._asdict(), "ticked": True} for each in assets]
+        listed = [{**each._asdict(), "ticked": True, "looked": None} for each in assets]
         formats = list(asked.formats) or ["glb"]
         name = preset.config.name
         return [
@@ -235,7 +239,11 @@ class Making:
         found = self.looking.look(asked.prompt, preset.config, asked.yaml, num)
         taken = int(_setting(form, "data.num_assets") or 3)
         own = [each for each in form.found if each["origin"] == "own"]
-        listed = [{**each._asdict(), "ticked": place < taken} for place, each in enumerate(found)]
+        looked = _looked(form)
+        listed = [
+            {**each._asdict(), "ticked": place < taken, "looked": looked}
+            for place, each in enumerate(found)
+        ]
         if keeps:
             listed = [{**each, "ticked": form.ticks.get(each["uid"], False)} for each in listed]
         return [{**each, "ticked": form.ticks.get(each["uid"], True)} for each in own] + listed
@@ -249,7 +257,8 @@ class Making:
             for each in form.found
             if each["uid"] != name
         ]
-        return [{**found._asdict(), "caption": kept.name, "ticked": True}, *others]
+        mine = {**found._asdict(), "caption": kept.name, "ticked": True, "looked": None}
+        return [mine, *others]
 
     def _said(self, work: Callable[[], list[dict[str, Any]]]) -> tuple[Any, ...]:
         try:
@@ -273,7 +282,8 @@ class Making:
         if form.found and not mine and not chosen:
             raise ValueError("no asset is ticked: tick one, or show what is retrieved again")
         taken = int(_setting(form, "data.num_assets") or 3)
-        if not mine and chosen == others[:taken]:  # what a run takes by itself
+        nearest = [each["uid"] for each in form.found if each["looked"] == _looked(form)]
+        if not mine and chosen == nearest[:taken]:  # what a run takes by itself
             chosen = []
         formats = () if list(form.formats) == ["glb"] else tuple(form.formats)
         picture = form.picture if preset.picture != "none" else ""
@@ -281,6 +291,14 @@ class Making:
             form.prompt, form.preset, settings, form.yaml or "", chosen, mine, formats,
             form.device, picture,
         )  # fmt: skip
+
+    def _numbers(self) -> str:
+        """JavaScript: the settings of the preset that was chosen."""
+        table = {
+            each.config.name: [_preset_value(each, setting.key) for setting in SETTINGS]
+            for each in self.choices
+        }
+        return f"name => ({json.dumps(table)})[name]"
 
     def _preset(self, name: str) -> Preset:
         preset = self.queue.presets.get(name)
@@ -292,12 +310,20 @@ class Making:
 _QUIET = {"api_visibility": "private", "show_progress": "minimal"}
 
 
+def _looked(form: Filled) -> list[str]:
+    """What assets are found for: others may be the nearest for anything else."""
+    return [" ".join(form.prompt.split()), form.preset, form.yaml or ""]
+
+
 def _paint_assets(listed: list[dict[str, Any]]) -> None:
     with gr.Row(elem_classes="rd-assets"):
         for place, each in enumerate(listed, 1):
             with gr.Column(min_width=150, elem_classes="rd-card"):
                 gr.HTML(asset_card(_found(each), place), apply_default_css=False)
-                gr.Checkbox(each["ticked"], label="use it", container=False, interactive=True)
+                gr.Checkbox(
+                    each["ticked"], label="use it", container=False, interactive=True,
+                    key=(each["uid"], *(each["looked"] or ())),  # drawn anew it keeps its tick
+                )  # fmt: skip
 
 
 def _found(listed: dict[str, Any]) -> Found:

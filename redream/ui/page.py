@@ -57,7 +57,7 @@ def make_page(queue: Queue, looking: Looking) -> gr.Blocks:
             making.make, form.inputs, [chosen, said], show_progress_on=said,
             js=SEND, api_visibility="private", show_progress="minimal",
         )  # fmt: skip
-        made.then(_to_run, chosen, tabs, **_QUIET).then(
+        made.then(_to_run, said, tabs, **_QUIET).then(
             watching.show, [chosen, shown.signature], list(shown), **_QUIET
         ).then(None, chosen, None, js=_REMEMBER, **_QUIET)
         # in the queue: past it a changed gr.State is not told, and its assets are never drawn
@@ -103,8 +103,8 @@ def _asked_in_address(request: gr.Request) -> tuple[str, Any]:
     return name, gr.Tabs(selected="runs") if name else gr.skip()
 
 
-def _to_run(name: str) -> Any:  # noqa: ANN401
-    return gr.Tabs(selected="runs") if name else gr.skip()
+def _to_run(refused: str) -> Any:  # noqa: ANN401
+    return gr.skip() if refused else gr.Tabs(selected="runs")
 
 
 def _again(making: Making, watching: Watching, name: str) -> list[Any]:

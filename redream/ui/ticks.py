@@ -32,9 +32,11 @@ def read_ticks(sent: str, found: Sequence[Mapping[str, Any]]) -> dict[str, bool]
         A truth for each of them.
 
     Raises:
-        ValueError: If it is something else that was sent.
+        ValueError: If it is something else that was sent, or the server has forgotten the assets.
     """
     ticks = read_json(sent) if sent else {}
     if not isinstance(ticks, dict) or not all(isinstance(each, bool) for each in ticks.values()):
         raise ValueError("ticks are true or false, by the asset's uid")
+    if ticks and not found:  # Gradio forgets a page that was away for an hour
+        raise ValueError("this page was left for too long: show what is retrieved again")
     return {each["uid"]: ticks.get(each["uid"], each["ticked"]) for each in found}

@@ -13,6 +13,7 @@ import trimesh
 from chromium import Browser, find_browser
 from PIL import Image
 from ui_browsing import PROMPT, asks_nobody_else, opens, press_on, reach, run_of, saved, turns
+from ui_runs import wait_until
 
 pytest.importorskip("gradio")
 
@@ -154,6 +155,52 @@ def test_what_is_ticked_is_taken_however_fast_the_hand(page, window):
     assert len(asked["chosen"]) == 4
     window.click("#stop")
     window.wait(f"{STATE} == 'stopped'")
+
+
+def test_settings_go_with_their_preset_and_come_back(page, window):
+    """A chosen preset brings its numbers before any press; asked again, a run's are kept."""
+    out, url = page
+    opens(window, url)
+    window.click(PROMPT)
+    window.type("a golden elephant")
+    window.click("#settings button")
+    window.click("#preset input")
+    big = "[...document.querySelectorAll('[role=option]')].find(e => e.innerText.includes('big'))"
+    window.wait(f"!!{big}?.checkVisibility()")
+    window.evaluate(
+        f"{big}.dispatchEvent(new MouseEvent('mousedown', {{bubbles: true}})); "
+        "setTimeout(() => document.querySelector('#make').click(), 0)"
+    )
+    first = json.loads((out / run_of(window) / "job.json").read_text("utf-8"))["asked"]
+    assert (first["preset"], first["settings"]) == ("big", {})
+    steps = "document.querySelector('#trainer-max_steps input')"
+    window.wait(f"{STATE} == 'finished'")
+    window.click("#again")
+    window.wait(f"{steps}?.value == '9000'")
+    reach(window, "#trainer-max_steps input")
+    window.press("a", "KeyA", 65, modifiers=2, commands=["selectAll"])
+    window.type("77")
+    before = set(out.glob("*/job.json"))
+    press_on(window, "#make")
+    job = added(out, before)
+    assert json.loads(job.read_text("utf-8"))["asked"]["settings"] == {"trainer.max_steps": 77}
+    opens(window, f"{url}?run={job.parent.name}")  # a fresh form
+    window.click("#again")
+    window.wait(f"document.querySelector('{PROMPT}').value == 'a golden elephant'")
+    window.click("#settings button")
+    window.wait(f"{steps}?.value == '77'")
+    time.sleep(1.0)  # what the preset's own change brings would be here by now
+    before = set(out.glob("*/job.json"))
+    window.click("#make")
+    asked = json.loads(added(out, before).read_text("utf-8"))["asked"]
+    assert (asked["preset"], asked["settings"]) == ("big", {"trainer.max_steps": 77})
+
+
+def added(out, before):
+    """Waits for one more run than there was; its job."""
+    wait_until(lambda: len(list(out.glob("*/job.json"))) > len(before))
+    (job,) = set(out.glob("*/job.json")) - before
+    return job
 
 
 def test_by_the_keyboard_alone(page, window, finished):

@@ -7,8 +7,12 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
+import gradio as gr
+
+from redream.ui.asked import Asked
 from redream.ui.jobs import read_job
-from redream.ui.making import Making
+from redream.ui.looking import Found
+from redream.ui.making import Making, filled
 
 
 def form(*settings, preset="default", picture="", yaml=""):
@@ -32,7 +36,40 @@ def test_a_setting_that_neither_preset_nor_person_says_is_left_out(make_queue):
 
 def test_a_setting_out_of_its_range_is_refused_in_words(make_queue):
     name, said = Making(make_queue(), None).make(*form(0, 99, 0, 0))
-    assert name == "" and "Objects must be a whole number from 1 to 16" in said
+    assert name == gr.skip() and "Objects must be a whole number from 1 to 16" in said
+
+
+def found(prompt, preset="default"):
+    """Six assets as a look for a prompt leaves them: the nearest three ticked."""
+    facts = Found("", "a dog", "library", {}, "cc0", "x", "", "")._asdict()
+    looked = [prompt, preset, ""]
+    return [{**facts, "uid": f"u{i}", "ticked": i < 3, "looked": looked} for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ticks", "chosen"),
+    [
+        ("a dog", {}, ()),  # what a run takes by itself, which keeps its order of nearness
+        ("a dog", {"u1": False, "u4": True}, ("u0", "u2", "u4")),
+        ("a cat", {}, ("u0", "u1", "u2")),  # found for something else, and shown with their ticks
+        ("a dog", {"u1": False, "u2": False}, ("u0",)),
+    ],
+)
+def test_what_the_page_shows_ticked_is_taken(make_queue, prompt, ticks, chosen):
+    queue = make_queue()
+    values = list(form(0, 0, 0, 0))
+    values[0], values[-2] = json.dumps(ticks), found(prompt)
+    name, said = Making(queue, None).make(*values)
+    assert said == "" and read_job(queue.out / name).asked.chosen == chosen
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 4])
+def test_asked_again_a_run_takes_the_assets_that_it_took(make_queue, num):
+    making = Making(make_queue(), None)
+    assets = [Found(f"u{i}", "a dog", "library", {}, "cc0", "x", "", "") for i in range(num)]
+    asked = Asked("a dog", "default", {"trainer.max_steps": 77}, chosen=[a.uid for a in assets])
+    again = making._asked(filled(making.fill(asked, assets)))
+    assert list(again.chosen) == list(asked.chosen) and dict(again.settings) == dict(asked.settings)
 
 
 @pytest.fixture
@@ -47,7 +84,7 @@ def test_a_picture_is_handed_in_where_the_preset_takes_one(make_queue, picture):
     queue = make_queue()
     making = Making(queue, None)
     name, said = making.make(*form(0, 0, 0, 0, preset="shown"))
-    assert name == "" and "needs a picture of the object" in said
+    assert name == gr.skip() and "needs a picture of the object" in said
     taken, said = making.take_picture(str(picture))
     assert said == "" and (queue.uploads / taken).read_bytes() == picture.read_bytes()
     shown = making.show_picture(taken)
@@ -84,7 +121,7 @@ def test_a_picture_that_lies_elsewhere_or_is_gone_is_refused(make_queue):
     for name in ("../../secret.png", "0123/gone.png"):
         assert making.show_picture(name) == ""
         made, said = making.make(*form(0, 0, 0, 0, preset="shown", picture=name))
-        assert made == "" and said != ""
+        assert made == gr.skip() and said != ""
 
 
 def test_a_job_of_a_page_that_knew_no_pictures_is_read(make_queue):

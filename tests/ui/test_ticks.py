@@ -19,6 +19,12 @@ def test_what_is_drawn_counts_and_else_what_was_found(sent, ticks):
     assert read_ticks(sent, FOUND) == ticks
 
 
+def test_a_page_whose_assets_the_server_has_forgotten_is_told():
+    assert read_ticks("{}", []) == {}
+    with pytest.raises(ValueError, match="show what is retrieved again"):
+        read_ticks('{"a": true}', [])
+
+
 @pytest.mark.parametrize("sent", ["[]", '{"a": 1}', '{"a": "yes"}', "{", "[" * 500])
 def test_what_is_no_tick_is_refused(sent):
     with pytest.raises(ValueError, match=r"."):
