@@ -4,18 +4,22 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from redream.plain_data import read_json
+import redream
+from redream.plain_data import read_json, read_yaml
 from redream.ui import processes
-from redream.ui.configs import Config
+from redream.ui.configs import Config, every_value
 from redream.ui.safety import inside
 
 LOOKS, SAID = ".looks", "said.txt"
+_MANIFEST = "manifest.json"  # written last, with the hashes of an index's other files
 _MOST_S = 300
 _KEPT = 40  # looks whose pictures are kept
 
@@ -45,7 +49,7 @@ class Found(NamedTuple):
 
 
 class Looking:
-    """Finds assets for a prompt, and remembers what it found.
+    """Finds assets for a prompt, and remembers what it found as long as it is still so.
 
     Args:
         out: The output folder.
@@ -68,7 +72,7 @@ class Looking:
         Raises:
             ValueError: If the command line refuses; its own line.
         """
-        key = json.dumps([prompt, [str(each) for each in config.files], yaml, num])
+        key = json.dumps([prompt, self._content(config.files, yaml), yaml, num])
         return self._found(key, prompt, config.files, yaml, num)
 
     def look_at(self, name: str, uploads: Path, caption: str) -> Found:
@@ -98,6 +102,20 @@ class Looking:
                 self._retrieve(folder, prompt, files, yaml, num)
         found = read_json(folder / "found.json")
         return [_found_of(each, folder, place) for place, each in enumerate(found)]
+
+    def _content(self, files: Sequence[Path], yaml: str) -> list[Any]:
+        """What tells that configs, or what they name, have another content under the same names.
+
+        An index is known by its manifest, any other file by itself, the embedded world by ReDream.
+        """
+        trees: list[Any] = [read_yaml(yaml)]
+        for file in files:
+            with suppress(OSError, ValueError):  # the command line says what is wrong
+                trees.append(read_yaml(file))
+        names = dict.fromkeys(value for _, value in every_value(trees) if isinstance(value, str))
+        places = [self.started_in / os.path.expanduser(each) for each in names]
+        named = [each for place in places for each in (place, place / _MANIFEST)]
+        return [redream.__version__, *filter(None, map(_version, [*files, *named]))]
 
     def _folder(self, key: str) -> Path:
         return self.out / LOOKS / hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -144,6 +162,16 @@ class Looking:
         looks = sorted(folder.iterdir(), key=lambda each: each.stat().st_mtime)
         for each in looks[: max(0, len(looks) - _KEPT)]:
             shutil.rmtree(each, ignore_errors=True)
+
+
+def _version(path: Path) -> tuple[str, int, int] | None:
+    """Name, time and size of a file; None where there is none."""
+    try:
+        seen = path.stat()
+    except (OSError, ValueError):  # most values of a config are no names of files
+        return None
+    is_file = stat.S_ISREG(seen.st_mode)
+    return (str(path), seen.st_mtime_ns, seen.st_size) if is_file else None
 
 
 def _found_of(record: Any, folder: Path, place: int) -> Found:  # noqa: ANN401
