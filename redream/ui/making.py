@@ -320,10 +320,7 @@ def _paint_assets(listed: list[dict[str, Any]]) -> None:
         for place, each in enumerate(listed, 1):
             with gr.Column(min_width=150, elem_classes="rd-card"):
                 gr.HTML(asset_card(_found(each), place), apply_default_css=False)
-                gr.Checkbox(
-                    each["ticked"], label="use it", container=False, interactive=True,
-                    key=(each["uid"], *(each["looked"] or ())),  # drawn anew it keeps its tick
-                )  # fmt: skip
+                gr.Checkbox(each["ticked"], label="use it", container=False, interactive=True)
 
 
 def _found(listed: dict[str, Any]) -> Found:
