@@ -1,14 +1,13 @@
 """The building of an index: what is to be done, what is done, and the folder at the end."""
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -16,7 +15,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from redream.assets import Store
-from redream.files import whole_file, why_not_written
+from redream.files import whole_file
+from redream.indexing.alone import building_alone
+from redream.indexing.finished import Finished, find_finished, gather, require_none_missing
 from redream.indexing.pictures import PictureSource, RenderedPictures
 from redream.indexing.progress import AssetProgress
 from redream.indexing.shards import Shard, read_shards
@@ -47,7 +48,9 @@ class IndexBuild:
     """Turns assets into an index, shard by shard.
 
     Finished shards lie in a hidden folder beside the index. A build that was killed goes on from
-    them, whatever the number of processes then; the index appears at the end, whole.
+    them, whatever the number of processes then; the index appears at the end, whole. From its
+    beginning until it is assembled, closed or its process ends, a build has the index folder for
+    itself.
 
     Args:
         assets: What to index, with captions.
@@ -56,10 +59,12 @@ class IndexBuild:
         pictures: Gives the pictures; None makes an index of texts.
         store: How to make the store again that the assets are loaded from.
         shard_size: Assets embedded and kept together.
+        is_first: Whether this is the first of the build's processes, which has the folder for all
+            of them and assembles.
 
     Raises:
-        ValueError: If there is nothing to index, a uid comes twice, ``out`` is something else, or
-            an unfinished build there was begun otherwise.
+        ValueError: If there is nothing to index, a uid comes twice, ``out`` is something else,
+            another build of it is at work, or an unfinished build there was begun otherwise.
         OSError: If nothing can be written there.
     """
 
@@ -71,6 +76,7 @@ class IndexBuild:
         pictures: PictureSource | None,
         store: Reference | None = None,
         shard_size: int = 32,
+        is_first: bool = True,
     ) -> None:
         if not assets:
             raise ValueError("there is nothing to index: the store has no asset")
@@ -85,15 +91,27 @@ class IndexBuild:
         self.out, self.shard_size = Path(out).expanduser().absolute(), shard_size
         check_replaceable(self.out)
         self.unfinished = self.out.with_name(f".{self.out.name}.building")
-        self._begin()
-        finished = {
-            row
-            for shard in read_shards(self.unfinished, vectors=False)
-            for row in zip(shard.uids, shard.captions, strict=True)
-        }
+        with ExitStack() as alone:
+            if is_first:
+                alone.enter_context(building_alone(self.out))
+            self._begin(is_first)
+            finished = {
+                row
+                for shard in read_shards(self.unfinished, vectors=False)
+                for row in zip(shard.uids, shard.captions, strict=True)
+            }
+            self._alone = alone.pop_all()
         self.pending = [each for each in assets if (each.uid, each.caption) not in finished]
 
-    def _begin(self) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        """The build for another process, which does not take the folder from this one."""
+        return self.__dict__ | {"_alone": ExitStack()}
+
+    def close(self) -> None:
+        """Lets go of the index folder; the finished shards stay for another build of it."""
+        self._alone.close()
+
+    def _begin(self, is_first: bool) -> None:
         """Writes down what is built, or finds that the unfinished build there is the same."""
         plan = {
             "encoder": self.encoder.name,
@@ -110,9 +128,11 @@ class IndexBuild:
                     f"{self.unfinished} has an unfinished build with another {other[0]} "
                     f"({begun.get(other[0])}): finish that one, or remove the folder"
                 )
-            return
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+        elif is_first:
+            for shard in self.unfinished.glob("*.safetensors"):
+                shard.unlink()  # whose encoder nobody knows: a removal was killed
+            with whole_file(path) as temporary:
+                temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
 
     def batches(
         self, sampler: Sampler[int] | None = None, num_workers: int = 0
@@ -137,52 +157,60 @@ class IndexBuild:
         return embed_assets(batch, self.encoder, self.pictures is not None)
 
     def keep(self, shard: Shard) -> None:
-        """Writes a shard, with a warning for each asset that it had to leave out."""
+        """Writes a shard, with a warning for each asset that it had to leave out.
+
+        Raises:
+            ValueError: If the folder of the shards is gone.
+        """
         for uid, reason in shard.left_out.items():
             warnings.warn(f"left {uid} out of the index: {reason}", stacklevel=2)
+        if not self.unfinished.is_dir():
+            raise ValueError(
+                f"{self.unfinished} is gone, and the finished shards with it: give the same "
+                "command again, on a disk that all its processes share"
+            )
         shard.save(self.unfinished)
 
     def assemble(self) -> EmbeddingIndex:
         """Makes the index of the finished shards, in the order of the assets, and removes them.
 
+        The assets of a shard that turns out to be broken are embedded again, here. The build is
+        over afterwards, also where it failed; another one goes on from the shards.
+
         Raises:
-            ValueError: If no asset could be shown.
+            ValueError: If no asset could be shown, or no shard has one that could; what stood at
+                ``out`` is intact.
         """
-        captions = {asset.uid: asset.caption for asset in self.assets}
-        kept, left_out, num_views, dimension = set[str](), dict[str, str](), 0, 0
-        for shard in read_shards(self.unfinished):
-            left_out |= shard.left_out
-            kept |= {
-                u for u, c in zip(shard.uids, shard.captions, strict=True) if captions.get(u) == c
-            }
-            num_views = max(num_views, *shard.num_views, 0)
-            dimension = max(dimension, shard.text.shape[1])
-        left_out = {u: why for u, why in left_out.items() if u in captions and u not in kept}
-        if not kept:
-            shutil.rmtree(self.unfinished)
+        with self._alone:
+            found = find_finished(self.unfinished, self.assets)
+            if 0 < len(found.missing) <= found.num_broken * self.shard_size:
+                for start in range(0, len(found.missing), self.shard_size):
+                    shown = AssetPictures(found.missing[start:][: self.shard_size], self.pictures)
+                    self.keep(self.embed([shown[row] for row in range(len(shown))]))
+                found = find_finished(self.unfinished, self.assets)
+            require_none_missing(found.missing, self.assets)
+            index = self._write(found) if found.kept else None
+            shutil.rmtree(self.unfinished, ignore_errors=True)  # what stays is looked at again
+        if index is None:
             raise ValueError("none of the assets could be shown, so there is nothing to index")
-        assets = [asset for asset in self.assets if asset.uid in kept]
-        rows = {asset.uid: row for row, asset in enumerate(assets)}
-        names = ("text",) if self.pictures is None else ("text", "image")
-        arrays = {n: _on_disk(self.unfinished / f"{n}.npy", len(assets), dimension) for n in names}
-        for shard in read_shards(self.unfinished):
-            for source, (uid, caption) in enumerate(zip(shard.uids, shard.captions, strict=True)):
-                if captions.get(uid) == caption:
-                    for name, array in arrays.items():
-                        array[rows[uid]] = getattr(shard, name)[source].numpy()
+        return index
+
+    def _write(self, found: Finished) -> EmbeddingIndex:
+        """Writes the index; its vectors are gathered on the disk."""
+        assets = [asset for asset in self.assets if asset.uid in found.kept]
+        kinds = ("text",) if self.pictures is None else ("text", "image")
+        arrays = gather(self.unfinished, assets, kinds, found.dimension)
         manifest = {
             "preprocessing": self.encoder.preprocessing,
             "pooling": POOLING,
             "pictures": None if self.pictures is None else self.pictures.settings(),
-            "num_views": num_views,
-            "num_left_out": len(left_out),
-            "left_out": left_out,
+            "num_views": found.num_views,
+            "num_left_out": len(found.left_out),
+            "left_out": found.left_out,
         }
         encoder = {"name": self.encoder.name, "init_args": self.encoder.init_args}
         image = arrays.get("image")
-        index = write_index(self.out, assets, arrays["text"], image, encoder, self.store, manifest)
-        shutil.rmtree(self.unfinished)
-        return index
+        return write_index(self.out, assets, arrays["text"], image, encoder, self.store, manifest)
 
 
 class AssetPictures(Dataset[ShownAsset]):
@@ -296,27 +324,14 @@ def index_store(
     """
     views = (num_views, elevation_deg, distance, fovy_deg, background)
     pictures = RenderedPictures(store, encoder.image_size, *views)
-    build = IndexBuild(store.assets(), encoder, out, pictures, store.reference())
-    total = len(build.assets)
-    with AssetProgress(total, total - len(build.pending), progress) as bar:
-        for batch in build.batches():
-            build.keep(build.embed(batch))
-            bar.advance(len(batch))
-    return build.assemble()
+    with closing(IndexBuild(store.assets(), encoder, out, pictures, store.reference())) as build:
+        total = len(build.assets)
+        with AssetProgress(total, total - len(build.pending), progress) as bar:
+            for batch in build.batches():
+                build.keep(build.embed(batch))
+                bar.advance(len(batch))
+        return build.assemble()
 
 
 def _num_views(shown: ShownAsset) -> int:
     return 0 if shown.pictures is None else len(shown.pictures)
-
-
-def _on_disk(path: Path, rows: int, dimension: int) -> np.ndarray:
-    """An array of float16 in a file, for which there is room on the disk."""
-    path.unlink(missing_ok=True)
-    try:
-        array = np.lib.format.open_memmap(path, "w+", np.float16, (rows, dimension))
-        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a signal later
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {why_not_written(path.parent, error)}") from error
-    return array

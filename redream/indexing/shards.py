@@ -52,12 +52,15 @@ class Shard:
         write_tensors(folder / f"{key.hexdigest()[:24]}{_SUFFIX}", tensors, metadata)
 
 
-def read_shards(folder: Path, vectors: bool = True) -> Iterator[Shard]:
+def read_shards(
+    folder: Path, vectors: bool = True, broken: list[Path] | None = None
+) -> Iterator[Shard]:
     """Reads the finished shards of a folder, one at a time; a broken one counts as not made.
 
     Args:
         folder: Where they are.
         vectors: Whether to read the vectors; without them they are empty.
+        broken: Is told the broken ones, which are removed.
     """
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         if path.name.startswith("."):
@@ -79,5 +82,8 @@ def read_shards(folder: Path, vectors: bool = True) -> Iterator[Shard]:
                 tensors.get("image"),
             )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"{path} is broken ({error}): made again", stacklevel=2)
+            what = f"{path} is broken ({error}): its assets are embedded again"
+            warnings.warn(what, stacklevel=2)
             path.unlink(missing_ok=True)
+            if broken is not None:
+                broken.append(path)

@@ -1,6 +1,5 @@
 """Writes an index folder, whole or not at all."""
 
-import glob
 import json
 import os
 import shutil
@@ -60,11 +59,12 @@ def write_index(
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(path.parent):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.building"):
-            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
-        prefix, suffix = f".{path.name}.", ".building"
-        building = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=suffix))
+        writing = path.with_name(f".{path.name}.writing")  # no pattern: no other index's is found
+        if writing.is_dir():
+            shutil.rmtree(writing, ignore_errors=True)  # by a process that was killed
         try:
+            writing.mkdir(exist_ok=True)
+            building = Path(tempfile.mkdtemp(dir=writing))
             columns = {name: [getattr(asset, name) for asset in assets] for name in SCHEMA.names}
             table = pa.table(columns, schema=SCHEMA)
             pq.write_table(
@@ -96,15 +96,13 @@ def write_index(
             building.chmod(0o755)
             if path.exists():
                 exchange_folders(path, building)
-                shutil.rmtree(building)
             else:
                 os.replace(building, path)
-        except BaseException as error:
-            why = why_not_written(path.parent, error) if isinstance(error, OSError) else ""
-            shutil.rmtree(building, ignore_errors=True)
-            if why:
-                raise OSError(f"cannot write the index {path}: {why}") from error
-            raise
+        except OSError as error:
+            why = why_not_written(path.parent, error)  # asked while what was written takes room
+            raise OSError(f"cannot write the index {path}: {why}") from error
+        finally:
+            shutil.rmtree(writing, ignore_errors=True)
     return EmbeddingIndex.open(path)
 
 

@@ -1,6 +1,7 @@
 """``redream index build``: a store's assets, embedded in Lightning's predict loop."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -37,6 +38,8 @@ def build(arguments: Sequence[str]) -> None:
         assets = _chosen(assets, made.only)
     if isinstance(pictures, Cap3DPictures):
         assets = pictures.shown(assets)
+    is_on_cluster = cluster.address is not None or cluster.workers > 0
+    trainer = None if is_on_cluster else Trainer(**made.trainer)  # knows which process this is
     job = IndexBuild(
         assets,
         made.encoder,
@@ -44,11 +47,14 @@ def build(arguments: Sequence[str]) -> None:
         pictures,
         None if made.get("store") is None else made.store.reference(),
         made.shard_size or (TEXT_SHARD if made.pictures == "none" else SHARD),
+        is_first=trainer is None or trainer.is_global_zero,
     )
-    if cluster.address is not None or cluster.workers:
-        index: EmbeddingIndex | None = build_on_cluster(job, arguments, cluster)
-    else:
-        index = run_build(job, Trainer(**made.trainer), made.num_workers)
+    with closing(job):
+        index: EmbeddingIndex | None
+        if trainer is None:
+            index = build_on_cluster(job, arguments, cluster)
+        else:
+            index = run_build(job, trainer, made.num_workers)
     if index is not None:
         left_out = len(assets) - len(index)
         named = f"; {left_out} left out, named in its manifest" if left_out else ""

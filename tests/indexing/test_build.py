@@ -108,6 +108,7 @@ def test_a_broken_shard_is_made_again(boxes, tmp_path):
     first, second, *_ = shards(tmp_path / "index")
     first.write_bytes(first.read_bytes()[:50])
     second.write_bytes(b"")
+    build.close()
     with pytest.warns(UserWarning, match="is broken"):
         build = render(boxes, tmp_path / "index")
     assert len(build.pending) == 4
@@ -118,6 +119,7 @@ def test_what_changed_between_two_starts(boxes, tmp_path):
     build = render(boxes, tmp_path / "index")
     for batch in build.batches():
         build.keep(build.embed(batch))
+    build.close()
     captions = (boxes / "captions.csv").read_text()
     (boxes / "captions.csv").write_text(captions.replace("a red box", "a crimson box", 1))
     (boxes / "box11.glb").unlink()
@@ -127,10 +129,11 @@ def test_what_changed_between_two_starts(boxes, tmp_path):
     assert len(index) == 11 and index.asset(0).caption == "a crimson box"
     np.testing.assert_allclose(index.text[0], ColorEncoder().encode_texts([""])[0], atol=1e-3)
     store = FolderStore(boxes)
-    started = render(boxes, tmp_path / "index")
-    IndexBuild(store.assets(), ColorEncoder("greys"), tmp_path / "index", None)  # nothing is lost
+    render(boxes, tmp_path / "index").close()
+    IndexBuild(store.assets(), ColorEncoder("greys"), tmp_path / "index", None).close()  # no loss
     started = render(boxes, tmp_path / "index")
     started.keep(started.embed([next(iter(started.batches()))[0]]))
+    started.close()
     with pytest.raises(ValueError, match="unfinished build with another pictures") as error:
         IndexBuild(store.assets(), ColorEncoder(), tmp_path / "index", None, store.reference())
     assert "remove the folder" in str(error.value)
@@ -170,6 +173,7 @@ def test_left_out_assets_are_tried_again_by_the_next_start(tmp_path):
     build = IndexBuild(assets, ColorEncoder(), tmp_path / "i", colors)
     with pytest.warns(UserWarning, match="no network"):
         build.keep(build.embed(list(build.batches())[0]))
+    build.close()
     colors.colors["b"] = (0.0, 1.0, 0.0)
     index = finish(IndexBuild(assets, ColorEncoder(), tmp_path / "i", colors))
     assert len(index) == 2 and index.manifest["left_out"] == {}

@@ -14,7 +14,9 @@ from comparing import same, shards
 from toy_encoders import save_random_clip
 
 from redream import cli
-from redream.retrieval import EmbeddingIndex
+from redream.assets import FolderStore
+from redream.indexing import IndexBuild
+from redream.retrieval import EmbeddingIndex, Encoder
 
 
 @pytest.fixture
@@ -151,6 +153,22 @@ def test_bad_input_is_one_line_and_leaves_nothing(boxes, clip, tmp_path, capsys)
     ):
         assert what in fails(capsys, *arguments)
         assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_second_build_at_once_is_refused_and_the_first_is_whole(boxes, clip, tmp_path, capsys):
+    out = tmp_path / "index"
+    store = FolderStore(boxes)
+    first = IndexBuild(store.assets(), Encoder(str(clip)), out, None, store.reference(), 4)
+    batches = iter(first.batches())
+    first.keep(first.embed(next(batches)))
+    texts = command(boxes, clip, out, "--pictures", "none", "--shard_size", "4")
+    assert f"another build of {out} is at work: wait for it" in fails(capsys, *texts)
+    for batch in batches:
+        first.keep(first.embed(batch))
+    assert len(first.assemble()) == 12
+    assert cli.main(texts) == 0
+    assert capsys.readouterr().out == f"12 assets in {out}\n"
+    assert list(tmp_path.glob(".index*")) == []
 
 
 def test_filters_are_a_few_words_of_yaml(boxes, clip, tmp_path):

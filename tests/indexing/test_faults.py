@@ -61,6 +61,7 @@ def test_a_kill_while_the_index_is_put_together(boxes, tmp_path, at, where, numb
     finished = shards(out)
     killed(build.assemble, at, where, number, before)
     assert not out.exists() and shards(out) == finished
+    build.close()
     again = begin(boxes, out)
     assert again.pending == []
     same(again.assemble(), truth)
