@@ -146,7 +146,7 @@ def test_files_of_ones_own(page, window, tmp_path):
 def test_what_is_ticked_is_taken_however_fast_the_hand(page, window):
     """Ticks and the button within one moment: the run takes what the page shows then."""
     out, url = page
-    looks(window, url, "a golden elephant")
+    looks(window, url, "a long golden elephant")
     cards = "document.querySelectorAll('.rd-card input')"
     window.evaluate(
         f"[0, 1, 3, 4, 5].forEach(i => {cards}[i].click()); document.querySelector('#make').click()"
