@@ -78,9 +78,9 @@ def test_a_prior_that_turns_has_a_turn_of_one():
     kept = {p: {"seen": {RAW: stuck, WHOLE: turning}, "judge": 0.9} for p in PROMPTS}
     record = fig04.record(kept, [*PROMPTS, "a spotted dog"], quick=False)
     page = record.page()
-    assert "| adapted, P(front) | 0.00 |" in page and "| 1.00 | 1.00 [1.00, 1.00] |" in page
-    assert "| adapted, P(back) | 1.00 |" in page and "| -1.00 [-1.00, -1.00] |" in page
-    assert page.count("0.00 [0.00, 0.00]") == 2  # both of the raw prior
+    assert "| adapted, P(front) | 0.00 |" in page and "| 1.00 | 1.00 [-0.68, 1.00] |" in page
+    assert "| adapted, P(back) | 1.00 |" in page and "| -1.00 [-1.00, 0.68] |" in page
+    assert page.count("0.00 [-0.84, 0.84]") == 2  # both of the raw prior
     assert "90% of the assets' own renders" in page and "**Unfinished: 2 of 3.**" in page
     assert len(record.pictures) == 2
 
@@ -103,11 +103,11 @@ def test_priors_are_compared_view_by_view():
     }
     page = fig14.record(kept, PROMPTS, quick=True).page()
     for name, back, confused in (
-        ("raw", "0.00 [0.00, 0.00]", "1.00 [1.00, 1.00]"),
-        ("layers only (a)", "0.50 [0.50, 0.50]", "0.50 [0.50, 0.50]"),
-        ("layers and tokens (b)", "1.00 [1.00, 1.00]", "0.00 [0.00, 0.00]"),
+        ("raw", "0.00 [0.00, 0.84]", "1.00 [0.16, 1.00]"),
+        ("layers only (a)", "0.50 [0.08, 0.92]", "0.50 [0.08, 0.92]"),
+        ("layers and tokens (b)", "1.00 [0.16, 1.00]", "0.00 [0.00, 0.84]"),
     ):
-        assert f"| {name} | 1.00 [1.00, 1.00] | 0.50 [0.50, 0.50] | {back} | {confused} |" in page
+        assert f"| {name} | 1.00 [0.16, 1.00] | 0.50 [0.08, 0.92] | {back} | {confused} |" in page
 
 
 def test_prompts_drift_one_thing_at_a_time():
