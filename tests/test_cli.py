@@ -362,6 +362,11 @@ def test_the_arguments_of_nested_classes_are_known():
     message = "Option 'strat' is not accepted"
     assert explain(message, known) == "unknown key 'strat'; did you mean start or stage?"
     assert "did you mean dirpath" in explain("Option 'dirpth' is not accepted", known)
+    elsewhere = explain(
+        "Parser key \"model.penalties\":\n\n  - Option 'dirpath' is not accepted", known
+    )
+    assert "did you mean" not in elsewhere  # a key of another class is not meant by itself
+    assert "it takes no 'dirpath'; see `redream fit --model.penalties.help CLASS`" in elsewhere
 
 
 @pytest.mark.parametrize(

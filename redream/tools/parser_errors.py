@@ -71,6 +71,9 @@ def explain(message: str, known: Vocabulary, command: str = "redream fit") -> st
         near, far = ([*known.parameters, *top_level], known.distant)
         if "." in key:
             near, far = list(known.keys), known.parameters
+        if key in (*near, *far) and where:  # of something else: it would be said to mean itself
+            place = where.rstrip(": ")
+            return f"it takes no {key!r}; see `{command} --{place}.help CLASS` for what it takes"
         help_text = suggest(key, far, f"see `{command} --help`")
         return f"unknown key {key!r}; {suggest(key, near, help_text)}"
 
