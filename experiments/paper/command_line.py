@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.paper.kept import NOTHING, kept_objects
 from experiments.paper.world import World, read_prompts
 
 
@@ -26,6 +27,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Adds what commands that make objects have."""
     parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--report", action="store_true", help="only write what is there")
+
+
+def add_kept_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--kept``, for commands that need no more of an object than its numbers."""
+    parser.add_argument(
+        "--kept",
+        type=kept_objects,
+        default=NOTHING,
+        metavar="FOLDER",
+        help="of records, such as docs/images/results: objects that they hold are not made again",
+    )
 
 
 def fronted_prompts(world: World, num: int | None = None) -> Sequence[str]:

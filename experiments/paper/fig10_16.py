@@ -3,7 +3,7 @@
 ``python -m experiments.paper.fig10_16 --out DIR``, with the ``DIR`` that table1.py was given,
 writes ``DIR/fig10_16.json``, its page and its pictures. Nothing is trained here: runs keep previews
 of four sides, which the evaluation CLIP compares with the prompt. ``--quick`` takes 4 prompts, as
-table1.py does.
+table1.py does, and ``--kept`` takes the curves of an earlier record whose runs are not in ``DIR``.
 """
 
 import io
@@ -23,8 +23,9 @@ from experiments.paper.adapted import evaluator
 from experiments.paper.command_line import figure_parser
 from experiments.paper.galleries import BASELINE, finished
 from experiments.paper.pictures import read_png, resized, write_small_png
-from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Table, Text, read_record, write_record
 from experiments.paper.runs import Run
+from experiments.paper.table1 import plan
 from experiments.paper.world import METHODS, OURS, WORLDS, read_prompts
 from redream.retrieval import Encoder
 from redream.tools.output import labelled_sheet
@@ -140,8 +141,29 @@ def intermediates(run: Run, points: Sequence[Point]) -> Float[Tensor, "S 3 size 
     return resized(torch.stack([preview(sheets[step])[0] for step in steps]), _SIZE)
 
 
+def kept_curves(path: Path, runs: Sequence[Run]) -> dict[str, dict[str, list[Point]]]:
+    """Curves of an earlier record, by method and prompt.
+
+    Args:
+        path: The record.
+        runs: Those that are wanted; a curve of another recipe is not theirs.
+
+    Raises:
+        ValueError: If it is no such record.
+    """
+    numbers = read_record(path).numbers
+    if not isinstance(numbers, dict) or not {"curves", "recipes"} <= numbers.keys():
+        raise ValueError(f"{path} is no record of curves and their recipes")
+    found: dict[str, dict[str, list[Point]]] = {}
+    for run in runs:
+        if numbers["recipes"].get(run.method, {}).get(run.prompt) == run.recipe:
+            found.setdefault(run.method, {})[run.prompt] = numbers["curves"][run.method][run.prompt]
+    return found
+
+
 def record(
     curves: Mapping[str, Mapping[str, Sequence[Point]]],
+    recipes: Mapping[str, Mapping[str, str]],
     pictures: Sequence[Picture],
     num_planned: int,
     quick: bool,
@@ -155,7 +177,7 @@ def record(
         ]
         rows.append([METHODS[method], *cells, str(len(by_prompt))])
     head = ["method", *(f"{100 * share:.0f}% of the passes" for share in SHARES), "prompts"]
-    numbers: dict[str, Any] = {"curves": curves}
+    numbers: dict[str, Any] = {"curves": curves, "recipes": recipes}
     about = "Mean cosine of four sides and the prompt, by the evaluation CLIP."
     parts: list[Part] = [Text(about), Table(head, rows)]
     if curves.get(OURS) and curves.get(BASELINE):
@@ -188,24 +210,40 @@ def record(
 
 def main() -> None:
     """Reads the runs, draws and writes the record."""
-    arguments = figure_parser(__doc__, "4 prompts").parse_args()
+    parser = figure_parser(__doc__, "4 prompts")
+    parser.add_argument("--kept", type=Path, help="an earlier record of this command")
+    arguments = parser.parse_args()
     out, world = arguments.out.resolve(), WORLDS["embedded"]
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
+    wanted = plan(world, (BASELINE, OURS), prompts, [0], out / "runs")
     runs = {method: finished(world, method, prompts, out / "runs") for method in (BASELINE, OURS)}
+    try:
+        kept = {} if arguments.kept is None else kept_curves(arguments.kept, wanted)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if not any(runs.values()):
         raise SystemExit(f"no object is finished in {out}: run table1.py there first")
     encoder = evaluator()
     curves = {
-        method: {prompt: curve(run, encoder) for prompt, run in by_prompt.items()}
+        method: kept.get(method, {})
+        | {prompt: curve(run, encoder) for prompt, run in by_prompt.items()}
         for method, by_prompt in runs.items()
-        if by_prompt
+        if by_prompt or method in kept
+    }
+    recipes = {
+        method: {
+            run.prompt: run.recipe
+            for run in wanted
+            if run.method == method and run.prompt in curves[method]
+        }
+        for method in curves
     }
     write_small_png(draw_curves(curves), out / "fig16_curves.png")
     rows = [
         (f"{METHODS[method]}: {prompt}", intermediates(runs[method][prompt], by_prompt[prompt]))
         for prompt in prompts
         for method, by_prompt in curves.items()
-        if prompt in by_prompt
+        if prompt in runs[method]
     ]
     write_small_png(labelled_sheet(rows[: 2 * _SHOWN]), out / "fig10.png")
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
@@ -213,7 +251,7 @@ def main() -> None:
         Picture("fig16_curves.png", "Score over passes of the network; thin lines are prompts."),
         Picture("fig10.png", f"The front after {shares}% of the passes."),
     ]
-    found = record(curves, shown, 2 * len(prompts), arguments.quick)
+    found = record(curves, recipes, shown, 2 * len(prompts), arguments.quick)
     print(write_record(found, out / "fig10_16.json"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
 from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import (
@@ -91,12 +91,14 @@ def main() -> int:
     """Makes the variants and writes the page."""
     parser = figure_parser(__doc__, "4 prompts")
     add_run_options(parser)
+    add_kept_option(parser)
     arguments = parser.parse_args()
     world, out = WORLDS["embedded"], arguments.out.resolve()
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
     runs = plan(world, prompts, out / "runs")
-    failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    objects = read_objects(world, runs)
+    kept = arguments.kept
+    failures = [] if arguments.report else execute_all(runs, arguments.processes, kept)
+    objects = read_objects(world, runs, kept)
     found = record(world, objects, len(runs), arguments.quick)
     print(write_record(found, out / "fig17.json"))
     return 1 if failures else 0

@@ -15,8 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.paper.command_line import add_run_options, figure_parser
-from experiments.paper.record import Part, Record, Table, Text, write_record
+import torch
+
+from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
+from experiments.paper.galleries import views
+from experiments.paper.pictures import write_small_png
+from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import (
     as_numbers,
@@ -39,9 +43,11 @@ from redream.metrics.statistics import (
     holm,
     winner,
 )
+from redream.tools.output import labelled_sheet
 
 PROMPTS = ROOT / "prompts" / "embedded_fresh.txt"
 AGAINST = ("dreamfusion", "prolificdreamer")
+_SIZE = 56
 MEASURE = "janus"  # whether an object shows two fronts or more
 TITLE = "Fewer two-faced objects, asked again on fresh prompts"
 
@@ -86,10 +92,46 @@ def verdict_rows(found: Mapping[str, Comparison], finished: bool) -> list[list[s
     return rows
 
 
+def sheet(runs: Sequence[Run], out: Path) -> list[Picture]:
+    """Draws the objects that are finished here: a row for a prompt, four sides of each method's.
+
+    Args:
+        runs: As :func:`planned` gives them.
+        out: Where the picture is written.
+    """
+    by_prompt: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.done() is not None:
+            by_prompt.setdefault(run.prompt, []).append(run)
+    rows = []
+    for prompt, mine in by_prompt.items():
+        if len(mine) == len(AGAINST) + 1:
+            counted = ", ".join(f"{run.read()['measures']['num_fronts']:.0f}" for run in mine)
+            rows.append((f"{prompt}: {counted}", torch.cat([views(run, _SIZE) for run in mine])))
+    if not rows:
+        return []
+    write_small_png(labelled_sheet(rows), out / "fresh.png")
+    names = ", ".join(METHODS[method] for method in (*AGAINST, OURS))
+    shows = f"Four sides of each: {names}; fronts counted, in this order, stand above each row."
+    return [Picture("fresh.png", shows)]
+
+
 def record(
-    world: World, objects: Sequence[Mapping[str, Any]], num_planned: int, quick: bool
+    world: World,
+    objects: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Picture],
+    num_planned: int,
+    quick: bool,
 ) -> Record:
-    """Both claims, and what else was measured on these objects, of which nothing is claimed."""
+    """Both claims, and what else was measured on these objects, of which nothing is claimed.
+
+    Args:
+        world: The world.
+        objects: Finished ones.
+        pictures: What is shown of them.
+        num_planned: Objects that there shall be.
+        quick: Whether it is from ``--quick``.
+    """
     unequal = unequal_budgets(world, objects)
     table = estimates(world, values_of(world, objects))
     about = (
@@ -113,7 +155,7 @@ def record(
         ]
         for method, row in table.items()
     ]
-    parts.append(Table(head, cells))
+    parts += [Table(head, cells), *pictures]
     numbers = {"estimates": as_numbers(table), "objects": list(objects)}
     return Record(TITLE, parts, numbers, quick, len(objects), num_planned)
 
@@ -128,12 +170,14 @@ def main() -> int:
     """Makes the objects and writes the page."""
     parser = figure_parser(__doc__, "4 prompts")
     add_run_options(parser)
+    add_kept_option(parser)
     arguments = parser.parse_args()
     world, out = WORLDS["embedded"], arguments.out.resolve()
     runs = planned(world, out / "runs", arguments.quick)
-    failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    objects = read_objects(world, runs)
-    found = record(world, objects, len(runs), arguments.quick)
+    kept = arguments.kept
+    failures = [] if arguments.report else execute_all(runs, arguments.processes, kept)
+    objects = read_objects(world, runs, kept)
+    found = record(world, objects, sheet(runs, out), len(runs), arguments.quick)
     print(write_record(found, out / "fresh.json"))
     return 1 if failures else 0
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from experiments.paper.kept import NOTHING, Key
 from experiments.paper.locks import claim, slug
 from experiments.paper.provenance import commit
 from experiments.paper.world import ROOT
@@ -88,6 +89,11 @@ class Run:
             )
         return facts
 
+    @property
+    def key(self) -> Key:
+        """What tells the run's object from others in a record."""
+        return self.method, self.prompt, self.seed, self.recipe
+
     def read(self) -> dict[str, Any]:
         """The measures of the finished run's first particle, and what it has used."""
         facts = self.done()
@@ -99,6 +105,7 @@ class Run:
             "method": self.method,
             "prompt": self.prompt,
             "seed": self.seed,
+            "recipe": facts["recipe"],
             "measures": metrics["particles"][0],
             "model": metrics["models"][0] if metrics.get("models") else {},
             "passes": budget["passes"],
@@ -174,12 +181,15 @@ def _ended(process: "subprocess.Popen[bytes]") -> tuple[int, float]:
     return process.returncode, usage.ru_utime + usage.ru_stime
 
 
-def execute_all(runs: Sequence[Run], num_processes: int = 1) -> list[str]:
+def execute_all(
+    runs: Sequence[Run], num_processes: int = 1, kept: Container[Key] = NOTHING
+) -> list[str]:
     """Makes all runs that are not finished.
 
     Args:
         runs: The runs, most important first.
         num_processes: Processes at once; calls elsewhere may be at the same runs.
+        kept: Those that were measured elsewhere are not made.
 
     Returns:
         What failed, in a line each.
@@ -188,7 +198,7 @@ def execute_all(runs: Sequence[Run], num_processes: int = 1) -> list[str]:
 
     def attempt(run: Run) -> str | None:
         try:
-            if execute(run, threads):
+            if run.key not in kept and execute(run, threads):
                 print(f"{run.method}: {run.prompt} (seed {run.seed})", flush=True)
         except RuntimeError as error:
             print(error, file=sys.stderr, flush=True)

@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from experiments.paper.command_line import add_kept_option, add_run_options
+from experiments.paper.kept import NOTHING, Key
 from experiments.paper.provenance import commit
 from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
@@ -65,11 +67,15 @@ def plan(
     ]
 
 
-def read_objects(world: World, runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """What is known of the objects that are finished."""
+def read_objects(
+    world: World, runs: Iterable[Run], kept: Mapping[Key, dict[str, Any]] = NOTHING
+) -> list[dict[str, Any]]:
+    """What is known of the objects that are finished, here or, if they are kept, elsewhere."""
     objects = []
     for run in runs:
         if run.done() is None:
+            if run.key in kept:
+                objects.append(kept[run.key])
             continue
         each = run.read()
         if world.measure_model is not None:
@@ -286,7 +292,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_tables(world: World, runs: Sequence[Run], out: Path, quick: bool) -> str:
+def write_tables(
+    world: World,
+    runs: Sequence[Run],
+    out: Path,
+    quick: bool,
+    kept: Mapping[Key, dict[str, Any]] = NOTHING,
+) -> str:
     """Writes the record, its page and both CSV files of the runs that are finished.
 
     Returns:
@@ -295,7 +307,7 @@ def write_tables(world: World, runs: Sequence[Run], out: Path, quick: bool) -> s
     Raises:
         ValueError: If nothing is finished.
     """
-    objects = read_objects(world, runs)
+    objects = read_objects(world, runs, kept)
     if not objects:
         raise ValueError(f"no object is finished in {out}: leave --report out to make them")
     flat = [
@@ -321,8 +333,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="4 prompts, 1 seed: indicative")
     parser.add_argument("--prompts", type=Path, help="other prompts, one a line")
     parser.add_argument("--seeds", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--processes", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--report", action="store_true", help="only write what is there")
+    add_run_options(parser)
+    add_kept_option(parser)
     parser.add_argument(
         "options", nargs="*", help="after --: options of `redream fit` for every method"
     )
@@ -332,10 +344,11 @@ def main() -> int:
     seeds = range(1 if arguments.quick else arguments.seeds)
     out = arguments.out.resolve()
     prompts = prompts[:4] if arguments.quick else prompts
-    methods = [method for method in world.methods if world.ready(method)]
-    runs = plan(world, methods, prompts, seeds, out / "runs", arguments.options)
-    failures = [] if arguments.report else execute_all(runs, arguments.processes)
-    print(write_tables(world, runs, out, arguments.quick))
+    kept = arguments.kept
+    runs = plan(world, world.methods, prompts, seeds, out / "runs", arguments.options)
+    able = [run for run in runs if world.ready(run.method)]
+    failures = [] if arguments.report else execute_all(able, arguments.processes, kept)
+    print(write_tables(world, runs, out, arguments.quick, kept))
     return 1 if failures else 0
 
 

@@ -9,6 +9,7 @@ prompts. It resumes, and may be started several times at once.
 """
 
 import io
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
 from experiments.paper.pictures import write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
@@ -34,7 +35,7 @@ from experiments.paper.table1 import (
     values_of,
     warning,
 )
-from experiments.paper.world import OURS, WORLDS, World, read_prompts
+from experiments.paper.world import OURS, ROOT, WORLDS, World, read_prompts
 from redream.metrics.statistics import (
     ANY,
     Bounds,
@@ -127,7 +128,9 @@ def plan(world: World, prompts: Sequence[str], out: Path) -> dict[tuple[str, str
             method, options = OURS, tuple[str, ...]()
             if library != "whole":
                 method = f"{OURS}@{library}"
-                options = (f"--data.retriever.init_args.index={index_of(library, prompt, out)}",)
+                # from where runs are started: a recipe is the same in every checkout
+                index = os.path.relpath(index_of(library, prompt, out), ROOT)
+                options = (f"--data.retriever.init_args.index={index}",)
             layers = tuple(world.layers(OURS))
             runs[library, prompt] = Run(method, prompt, 0, layers, options, out / "runs")
         layers = tuple(world.layers(WITHOUT))
@@ -300,13 +303,15 @@ def main() -> int:
     """Makes the objects, draws and writes the record."""
     parser = figure_parser(__doc__, "4 prompts")
     add_run_options(parser)
+    add_kept_option(parser)
     arguments = parser.parse_args()
     world, out = WORLDS["embedded"], arguments.out.resolve()
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
     runs = plan(world, prompts, out)
     indices = {key: write_library_index(*key, out) for key in runs if key[0] != WITHOUT}
-    failures = [] if arguments.report else execute_all(list(runs.values()), arguments.processes)
-    objects = read_objects(world, runs.values())
+    asked, kept = list(runs.values()), arguments.kept
+    failures = [] if arguments.report else execute_all(asked, arguments.processes, kept)
+    objects = read_objects(world, asked, kept)
     if not objects:
         raise SystemExit(f"no object is finished in {out}: leave --report out to make them")
     points = {

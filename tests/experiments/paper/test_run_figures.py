@@ -87,7 +87,7 @@ def test_convergence_is_when_the_baselines_last_score_is_reached():
         "num": 2, "reached": 1, "prompts": [first, None], "steps": 30, "passes": 240,
         "seconds": 3.0, "ends": [curves[OURS][name][-1] for name in "ab"],
     }  # fmt: skip
-    page = fig10_16.record(curves, [], 6, quick=False).page()
+    page = fig10_16.record(curves, {}, [], 6, quick=False).page()
     assert "| ReDream | 1 of 2 | 30 | 240 | 3 |" in page
     assert "| ProlificDreamer | 2 of 2 | 300 | 1200 | 30 |" in page
     assert "**Unfinished: 5 of 6.**" in page
