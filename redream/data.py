@@ -30,6 +30,7 @@ from redream.priors import Prior
 from redream.retrieval import Encoder, Retriever
 from redream.retrieval.chosen import retrieve_chosen
 from redream.retrieval.encoder import let_encoders_rest
+from redream.retrieval.likeness import leave_out_unlike
 from redream.sources.base import AssetSource, store_of
 from redream.training.telling import tell
 from redream.types import Asset, Cameras, ImagePrompt, References, TriangleMesh, Views
@@ -47,6 +48,10 @@ class RetrievalDataModule(LightningDataModule):
         store: Loads them.
         encoder: A CLIP that finds the assets' fronts (App. B); None leaves them as they are.
         num_assets: N.
+        least_likeness: What is retrieved and less like the prompt is left out while anything is as
+            like it: 1 is as like as assets are like their own captions, 0 no more than any two
+            are. 0.25, set on the embedded world's tuning prompts; nothing is left out of what is
+            chosen, or where the source knows no likeness.
         references: Renders the views of Eq. 5; 100 an asset by default.
         front_axis: What tells an asset's sides from its front and back: ``side`` prompts, or its
             ``mirror`` symmetry; or ``highest``, the paper's rule: the front is where it is most
@@ -84,6 +89,7 @@ class RetrievalDataModule(LightningDataModule):
         store: Store | None = None,
         encoder: Encoder | None = None,
         num_assets: int = 3,
+        least_likeness: float = 0.25,
         references: ReferenceRenderer | None = None,
         front_axis: FrontAxis = "side",
         assets: list[str] | str | None = None,
@@ -124,7 +130,7 @@ class RetrievalDataModule(LightningDataModule):
             raise ValueError("data.image_mask and data.image_depth belong to data.image: set it")
         if licenses is not None and retriever is not None and self.retrieves:
             retriever.restrict(licenses)
-        self.num_assets = num_assets
+        self.num_assets, self.least_likeness = num_assets, least_likeness
         self.reference_renderer = references or ReferenceRenderer()
         self.front_axis: FrontAxis = front_axis
         self.orient = orient
@@ -185,7 +191,10 @@ class RetrievalDataModule(LightningDataModule):
         if self.chosen:
             assets = retrieve_chosen(self.retriever, self.prompt, self.chosen, self.num_assets)
         else:
-            assets = self.retriever.retrieve(self.prompt, self.num_assets)
+            found = self.retriever.retrieve(self.prompt, self.num_assets)
+            assets, line = leave_out_unlike(self.retriever, found, self.least_likeness)
+            if line:
+                tell(line)
         return [*own, *((self.store, asset) for asset in assets)]
 
     def _let_paint(self, retriever: Retriever) -> None:

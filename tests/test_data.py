@@ -105,3 +105,23 @@ def test_a_run_keeps_the_picture_that_it_was_shown(folder, tmp_path):
         assert kept.is_file() == (stage == "fit")  # others show what was learned
     again = read_image_prompt(kept, ImageCamera(frame=0.0))
     torch.testing.assert_close(again.rgba, data.image.rgba, atol=0.01, rtol=0)
+
+
+class Unlike(Two):
+    """Finds a ball and a box, of which the box is hardly like the prompt."""
+
+    def likeness(self, asset):
+        return {"ball": 0.8, "box": 0.1}[asset.uid]
+
+
+def test_what_is_hardly_like_the_prompt_attracts_nothing(folder, capsys):
+    data = RetrievalDataModule("a ball", Unlike(), FolderStore(folder), num_assets=2)
+    data.prepare_data()
+    assert [asset.caption for asset in data.assets] == ["a ball"] and len(data.meshes) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "'a box' (0.10)" in said
+    for others in ({"least_likeness": 0.0}, {"chosen": ["ball", "box"]}):
+        data = RetrievalDataModule("a ball", Unlike(), FolderStore(folder), num_assets=2, **others)
+        data.prepare_data()
+        assert len(data.assets) == 2, others
+        assert capsys.readouterr().err == ""

@@ -271,7 +271,7 @@ def record(
         f"({INTERVALS}); p of a two-sided sign-flip test, and after Holm's adjustment for all rows."
         f"{made_at(objects)}"
     )
-    parts: list[Part] = [Text(about), Table(head, rows)]
+    parts: list[Part] = [Text(about), Table(head, rows), *_alike_against_wrong(points, titles)]
     binned = {key: curve(mine, bounds[key]) for key, mine in points.items()}
     steps = [
         [titles[key], f"{at:.2f}", show_estimate(each, 3), str(each.num)]
@@ -289,6 +289,32 @@ def record(
         "objects": list(objects),
     }
     return Record(_TITLE, parts, numbers, quick, len(objects), num_planned)
+
+
+def _alike_against_wrong(
+    points: Mapping[str, Sequence[Point]], titles: Mapping[str, str]
+) -> list[Part]:
+    """What a particle loses that starts toward an asset of another kind, beside one of its own."""
+    paired = {}
+    for key, mine in points.items():
+        gains = {
+            library: {point.prompt: point.gain for point in mine if point.library == library}
+            for library in ("whole", WRONG)
+        }
+        if gains["whole"].keys() & gains[WRONG].keys():
+            paired[key] = compare_paired(gains["whole"], gains[WRONG])
+    rows = [
+        [
+            titles[key], show_difference(found), f"{found.p:.3f}", f"{p:.3f}",
+            winner(found, p, "the whole library", "the wrong one"), str(found.num),
+        ]
+        for (key, found), p in zip(
+            paired.items(), holm([each.p for each in paired.values()]), strict=True
+        )
+    ]  # fmt: skip
+    about = "The whole library against all of it but the prompt's category, on the same prompts:"
+    head = ["measure", "difference", "p", "p (Holm)", "better", "prompts"]
+    return [Text(about), Table(head, rows)] if rows else []
 
 
 _TITLE = "Does retrieval need assets that are alike?"

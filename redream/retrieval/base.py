@@ -53,6 +53,18 @@ class Retriever(ABC):
             "retriever that knows them"
         )
 
+    def likeness(self, asset: Asset) -> float | None:
+        """How like the prompt an asset is that was found for it.
+
+        Args:
+            asset: As :meth:`retrieve` gave it.
+
+        Returns:
+            1 where it is as like it as assets are like their own captions, 0 where no more than
+            any two are; None, as here, where nobody knows.
+        """
+        return None
+
     def most(self) -> int | None:
         """How many assets there are to find at most; None, as here, where nobody has counted."""
         return None

@@ -13,6 +13,7 @@ from redream.retrieval.base import Retriever
 from redream.retrieval.encoder import Encoder
 from redream.retrieval.filters import AssetFilter
 from redream.retrieval.index import EmbeddingIndex
+from redream.retrieval.likeness import Likeness, likeness_of_index
 from redream.retrieval.rows import Rows
 from redream.retrieval.vectors import AssetVectors, similarity
 from redream.types import Asset
@@ -117,6 +118,16 @@ class RankingRetriever(Retriever):
         self.filters = replace(self.filters, licenses=both)
         self._allowed = self.filters.mask(self.index)
         self.__dict__.pop("_rows", None)
+
+    def likeness(self, asset: Asset) -> float | None:
+        """How like the prompt the pictures of a retrieved asset are, on the index's own scale."""
+        if self._scale is None or "image" not in asset.scores:
+            return None
+        return self._scale.of(asset.scores["image"])
+
+    @cached_property
+    def _scale(self) -> Likeness | None:
+        return likeness_of_index(self.index)
 
     def most(self) -> int:
         """How many assets of the index pass the filters."""

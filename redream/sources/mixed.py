@@ -108,6 +108,10 @@ class MixedRetriever(AssetSource):
             )
         return sorted(found, key=lambda asset: -score_of(asset))[:k]
 
+    def likeness(self, asset: Asset) -> float | None:
+        """What the source that found it says."""
+        return self.sources[asset.origin].retriever.likeness(asset)
+
     def _ask(self, is_made: bool, prompt: str, num: int) -> list[Asset]:
         """What the sources of a kind have, at least ``num`` of each as far as they go."""
         found = []

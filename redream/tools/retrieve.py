@@ -76,7 +76,7 @@ def _retrieve_as_a_run(options: argparse.Namespace, arguments: Sequence[str]) ->
         raise ValueError(f"{', '.join(others)}: say it in the config, in a retriever's filters")
     if licenses is not None and data.retriever is not None:
         data.retriever.restrict(licenses)
-    data.num_assets = options.k
+    data.num_assets, data.least_likeness = options.k, float("-inf")  # k are asked for
     found = data.find()
     assets = [store.complete(asset) for store, asset in found]
     _print(assets, options.json)

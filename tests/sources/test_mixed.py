@@ -63,6 +63,16 @@ def test_all_are_ranked_by_one_score_and_told_by_their_source(mixed):
     }
 
 
+def test_how_like_an_asset_is_says_the_source_that_found_it(mixed, library):
+    retriever, _ = mixed()
+    nearest = library.retriever.retrieve(PROMPT, 1)[0]
+    by_origin = {asset.origin: asset for asset in retriever.retrieve(PROMPT, 243)}
+    found = next(a for a in retriever.retrieve(PROMPT, 243) if a.uid == f"library/{nearest.uid}")
+    assert retriever.likeness(found) == library.retriever.likeness(nearest)
+    assert 0.25 < retriever.likeness(found) < 1.0
+    assert retriever.likeness(by_origin["generated"]) is None  # whose makers have no such scale
+
+
 def test_what_reaches_the_floor_is_kept_and_else_something_is_made(mixed, library):
     nearest = library.retriever.retrieve(PROMPT, 3)
     scores = [asset.scores["image"] for asset in nearest]

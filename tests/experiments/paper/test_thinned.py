@@ -100,6 +100,10 @@ def test_the_page_says_which_libraries_help_and_which_harm(objects):
     assert "| helps |" in table["the whole library"] and "| helps |" in table["a half"]
     assert "| harms |" in table["all but the prompt's category"]
     assert "| undecided |" in table["an eighth"]
+    _, _, paired = page.partition("against all of it but the prompt's category")
+    row = next(line for line in paired.splitlines() if "| shape F-score ↑ | +" in line)
+    assert 0.58 < float(row.split()[5]) < 0.62
+    assert row.endswith("| the whole library | 12 |")
     few = {"shape_f_score": [p for p in points["shape_f_score"] if p.prompt in PROMPTS[:5]]}
     page = thinned.record(EMBEDDED, objects, few, 48, quick=True).page()
     assert "helps" not in page and "harms" not in page  # five prompts decide nothing
