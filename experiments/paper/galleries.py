@@ -3,9 +3,11 @@
 ``python -m experiments.paper.galleries --out DIR``, with the ``DIR`` that table1.py was given,
 writes ``DIR/fig03_06_13.json``, its page and its pictures: the nearest asset beside its particle,
 the baseline above ours, and all prompts. Nothing is chosen: prompts come in their file's order.
-``--quick`` takes 4, as table1.py does.
+``--quick`` takes 4, as table1.py does. Where earlier runs' folders are gone, ``--kept RECORD``
+keeps the pictures of their record and draws the prompts that it lacks in one more.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from experiments.paper.command_line import figure_parser, fronted_prompts
 from experiments.paper.pictures import quarter_views, read_film, read_png, resized, write_small_png
-from experiments.paper.record import Part, Picture, Record, Text, write_record
+from experiments.paper.record import Part, Picture, Record, Text, read_record, write_record
 from experiments.paper.runs import Run
 from experiments.paper.table1 import plan
 from experiments.paper.world import METHODS, OURS, WORLDS, World, read_prompts
@@ -107,12 +109,63 @@ def record(world: World, prompts: Sequence[str], out: Path, quick: bool) -> Reco
     return Record("Figs. 3, 6 and 13: galleries", parts, numbers, quick, num, planned)
 
 
+def extended(kept: Path, world: World, prompts: Sequence[str], out: Path) -> Record:
+    """An earlier record with one more picture: Fig. 13 of the prompts that it lacks.
+
+    Args:
+        kept: The earlier record; its pictures are beside it.
+        world: The world.
+        prompts: All prompts.
+        out: Where the runs are, and where pictures go.
+
+    Raises:
+        ValueError: If it is no such record, or nothing is finished that it lacks.
+    """
+    earlier = read_record(kept)
+    if not isinstance(earlier.numbers, dict) or OURS not in earlier.numbers:
+        raise ValueError(f"{kept} is no record of these galleries")
+    known = earlier.numbers[OURS]
+    runs = {method: finished(world, method, prompts, out / "runs") for method in earlier.numbers}
+    more = [run for prompt, run in runs[OURS].items() if prompt not in known]
+    if not more:
+        raise ValueError(f"no object is finished in {out} that {kept} lacks: run table1.py there")
+    for picture in earlier.pictures:
+        shutil.copyfile(kept.parent / picture.file, out / picture.file)
+    file = f"fig13_after_{len(known)}.png"
+    write_small_png(labelled_sheet(everything(more)), out / file)
+    numbers = {
+        method: {prompt: run.read()["measures"] for prompt, run in by_prompt.items()}
+        | earlier.numbers[method]
+        for method, by_prompt in runs.items()
+    }
+    shows = f"Fig. 13: {len(more)} more, of runs at {', '.join(sorted(made_at(more)))}."
+    num = sum(map(len, numbers.values()))
+    return Record(
+        earlier.title, [*earlier.parts, Picture(file, shows)], numbers, False, num, 2 * len(prompts)
+    )
+
+
+def made_at(runs: Sequence[Run]) -> set[str]:
+    """The commits that runs were made at."""
+    return {run.read()["commit"] for run in runs}
+
+
 def main() -> None:
     """Draws the galleries."""
-    arguments = figure_parser(__doc__, "4 prompts").parse_args()
+    parser = figure_parser(__doc__, "4 prompts")
+    parser.add_argument("--kept", type=Path, help="an earlier record of this command")
+    arguments = parser.parse_args()
     out, world = arguments.out.resolve(), WORLDS["embedded"]
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
-    print(write_record(record(world, prompts, out, arguments.quick), out / "fig03_06_13.json"))
+    try:
+        found = (
+            record(world, prompts, out, arguments.quick)
+            if arguments.kept is None
+            else extended(arguments.kept, world, prompts, out)
+        )
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    print(write_record(found, out / "fig03_06_13.json"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Figures that are read from runs, on fabricated ones whose truth is known."""
 
+import shutil
+
 import pytest
 import torch
 from fabricated_runs import draw, finish, grow
 
 from experiments.paper import fig07_08, fig10_16, fig18, galleries, table1
+from experiments.paper.record import write_record
 from experiments.paper.world import METHODS, OURS, WORLDS
 
 EMBEDDED = WORLDS["embedded"]
@@ -48,6 +51,26 @@ def test_galleries_show_what_is_finished(runs, tmp_path):
     assert first[0].std() < 0.01 and first[1, 1].mean() > 2 * first[1, 0].mean()  # grey, green
     with pytest.raises(ValueError, match=r"run table1\.py there"):
         galleries.record(EMBEDDED, PROMPTS, tmp_path / "elsewhere", quick=True)
+
+
+def test_galleries_of_runs_that_are_gone_are_kept_and_others_added(runs, tmp_path):
+    first = tmp_path / "first"
+    write_record(galleries.record(EMBEDDED, PROMPTS, tmp_path, quick=False), tmp_path / "a.json")
+    first.mkdir()
+    for file in ("a.json", "fig03.png", "fig06.png", "fig13.png"):
+        (tmp_path / file).rename(first / file)
+    with pytest.raises(ValueError, match="no object is finished"):
+        galleries.extended(first / "a.json", EMBEDDED, PROMPTS, tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    prompts = [*PROMPTS, "a wooden tree", "a wooden cake"]
+    for run in table1.plan(EMBEDDED, [OURS], prompts[3:], [0], tmp_path / "runs"):
+        finish(run, num_fronts=0.0, clip_score=0.5)
+        draw(run, [(0.1, 0.8, 0.1)])
+    record = galleries.extended(first / "a.json", EMBEDDED, prompts, tmp_path)
+    assert [each.file for each in record.pictures][-2:] == ["fig13.png", "fig13_after_3.png"]
+    assert all((tmp_path / each.file).is_file() for each in record.pictures)
+    assert (record.finished, record.planned) == (7, 10)
+    assert list(record.numbers[OURS]) == [*prompts[3:], *PROMPTS]
 
 
 def test_the_score_follows_the_previews(runs):
