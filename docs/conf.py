@@ -28,7 +28,7 @@ myst_heading_anchors = 3
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"ReDream {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "images/results/earlier.md"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"  # a tensor's shape is long for a signature

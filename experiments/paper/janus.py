@@ -22,7 +22,7 @@ from torch import Tensor
 from experiments.paper.command_line import add_run_options, figure_parser
 from experiments.paper.pictures import read_film, resized, write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
-from experiments.paper.results import IMAGES, section
+from experiments.paper.results import section
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import (
     INTERVALS,
@@ -229,7 +229,7 @@ def write_page(page: Path, found: Path) -> None:
     text = page.read_text("utf-8")
     if f"\n{MEASURED}\n" not in text:
         raise ValueError(f"{page} has no heading {MEASURED!r}, from which on it is written")
-    measured = section(found, page.parent / IMAGES).partition("\n")[2].strip()
+    measured = section(found, page.parent, "images/janus").partition("\n")[2].strip()
     head = text.partition(f"\n{MEASURED}\n")[0]
     with whole_file(page) as temporary:
         temporary.write_text(f"{head}\n{MEASURED}\n\n{measured}\n", encoding="utf-8")

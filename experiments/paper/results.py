@@ -2,9 +2,10 @@
 
 ``python -m experiments.paper.results outputs/paper`` takes every record of a folder, such as
 ``table1.json`` and ``fig05.json``, in the paper's order, and copies them and their pictures to
-``docs/images/results``, from where the page can be made again. A Markdown file is taken as a page
-of its own: what ``redream study analyse`` printed. Each says how it was made; one that does not is
-refused, and so is one that no commit can make again.
+``docs/images/results``. From there the page can be made again, or with some records made anew
+``outputs/paper docs/images/results``: of two of one name the first counts. A Markdown file is taken
+as a page of its own: what ``redream study analyse`` printed. Each says how it was made; one that
+does not is refused, and so is one that no commit can make again.
 """
 
 import argparse
@@ -35,37 +36,37 @@ READ_WITH = (
 
 
 def sources(paths: Sequence[Path]) -> list[Path]:
-    """Records and pages, each folder's in the paper's order: tables, then figures, then the rest.
+    """Records in the paper's order: tables, then figures, then the rest; after them pages.
+
+    Args:
+        paths: Where to look; of two records of one name that of the earlier path counts.
 
     Raises:
         FileNotFoundError: If there is nothing at a path.
-        ValueError: If two have the same name.
     """
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     for path in paths:
-        inside = sorted(path.glob("*.json"), key=_place) if path.is_dir() else [path]
+        inside = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not inside or not inside[0].is_file():
             raise FileNotFoundError(f"there is no record at {path}")
-        found += inside
-    for path in found:
-        others = [each for each in found if each.stem == path.stem]
-        if len(others) > 1:
-            named = " and ".join(map(str, others))
-            raise ValueError(f"{named} have one name: rename one, or leave it out")
-    return found
+        for each in inside:
+            found.setdefault(each.name, each)
+    return sorted(found.values(), key=_place)
 
 
-def _place(path: Path) -> tuple[int, str]:
-    kinds = ("table", "tuning", "fig")
-    return next((i for i, kind in enumerate(kinds) if path.stem.startswith(kind)), 9), path.stem
+def _place(path: Path) -> tuple[bool, int, str]:
+    kinds = ("table", "fresh", "tuning", "fig")
+    kind = next((i for i, kind in enumerate(kinds) if path.stem.startswith(kind)), len(kinds))
+    return path.suffix != ".json", kind, path.stem
 
 
-def section(path: Path, images: Path) -> str:
+def section(path: Path, docs: Path, folder: str = IMAGES) -> str:
     """A record or a page as a part of the results.
 
     Args:
         path: A record's JSON, or a page in Markdown.
-        images: Folder that the record and its pictures are copied to.
+        docs: Folder of the page.
+        folder: The folder in it that the record and its pictures are copied to.
 
     Returns:
         Markdown.
@@ -75,7 +76,7 @@ def section(path: Path, images: Path) -> str:
             picture that is too large for the documentation.
     """
     record: Record | None = read_record(path) if path.suffix == ".json" else None
-    text = path.read_text("utf-8").strip() if record is None else record.page(f"{IMAGES}/").strip()
+    text = path.read_text("utf-8").strip() if record is None else record.page(f"{folder}/").strip()
     made_by = MADE_BY.search(text)
     if made_by is None:
         raise ValueError(f"{path} does not say by which command and commit it was made")
@@ -85,7 +86,7 @@ def section(path: Path, images: Path) -> str:
     for source in [*pictures, *([path] if record else [])]:
         if source in pictures and source.stat().st_size > MOST_BYTES:
             raise ValueError(f"{source} is larger than {MOST_BYTES} bytes")
-        with whole_file(images / source.name) as temporary:
+        with whole_file(docs / folder / source.name) as temporary:
             shutil.copyfile(source, temporary)
     return text + "\n"
 
@@ -96,7 +97,8 @@ def claims(paths: Sequence[Path]) -> str:
     quick = any(record.quick for record in records.values())
     made_by = f"Made by `{command()}` at commit {commit()}."
     blocks = ["## What of the paper holds here", made_by, *([INDICATIVE] if quick else [])]
-    blocks += [verdicts.RULE, READ_WITH, verdicts.verdicts(records).markdown()]
+    again = [verdicts.ASKED_AGAIN] if "fresh" in records else []
+    blocks += [verdicts.RULE, *again, READ_WITH, verdicts.verdicts(records).markdown()]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -106,10 +108,9 @@ def main() -> None:
     parser.add_argument("records", type=Path, nargs="+", help="folders of records, or pages")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     arguments = parser.parse_args()
-    images = arguments.out.parent / IMAGES
     paths = sources(arguments.records)
     first = claims(paths)  # before pictures are copied, which would count as changes
-    parts = [section(path, images) for path in paths]
+    parts = [section(path, arguments.out.parent) for path in paths]
     with whole_file(arguments.out) as temporary:
         temporary.write_text("\n".join([HEAD, first, *parts]), encoding="utf-8")
 

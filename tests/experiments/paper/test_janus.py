@@ -84,7 +84,7 @@ def test_the_page_keeps_what_is_not_measured(runs, tmp_path, monkeypatch):
     text = page.read_text()
     assert text.startswith("# One face\n\nWords.\n\n## Measured\n\nMade by `python -m exp")
     assert "Nothing yet" not in text and text.count("## ") == 1
-    assert (tmp_path / "docs" / "images" / "results" / pictures[0].file).is_file()
+    assert (tmp_path / "docs" / "images" / "janus" / pictures[0].file).is_file()
     janus.write_page(page, tmp_path / "janus.json")
     assert page.read_text() == text
     page.write_text("# One face\n")

@@ -72,11 +72,14 @@ def test_records_become_results_with_their_pictures(tmp_path, monkeypatch):
     assert again.read_text().split("## ")[2:] == text.split("## ")[2:]
 
 
-def test_two_records_of_one_name_are_refused(tmp_path):
-    for folder in ("one", "two"):
-        write_record(record_at("12ab"), tmp_path / folder / "tuning.json")
-    with pytest.raises(ValueError, match=r"one/tuning\.json and .*two/tuning\.json have one name"):
-        results.sources([tmp_path / "one", tmp_path / "two"])
+def test_of_two_records_of_one_name_the_first_counts_and_pages_come_last(tmp_path):
+    for folder, name in (("new", "fig05"), ("kept", "fig05"), ("kept", "table1"), ("kept", "eq21")):
+        write_record(record_at("12ab"), tmp_path / folder / f"{name}.json")
+    page = tmp_path / "earlier.md"
+    page.write_text("## Earlier\n")
+    found = results.sources([page, tmp_path / "new", tmp_path / "kept"])
+    names = ["kept/table1.json", "new/fig05.json", "kept/eq21.json", "earlier.md"]
+    assert found == [tmp_path / name for name in names]
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path):

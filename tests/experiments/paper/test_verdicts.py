@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fabricated_runs import finish
 
-from experiments.paper import fig17, table1, verdicts
+from experiments.paper import fig17, fresh, table1, verdicts
 from experiments.paper.adapted import LAYERS, RAW, WHOLE
 from experiments.paper.fig10_16 import convergence
 from experiments.paper.record import Record, read_record, write_record
@@ -229,3 +229,22 @@ def test_fronts_found_are_compared_with_the_papers_share(tmp_path):
         assert verdict_of(claim + "a CLIP that knows its kind", records)[1] == verdict
         real = verdict_of(claim + "one that knows clay toys alone", records)
         assert real[1] == "not measured"
+
+
+def test_claims_that_were_asked_again_say_what_came_out(tmp_path):
+    runs = fresh.planned(EMBEDDED, tmp_path / "runs")
+    for run in runs:
+        finish(run, num_fronts=1.0 if run.method == OURS else 2.0)
+    found = fresh.record(EMBEDDED, [run.read() for run in runs], [], len(runs), quick=False)
+    rows = {row[0]: row[-1] for row in verdicts.verdicts({"fresh": found}).rows}
+    again = {claim for claim, verdict in rows.items() if "asked again" in verdict}
+    assert again == {
+        f"ReDream has fewer objects with two fronts than {name}"
+        for name in ("DreamFusion", "ProlificDreamer")
+    }
+    assert {rows[claim] for claim in again} == {
+        "not measured; asked again on 20 fresh prompts: **holds**"
+    }
+    half = fresh.record(EMBEDDED, [run.read() for run in runs[:30]], [], len(runs), quick=False)
+    rows = [row[-1] for row in verdicts.verdicts({"fresh": half}).rows]
+    assert rows.count("not measured; asked again on 10 fresh prompts: unfinished") == 2
