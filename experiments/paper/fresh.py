@@ -135,9 +135,10 @@ def record(
     unequal = unequal_budgets(world, objects)
     table = estimates(world, values_of(world, objects))
     about = (
-        "20 prompts with a front, of no other file; one seed. Claims, prompts and test were "
-        "committed before the first object was made; the claims are Table 1's, which leaves them "
-        "undecided among its many. A two-sided sign-flip test over prompts, Holm's adjustment for "
+        "20 prompts with a front, of no other file; one seed. The prior was trained on all of "
+        "their pairs of material and category, on 9 of Table 1's 14 with a front. Claims, prompts "
+        "and test were committed before the first object was made; the claims are Table 1's, which "
+        "leaves them undecided among its many. A two-sided sign-flip test over prompts, Holm's adjustment for "
         f"both.{made_at(objects)}"
     )
     parts: list[Part] = [warning(unequal)] if unequal else []

@@ -27,12 +27,18 @@ def page_of(runs, planned=None):
 
 def test_prompts_are_twenty_fronted_ones_of_no_other_file():
     from redream.mini.prepare import pair_captions
+    from redream.mini.world import HELD_OUT
 
     prompts = read_prompts(fresh.PROMPTS)
     others = {*read_prompts(EMBEDDED.prompts), *read_prompts(EMBEDDED.tuning)}
     assert len(set(prompts)) == 20 and not others & set(prompts)
     assert set(prompts) <= set(pair_captions())
     assert all(EMBEDDED.has_front(prompt) for prompt in prompts)
+    fronted = [prompt for prompt in read_prompts(EMBEDDED.prompts) if EMBEDDED.has_front(prompt)]
+    seen = [
+        [tuple(each.split()[1:]) not in HELD_OUT for each in part] for part in (prompts, fronted)
+    ]
+    assert [sum(each) for each in seen] == [20, 9]  # as the page says
     first = [prompt.split()[-1] for prompt in prompts[:14]]
     assert len(set(first)) == 14  # each category once before one comes twice
 
