@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -96,13 +97,25 @@ def keep_large_components(
     Returns:
         Vertices and faces of the components that stay, in their old order.
     """
+    labels = components_of(faces, len(vertices))[faces[:, 0].cpu().numpy()]
+    sizes = np.bincount(labels)
+    large = sizes >= min(min_share * len(faces), sizes.max(initial=0))
+    return with_used_vertices(vertices, faces[torch.from_numpy(large[labels]).to(faces.device)])
+
+
+def components_of(faces: Int[Tensor, "F 3"], num_vertices: int) -> NDArray[np.int64]:
+    """The number of each vertex's connected component, ``V``."""
     corners = faces.cpu().numpy()
     edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]]])
-    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), [len(vertices)] * 2)
+    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), [num_vertices] * 2)
     _, labels = connected_components(graph, directed=False)
-    sizes = np.bincount(labels[corners[:, 0]])
-    large = sizes >= min(min_share * len(corners), sizes.max())
-    corners = corners[large[labels[corners[:, 0]]]]
-    used, corners = np.unique(corners, return_inverse=True)
+    return np.asarray(labels, dtype=np.int64)
+
+
+def with_used_vertices(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
+) -> tuple[Float[Tensor, "U 3"], Int[Tensor, "F 3"]]:
+    """The vertices that some face has, in their old order, and the faces by these."""
+    used, corners = np.unique(faces.cpu().numpy(), return_inverse=True)
     rows = torch.from_numpy(used).to(vertices.device)
     return vertices[rows], torch.from_numpy(corners.reshape(-1, 3)).to(faces)

@@ -29,6 +29,19 @@ def mend(
     Returns:
         Vertices and faces; the same where the surface is two-manifold.
     """
+    points, corners, _ = mend_and_trace(vertices, faces)
+    return points, corners
+
+
+def mend_and_trace(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
+) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"], Int[Tensor, " W"]]:
+    """Mends as :func:`mend` does, and says where the vertices are from.
+
+    Returns:
+        Vertices and faces, and for each vertex the given one that it was; numbers from ``V`` on
+        are of vertices that were set in the middle of an edge.
+    """
     points, corners = vertices.double().numpy(), _without_pairs(faces).numpy()
     for _ in range(_MAX_ROUNDS):
         matched, is_wedge = _match(points, corners)
@@ -46,7 +59,8 @@ def mend(
     np.add.at(summed, label, np.repeat(points[corners].mean(1), 3, axis=0))
     middle = summed / np.bincount(label, minlength=num)[:, None]
     moved[shared] += _NUDGE * (middle - moved)[shared]
-    return torch.from_numpy(moved.astype(np.float32)), torch.from_numpy(label.reshape(-1, 3))
+    mended, joined = torch.from_numpy(moved.astype(np.float32)), torch.from_numpy(label)
+    return mended, joined.reshape(-1, 3), torch.from_numpy(origin)
 
 
 def _match(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

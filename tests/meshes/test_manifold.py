@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -5,7 +6,7 @@ import trimesh
 from redream.meshes.manifold import mend
 from redream.meshes.simplify import simplify
 from redream.meshes.soundness import inspect_surface
-from redream.meshes.triangles import sphere
+from redream.meshes.triangles import area_normals, sphere
 
 
 def tensors(mesh):
@@ -101,6 +102,80 @@ def test_fewer_faces_on_a_surface_that_stays_closed(num_faces):
     assert after.num_faces <= num_faces
     if num_faces >= 200:
         assert volume(*fewer) == pytest.approx(volume(vertices, faces), rel=0.05)
+
+
+def spheres(num, radius=0.05, subdivisions=2):
+    """Spheres far from one another, some of them large enough for most of the faces."""
+    rng = np.random.default_rng(0)
+    at = rng.permutation(np.stack(np.meshgrid(*[np.linspace(-1, 1, 8)] * 3), -1).reshape(-1, 3))
+    parts = [trimesh.creation.icosphere(subdivisions, radius) for _ in range(num)]
+    for part, place in zip(parts, at, strict=False):
+        part.vertices *= 1.0 + 0.1 * rng.normal(size=(len(part.vertices), 1))
+        part.apply_translation(place)
+    return tensors(trimesh.util.concatenate(parts))
+
+
+@pytest.mark.parametrize("num_faces", [40_000, 20_000])
+def test_every_part_stays_however_small(num_faces):
+    """Four hundred bolts are each a quarter of a percent of their engine."""
+    vertices, faces = spheres(400)
+    fewer = simplify(vertices, faces, num_faces)
+    found = inspect_surface(*fewer)
+    assert found.num_components == 400 and found.is_watertight
+    assert 0.9 * num_faces < found.num_faces <= num_faces
+
+
+def test_leaves_of_two_triangles_stay_beside_their_trunk():
+    trunk = trimesh.creation.icosphere(5, 0.3)
+    rng = np.random.default_rng(0)
+    leaves = []
+    for _ in range(300):
+        corner, (along, across) = rng.uniform(-1, 1, 3), 0.05 * rng.normal(size=(2, 3))
+        quad = corner + np.array([[0, 0, 0], along, along + across, across])
+        leaves.append(trimesh.Trimesh(quad, [[0, 1, 2], [0, 2, 3]], process=False))
+    vertices, faces = tensors(trimesh.util.concatenate([trunk, *leaves]))
+    points, _ = simplify(vertices, faces, 8000)
+    reach = [vertices.max(0).values - vertices.min(0).values for vertices in (vertices, points)]
+    torch.testing.assert_close(reach[1], reach[0], rtol=0.1, atol=0)  # a leaf may lose a corner
+    assert inspect_surface(*simplify(vertices, faces, 8000)).num_components == 301
+
+
+def sheet(num=30):
+    """A wavy sheet, and the same with every triangle's other side."""
+    x, y = torch.meshgrid(*[torch.linspace(-1, 1, num)] * 2, indexing="ij")
+    vertices = torch.stack([x, y, 0.1 * torch.sin(5 * x)], -1).reshape(-1, 3)
+    first = (torch.arange(num - 1)[:, None] * num + torch.arange(num - 1)).reshape(-1)
+    quads = torch.stack([first, first + 1, first + num, first + num + 1], 1)
+    faces = torch.cat([quads[:, [0, 2, 1]], quads[:, [1, 2, 3]]])
+    return vertices, faces
+
+
+@pytest.mark.parametrize("twin", [[0, 2, 1], [0, 1, 2]])  # the other side, or the same again
+def test_a_sheet_of_two_sides_keeps_one_and_its_reach(twin):
+    vertices, faces = sheet()
+    points, corners = simplify(vertices, torch.cat([faces, faces[:, twin]]), 500)
+    assert 400 < len(corners) <= 500
+    for end in ("amin", "amax"):
+        before, after = (getattr(torch, end)(each, 0) for each in (vertices, points))
+        torch.testing.assert_close(after, before, atol=0.06, rtol=0)
+    area = [
+        float(area_normals(*surface).norm(dim=1).sum())
+        for surface in ((vertices, faces), (points, corners))
+    ]
+    assert area[1] == pytest.approx(area[0], rel=0.03)
+
+
+def test_two_sides_alone_are_made_one_without_collapsing():
+    vertices, faces = sheet()
+    points, corners = simplify(vertices, torch.cat([faces, faces.flip(1)]), len(faces))
+    assert points is vertices and torch.equal(corners, faces)
+
+
+def test_a_part_that_collapsing_would_eat_stays_beside_a_large_one():
+    vertices, faces = tensors(trimesh.creation.torus(0.6, 0.2, 48, 24))
+    small = tensors(trimesh.creation.icosphere(1, 0.01).apply_translation([2, 0, 0]))
+    both = torch.cat([vertices, small[0]]), torch.cat([faces, small[1] + len(vertices)])
+    assert inspect_surface(*simplify(*both, 300)).num_components == 2
 
 
 def test_nothing_changes_where_there_are_no_more_faces():
