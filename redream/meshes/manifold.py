@@ -42,7 +42,7 @@ def mend_and_trace(
         Vertices and faces, and for each vertex the given one that it was; numbers from ``V`` on
         are of vertices that were set in the middle of an edge.
     """
-    points, corners = vertices.double().numpy(), _without_pairs(faces).numpy()
+    points, corners = vertices.double().numpy(), without_pairs(faces).numpy()
     for _ in range(_MAX_ROUNDS):
         matched, is_wedge = _match(points, corners)
         label = _glue(corners, matched)
@@ -133,7 +133,7 @@ def _split(
     return np.concatenate([points, middle]), np.concatenate([kept, *halves])
 
 
-def _without_pairs(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "F 3"]:
+def without_pairs(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "F 3"]:
     """Of the triangles on the same corners, one where they are odd in number, else none."""
     _, group, num = torch.unique(
         faces.sort(1).values, dim=0, return_inverse=True, return_counts=True

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redream.meshes.isosurface import components_of, with_used_vertices
-from redream.meshes.manifold import mend_and_trace
+from redream.meshes.manifold import mend_and_trace, without_pairs
 
 _MIN_SHARE = 0.005  # of the faces of the part it was of; what pinches off is smaller
 _LEAST_REACH = 0.9  # of a part's largest extent; of less it was eaten
@@ -124,7 +124,8 @@ def _collapsed(
     np.maximum.at(part_there, place, part)
     a, b, c = corners.T
     corners = corners[(a != b) & (b != c) & (c != a)].astype(np.int64)
-    return torch.from_numpy(points.astype(np.float32)), torch.from_numpy(corners), part_there
+    left = without_pairs(torch.from_numpy(corners))  # of a part that was closed, nothing but both
+    return torch.from_numpy(points.astype(np.float32)), left, part_there
 
 
 def _without_splinters(
