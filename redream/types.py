@@ -16,7 +16,8 @@ Images are float in [0, 1] with shape ``B 3 H W``. The world is right-handed wit
 asset's front facing +Z (glTF's own axes). See ``docs/conventions.md``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, Protocol
@@ -322,6 +323,19 @@ def key_generator(use: str, *keys: int, device: torch.device | str = "cpu") -> t
     digest = blake2b(named.encode(), digest_size=8).digest()
     seed = int.from_bytes(digest, "little") & 0x7FFFFFFFFFFFFFFF
     return torch.Generator(device=device).manual_seed(seed)
+
+
+@contextmanager
+def drawing_from(use: str, *keys: int) -> Iterator[None]:
+    """Keys what draws without a generator inside; outside nothing was drawn.
+
+    Args:
+        use: As in :func:`key_generator`.
+        *keys: Likewise.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_generator(use, *keys).initial_seed())
+        yield
 
 
 def particle_seed(seed: int, index: int) -> int:

@@ -38,7 +38,7 @@ from redream.training.limits import require_uncompiled
 from redream.training.memory import predicted_memory
 from redream.training.optimizer import forget_replaced, make_optimizer, require_resumable
 from redream.training.processes import Processes
-from redream.types import RetrievedAssets, key_generator, particle_seed
+from redream.types import RetrievedAssets, drawing_from, key_generator, particle_seed
 
 
 class ReDream(LightningModule):
@@ -69,7 +69,8 @@ class ReDream(LightningModule):
         learning_rate_scale: Factor on all learning rates, a ramp by step.
         weight_decay: AdamW's, of whatever is no position in space; threestudio has 0.01, PyTorch's
             default.
-        seed: Seed of every random number, keyed by step and particle.
+        seed: Seed of every random number, keyed by step and particle. On the command line
+            ``--seed_everything``, unless another is said here; else 0.
         max_skipped_steps: Steps with losses or gradients that are not finite are skipped; after
             so many of them the run ends.
 
@@ -105,7 +106,7 @@ class ReDream(LightningModule):
         reconstruction: Reconstruction = Reconstruction(),  # noqa: B008
         learning_rate_scale: Ramp = Ramp(1.0, 1.0),  # noqa: B008
         weight_decay: float = 0.0,
-        seed: int = 0,
+        seed: int | None = None,
         max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
@@ -117,6 +118,7 @@ class ReDream(LightningModule):
             )
         self.guidance = VSD() if guidance is None else guidance
         self.prior, self.variational_prior = prior, self.guidance.own_prior
+        seed = 0 if seed is None else seed
         self.other_priors = nn.ModuleList(self.guidance.other_priors)
         self.views_per_set, self.set_azimuths_deg = require_views(self._priors, cameras, adaptation)
         require_reader(prior, adapter, self.guidance, prompting)
@@ -124,10 +126,10 @@ class ReDream(LightningModule):
         self.particles = nn.ModuleList(map(representation, seeds))
         self.adapter, self.variational = adapter, self.guidance.adapter
         if adapter is not None:
-            with torch.random.fork_rng(devices=[]):  # it starts alike whatever the particles are
-                torch.manual_seed(key_generator("omega", seed).initial_seed())
+            with drawing_from("omega", seed):
                 adapter.attach(require_host(prior))
-        self.guidance.attach(prior)
+        with drawing_from("zeta", seed):
+            self.guidance.attach(prior)
         self.particles_per_step, self.cameras = active, cameras
         self.pictures, self.prompting = pictures, prompting or ViewWords()
         self.warmup, self.correction, self.adaptation_schedule = warmup, correction, adaptation

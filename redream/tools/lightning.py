@@ -95,7 +95,9 @@ class ReDreamCLI(LightningCLI):
         """
         self.config = parser.parse_args(args)
         verb = self.config.get("subcommand")
-        config: Any = self.config[verb] if verb else {}
+        config: Any = self.config[verb] if verb else self.config
+        if "model.seed" in config and config["model.seed"] is None:
+            config["model.seed"] = seed_of(config) or 0
         path = config.get("ckpt_path")
         if path == "last":
             path = last_or_before(Path(config.trainer.default_root_dir or "."))
@@ -103,7 +105,8 @@ class ReDreamCLI(LightningCLI):
             return
         found, checkpoint = read_checkpoint_or_previous(Path(path))
         prompt = (config.get("prompt") or "").strip() or None
-        require_same_origin(checkpoint, prompt, seed=seed_of(config))
+        model_seed = config.get("model.seed")
+        require_same_origin(checkpoint, prompt, seed=seed_of(config), model_seed=model_seed)
         config.ckpt_path = str(found)
 
     def _parse_ckpt_path(self) -> None:

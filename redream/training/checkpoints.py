@@ -162,13 +162,14 @@ def mark_origin(checkpoint: dict[str, Any], trainer: Trainer) -> None:
         "prompt": getattr(data, "prompt", None),
         "assets": [asset.uid for asset in getattr(data, "assets", ())],
         "seed": None if seed is None else int(seed),
+        "model_seed": getattr(trainer.lightning_module, "seed", None),
     }
 
 
 def origin_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says of its origin; empty where it is of before such marks."""
     origin = checkpoint.get(_ORIGIN)
-    kinds = {"version": str, "prompt": str, "assets": list, "seed": int}
+    kinds = {"version": str, "prompt": str, "assets": list, "seed": int, "model_seed": int}
     said = origin if isinstance(origin, dict) else {}
     known = {name: said[name] for name, kind in kinds.items() if isinstance(said.get(name), kind)}
     if not all(isinstance(each, str) for each in known.get("assets", ())):
@@ -181,6 +182,7 @@ def require_same_origin(
     prompt: str | None = None,
     assets: Sequence[str] | None = None,
     seed: int | None = None,
+    model_seed: int | None = None,
 ) -> None:
     """Makes sure that a run goes on with what it began with, or exports what it made.
 
@@ -188,17 +190,25 @@ def require_same_origin(
         checkpoint: The checkpoint.
         prompt: The prompt now; like the others, None where it is not to be compared.
         assets: The uids of the assets now, in their order.
-        seed: The seed now.
+        seed: The seed now, of everything that has none of its own.
+        model_seed: That of the model now, which keys what is drawn in a step.
 
     Raises:
         ValueError: If the checkpoint says otherwise; one line.
     """
     origin = origin_of(checkpoint)
-    now = {"prompt": prompt, "assets": None if assets is None else list(assets), "seed": seed}
+    now = {
+        "prompt": prompt,
+        "assets": None if assets is None else list(assets),
+        "seed": seed,
+        "model_seed": model_seed,
+    }
     hints = {
         "prompt": "leave --prompt out, or start anew without --ckpt_path",
-        "assets": "give the index and the files that it was made with, or start anew",
+        "assets": "give the index, the files and data.least_likeness that it was made with, or "
+        "start anew",
         "seed": "leave --seed_everything out, or start anew without --ckpt_path",
+        "model_seed": "leave --model.seed out, or start anew without --ckpt_path",
     }
     for name, value in now.items():
         then = origin.get(name)
