@@ -1,5 +1,6 @@
 """Who made an asset and under which licence: found, and written beside every result."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,21 @@ from redream.escaping import in_markdown
 from redream.files import whole_file
 from redream.types import Asset
 
-_WORDS = {
-    "attribution": "by",
-    "sharealike": "sa",
-    "noncommercial": "nc",
-    "noderivatives": "nd",
-    "noderivs": "nd",
+_SPELLINGS = {
+    r"non[\s-]*commercial": "nc",
+    r"no[\s-]*deriv(?:ative)?s?(?:[\s-]+works?)?": "nd",
+    r"share[\s-]*alike": "sa",
+    r"attribution": "by",
+    r"creative[\s-]*commons(?:\.org)?": "cc",
+    r"public[\s-]*domain": "cc0",
+    r"cc[\s-]*(?:0|zero)|/zero/": "cc0",
 }
 _ORDER = ("by", "nc", "nd", "sa")
+_FORMAL = frozenset(
+    "cc http https www licenses licence license deed en legalcode international intl unported "
+    "generic universal dedication mark de us uk fr jp es it nl au".split()
+)
+"""What may stand beside the terms: words that no sentence about something else is made of."""
 
 
 def short_license(text: str) -> str:
@@ -26,8 +34,9 @@ def short_license(text: str) -> str:
         text: For example ``CC-BY-NC-4.0 (http://creativecommons.org/...)``, ``CC0 1.0``, ``by-sa``.
 
     Returns:
-        ``cc0``, ``by``, ``by-nc``, ``by-sa``, ...; the text itself, lower case, where it is none
-        of Creative Commons; ``unknown`` where it is empty. Of several, as in ``by + by-nc``, each.
+        ``cc0``, ``by``, ``by-nc``, ``by-sa``, ...; the text itself, lower case, where it says
+        anything else or more than that: "all rights reserved by" somebody is no ``by``. ``unknown``
+        where it is empty. Of several, as in ``by + by-nc``, each.
     """
     return " + ".join(dict.fromkeys(map(_code, split_licenses(text))))
 
@@ -36,12 +45,16 @@ def _code(text: str) -> str:
     name = text.split("(")[0].strip().lower()
     if not name:
         return "unknown"
-    if "cc0" in name or "public domain" in name or "publicdomain" in name:
+    plain = name
+    for spelling, term in _SPELLINGS.items():
+        plain = re.sub(spelling, f" {term} ", plain)
+    words = {word for word in re.split(r"[^a-z0-9]+", plain) if not re.fullmatch(r"v?\d*", word)}
+    terms = words - _FORMAL
+    if terms == {"cc0"}:
         return "cc0"
-    plain = name.rsplit("/licenses/", 1)[-1]
-    words = plain.replace("-", " ").replace("/", " ").replace("_", " ").split()
-    terms = {_WORDS.get(word, word) for word in words}
-    return "-".join(term for term in _ORDER if term in terms) if "by" in terms else name
+    if "by" in terms and terms <= set(_ORDER):
+        return "-".join(term for term in _ORDER if term in terms)
+    return name
 
 
 def attribution(*sources: Mapping[str, Any]) -> dict[str, str]:
