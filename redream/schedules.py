@@ -55,6 +55,9 @@ class TimestepRange:
     Attributes:
         low: Lower end, in [0, 1).
         high: Upper end, in (0, 1]; ramping it down anneals the distillation toward detail.
+
+    Raises:
+        ValueError: If an end leaves that range, or they cross at some step.
     """
 
     low: Ramp = field(default_factory=lambda: Ramp(0.02, 0.02))
@@ -64,6 +67,11 @@ class TimestepRange:
         for name, ramp in (("low", self.low), ("high", self.high)):
             if not (0.0 <= ramp.start <= 1.0 and 0.0 <= ramp.end <= 1.0):
                 raise ValueError(f"the {name} end of the timestep range must stay within 0 and 1")
+        turns = {0}  # between them both ends are straight lines, so they cross at one of them
+        for ramp in (self.low, self.high):
+            turns |= {ramp.begin_step, ramp.end_step, max(0, ramp.end_step - 1)}
+        for step in sorted(turns):
+            self._ends(step)
 
     def bounds(self, step: int, num_train_timesteps: int) -> tuple[int, int]:
         """The smallest and the largest timestep at a step, both inclusive.
@@ -74,21 +82,22 @@ class TimestepRange:
 
         Returns:
             The bounds, within [0, num_train_timesteps - 1].
-
-        Raises:
-            ValueError: If the range is empty at this step.
         """
-        low, high = self.low.at(step), self.high.at(step)
-        if low > high:
-            raise ValueError(
-                f"the timestep range is empty at step {step} ({low:.3f} > {high:.3f}): "
-                "lower `low` or raise `high`"
-            )
+        low, high = self._ends(step)
         last = num_train_timesteps - 1
         return (
             min(round(low * num_train_timesteps), last),
             min(round(high * num_train_timesteps), last),
         )
+
+    def _ends(self, step: int) -> tuple[float, float]:
+        low, high = self.low.at(step), self.high.at(step)
+        if low > high:
+            raise ValueError(
+                f"the timestep range is empty at step {step}, where it ends before it begins "
+                f"({low:g} > {high:g}): lower `low` or raise `high`"
+            )
+        return low, high
 
     def sample(
         self, num: int, step: int, num_train_timesteps: int, generator: torch.Generator

@@ -38,7 +38,27 @@ def test_impossible_ranges_are_refused():
     with pytest.raises(ValueError, match="within 0 and 1"):
         TimestepRange(high=Ramp(1.2, 0.5))
     with pytest.raises(ValueError, match="empty at step 0"):
-        TimestepRange(Ramp(0.9, 0.9), Ramp(0.5, 0.5)).bounds(0, 1000)
+        TimestepRange(Ramp(0.9, 0.9), Ramp(0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [
+        (Ramp(0.02, 0.5, 0, 10_000), Ramp(0.98, 0.3, 0, 10_000), 9999),  # long before, at the end
+        (Ramp(0.02, 0.5, 0, 100), Ramp(0.98, 0.3, 200, 300), 299),
+        (Ramp(0.6, 0.02, 50, 50), Ramp(0.98, 0.5, 10, 20), 19),  # until the switch
+        (Ramp(0.02, 0.6, 50, 50), Ramp(0.5, 0.98, 60, 60), 50),
+    ],
+)
+def test_ends_that_cross_later_are_refused_at_once(low, high, step):
+    with pytest.raises(ValueError, match=f"empty at step {step}, where it ends before it begins"):
+        TimestepRange(low, high)
+    assert low.at(step) > high.at(step)
+
+
+def test_ends_that_meet_are_a_range():
+    times = TimestepRange(Ramp(0.98, 0.02, 0, 400), Ramp(0.98, 0.5, 0, 400))
+    assert times.bounds(0, 1000) == (980, 980)
 
 
 def test_weights_against_the_noise_schedule():

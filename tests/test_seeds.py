@@ -8,6 +8,7 @@ import torch
 
 from redream import configured
 from redream.tools.sweep_run import plan
+from redream.training.checkpoints import require_same_origin
 from redream.types import drawing_from
 
 
@@ -85,3 +86,13 @@ def test_the_config_of_a_run_says_its_seed(tmp_path):
     command += [f"--trainer.default_root_dir={tmp_path}", "--trainer.callbacks=[]"]
     subprocess.run(command, check=True, capture_output=True)
     assert "\n  seed: 4\n" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_run_does_not_go_on_with_another_seed_of_the_model():
+    begun = {"redream": {"version": "0.1.0", "model_seed": 3}}
+    require_same_origin(begun, model_seed=3)
+    require_same_origin({"redream": {"version": "0.1.0", "seed": 3}}, model_seed=5)  # older
+    with pytest.raises(
+        ValueError, match=r"model_seed was 3, and here it is 5; leave --model\.seed"
+    ):
+        require_same_origin(begun, model_seed=5)

@@ -1,11 +1,13 @@
 """The options that every figure's command has."""
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.paper.kept import NOTHING, kept_objects
 from experiments.paper.world import World, read_prompts
+from redream.errors import first_line
 
 
 def figure_parser(description: str | None, quick: str) -> argparse.ArgumentParser:
@@ -21,6 +23,22 @@ def figure_parser(description: str | None, quick: str) -> argparse.ArgumentParse
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and records")
     parser.add_argument("--quick", action="store_true", help=f"{quick}: indicative")
     return parser
+
+
+def in_one_line(main: Callable[[], int]) -> int:
+    """Runs a command; what its user can mend is told in a line.
+
+    Args:
+        main: The command.
+
+    Returns:
+        Its exit status, 2 where it was refused.
+    """
+    try:
+        return main()
+    except (ValueError, OSError) as error:
+        print(first_line(error), file=sys.stderr)
+        return 2
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

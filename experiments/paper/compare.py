@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_run_options, figure_parser, in_one_line
 from experiments.paper.pictures import quarter_views, read_film, resized, write_small_png
 from experiments.paper.record import (
     Part,
@@ -169,4 +169,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

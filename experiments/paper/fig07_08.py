@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_run_options, figure_parser, in_one_line
 from experiments.paper.locks import slug
 from experiments.paper.pictures import quarter_views, read_film, resized, write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
@@ -194,4 +194,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

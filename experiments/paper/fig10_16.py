@@ -164,7 +164,7 @@ def kept_curves(path: Path, runs: Sequence[Run]) -> dict[str, dict[str, list[Poi
 def record(
     curves: Mapping[str, Mapping[str, Sequence[Point]]],
     recipes: Mapping[str, Mapping[str, str]],
-    pictures: Sequence[Picture],
+    shown: Sequence[Part],
     num_planned: int,
     quick: bool,
 ) -> Record:
@@ -205,7 +205,7 @@ def record(
         ]
     num = sum(map(len, curves.values()))
     title = "Figs. 10 and 16: intermediates and convergence"
-    return Record(title, [*parts, *pictures], numbers, quick, num, num_planned)
+    return Record(title, [*parts, *shown], numbers, quick, num, num_planned)
 
 
 def main() -> None:
@@ -216,8 +216,10 @@ def main() -> None:
     out, world = arguments.out.resolve(), WORLDS["embedded"]
     prompts = read_prompts(world.prompts)[: 4 if arguments.quick else None]
     wanted = plan(world, (BASELINE, OURS), prompts, [0], out / "runs")
-    runs = {method: finished(world, method, prompts, out / "runs") for method in (BASELINE, OURS)}
     try:
+        runs = {
+            method: finished(world, method, prompts, out / "runs") for method in (BASELINE, OURS)
+        }
         kept = {} if arguments.kept is None else kept_curves(arguments.kept, wanted)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -247,10 +249,13 @@ def main() -> None:
     ]
     write_small_png(labelled_sheet(rows[: 2 * _SHOWN]), out / "fig10.png")
     shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
-    shown = [
+    shown: list[Part] = [
         Picture("fig16_curves.png", "Score over passes of the network; thin lines are prompts."),
         Picture("fig10.png", f"The front after {shares}% of the passes."),
     ]
+    if kept:
+        commit = read_record(arguments.kept).commit
+        shown.insert(0, Text(f"Curves of runs that are gone are of the record at {commit}."))
     found = record(curves, recipes, shown, 2 * len(prompts), arguments.quick)
     print(write_record(found, out / "fig10_16.json"))
 

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
+from experiments.paper.command_line import (
+    add_kept_option,
+    add_run_options,
+    figure_parser,
+    in_one_line,
+)
 from experiments.paper.record import Part, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import (
@@ -105,4 +110,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -18,7 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from experiments.paper.adapted import evaluator
-from experiments.paper.command_line import add_run_options, figure_parser, fronted_prompts
+from experiments.paper.command_line import (
+    add_run_options,
+    figure_parser,
+    fronted_prompts,
+    in_one_line,
+)
 from experiments.paper.pictures import read_film, resized, write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
@@ -149,4 +154,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -17,7 +17,12 @@ from typing import Any
 
 import torch
 
-from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
+from experiments.paper.command_line import (
+    add_kept_option,
+    add_run_options,
+    figure_parser,
+    in_one_line,
+)
 from experiments.paper.galleries import views
 from experiments.paper.pictures import write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
@@ -138,8 +143,8 @@ def record(
         "20 prompts with a front, of no other file; one seed. The prior was trained on all of "
         "their pairs of material and category, on 9 of Table 1's 14 with a front. Claims, prompts "
         "and test were committed before the first object was made; the claims are Table 1's, which "
-        "leaves them undecided among its many. A two-sided sign-flip test over prompts, Holm's adjustment for "
-        f"both.{made_at(objects)}"
+        "leaves them undecided among its many. A two-sided sign-flip test over prompts, Holm's "
+        f"adjustment for both.{made_at(objects)}"
     )
     parts: list[Part] = [warning(unequal)] if unequal else []
     parts.append(Text(about))
@@ -184,4 +189,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -21,6 +21,7 @@ from experiments.paper.record import Part, Picture, Record, Text, read_record, w
 from experiments.paper.runs import Run
 from experiments.paper.table1 import plan
 from experiments.paper.world import METHODS, OURS, WORLDS, World, read_prompts
+from redream.files import whole_file
 from redream.tools.output import labelled_sheet
 
 BASELINE = "prolificdreamer"
@@ -109,7 +110,9 @@ def record(world: World, prompts: Sequence[str], out: Path, quick: bool) -> Reco
     return Record("Figs. 3, 6 and 13: galleries", parts, numbers, quick, num, planned)
 
 
-def extended(kept: Path, world: World, prompts: Sequence[str], out: Path) -> Record:
+def extended(
+    kept: Path, world: World, prompts: Sequence[str], out: Path, quick: bool = False
+) -> Record:
     """An earlier record with one more picture: Fig. 13 of the prompts that it lacks.
 
     Args:
@@ -117,6 +120,7 @@ def extended(kept: Path, world: World, prompts: Sequence[str], out: Path) -> Rec
         world: The world.
         prompts: All prompts.
         out: Where the runs are, and where pictures go.
+        quick: Whether it is from ``--quick``.
 
     Raises:
         ValueError: If it is no such record, or nothing is finished that it lacks.
@@ -130,7 +134,8 @@ def extended(kept: Path, world: World, prompts: Sequence[str], out: Path) -> Rec
     if not more:
         raise ValueError(f"no object is finished in {out} that {kept} lacks: run table1.py there")
     for picture in earlier.pictures:
-        shutil.copyfile(kept.parent / picture.file, out / picture.file)
+        with whole_file(out / picture.file) as temporary:  # which may be the same file
+            shutil.copyfile(kept.parent / picture.file, temporary)
     file = f"fig13_after_{len(known)}.png"
     write_small_png(labelled_sheet(everything(more)), out / file)
     numbers = {
@@ -138,10 +143,13 @@ def extended(kept: Path, world: World, prompts: Sequence[str], out: Path) -> Rec
         | earlier.numbers[method]
         for method, by_prompt in runs.items()
     }
-    shows = f"Fig. 13: {len(more)} more, of runs at {', '.join(sorted(made_at(more)))}."
+    shows = (
+        f"Fig. 13: {len(more)} more, of runs at {', '.join(sorted(made_at(more)))}; the pictures "
+        f"above were drawn at {earlier.commit}."
+    )
     num = sum(map(len, numbers.values()))
     return Record(
-        earlier.title, [*earlier.parts, Picture(file, shows)], numbers, False, num, 2 * len(prompts)
+        earlier.title, [*earlier.parts, Picture(file, shows)], numbers, quick, num, 2 * len(prompts)
     )
 
 
@@ -161,7 +169,7 @@ def main() -> None:
         found = (
             record(world, prompts, out, arguments.quick)
             if arguments.kept is None
-            else extended(arguments.kept, world, prompts, out)
+            else extended(arguments.kept, world, prompts, out, arguments.quick)
         )
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -19,7 +19,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_run_options, figure_parser, in_one_line
 from experiments.paper.pictures import read_film, resized, write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.results import section
@@ -271,4 +271,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

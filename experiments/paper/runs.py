@@ -200,7 +200,7 @@ def execute_all(
         try:
             if run.key not in kept and execute(run, threads):
                 print(f"{run.method}: {run.prompt} (seed {run.seed})", flush=True)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:  # ValueError: of other settings
             print(error, file=sys.stderr, flush=True)
             return str(error)
         return None

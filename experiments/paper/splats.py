@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from experiments.paper.command_line import add_run_options, figure_parser
+from experiments.paper.command_line import add_run_options, figure_parser, in_one_line
 from experiments.paper.compare import sheets
 from experiments.paper.record import Part, Record, Table, Text, put_record, write_record
 from experiments.paper.runs import Run, execute_all
@@ -149,4 +149,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from experiments.paper.command_line import add_kept_option, add_run_options
+from experiments.paper.command_line import add_kept_option, add_run_options, in_one_line
 from experiments.paper.kept import NOTHING, Key
 from experiments.paper.provenance import commit
 from experiments.paper.record import Part, Record, Table, Text, write_record
@@ -353,4 +353,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

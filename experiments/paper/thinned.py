@@ -21,7 +21,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.paper.command_line import add_kept_option, add_run_options, figure_parser
+from experiments.paper.command_line import (
+    add_kept_option,
+    add_run_options,
+    figure_parser,
+    in_one_line,
+)
 from experiments.paper.pictures import write_small_png
 from experiments.paper.record import Part, Picture, Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
@@ -355,4 +360,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from experiments.paper.command_line import in_one_line
 from experiments.paper.record import Record, Table, Text, write_record
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.table1 import as_numbers, estimates, made_at, read_objects, show, values_of
@@ -100,4 +101,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

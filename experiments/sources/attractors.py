@@ -22,6 +22,7 @@ import numpy as np
 import yaml
 
 from benchmarks.page import put, require_place
+from experiments.paper.command_line import in_one_line
 from experiments.paper.provenance import command, commit
 from experiments.paper.runs import Run, execute_all
 from experiments.paper.shape import individuals, visible_points
@@ -364,4 +365,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_one_line(main))

@@ -156,12 +156,14 @@ def _corners(text: _Text, *lengths: int) -> _Corners:
     flat = [word for each in words for word in each]
     kinds = {(word.count("/"), "//" in word) for word in flat}
     found = np.zeros((len(flat), 3), dtype=np.int64)  # 0: none
+    columns, numbers = [0], []
     if kinds in ({(0, False)}, {(1, False)}, {(2, False)}, {(2, True)}):
         slashes, is_bare = kinds.pop()
         columns = [0, 2] if is_bare else list(range(slashes + 1))
-        joined = " ".join(flat).replace("//", "/").replace("/", " ")
-        found[:, columns] = np.array(joined.split(), dtype=np.int64).reshape(len(flat), -1)
-    elif kinds:
+        numbers = " ".join(flat).replace("//", "/").replace("/", " ").split()
+    if flat and len(numbers) == len(flat) * len(columns):
+        found[:, columns] = np.array(numbers, dtype=np.int64).reshape(len(flat), -1)
+    else:  # of several kinds, or with nothing behind a slash
         for number, word in enumerate(flat):
             for column, each in enumerate(word.split("/")[:3]):
                 found[number, column] = int(each or 0)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from redream.export.report import write_json
+from redream.method.guidance import Guidance
 from redream.method.seen import seen
 from redream.training.form import require_form
 from redream.types import NoisyRows
@@ -22,7 +23,8 @@ class Budget(Callback):
     A pass is one noisy latent through the network, whichever adapter it wears: once where only its
     answer is asked for, twice where gradients flow back through the network, for the way back
     costs about as much. That is the unit in which methods of different losses cost the same. Each
-    process counts its own. What was used is written to ``budget.json`` when training ends:
+    process counts its own; what is learned before the first step is not counted, since it may be
+    found in a cache. What was used is written to ``budget.json`` when training ends:
     ``passes``, ``unet_samples`` (without the ways back) and ``unet_calls`` in all, and as ``curve``
     after every so many steps.
 
@@ -50,7 +52,7 @@ class Budget(Callback):
         self.curve: list[dict[str, float]] = []
         self._last = 0.0
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listens to the priors."""
         self._last = time.monotonic()
         for prior in _priors(pl_module):
@@ -67,9 +69,13 @@ class Budget(Callback):
         self.seconds, self._last = self.seconds + now - self._last, now
         if trainer.global_step % self.record_every_n_steps == 0:
             self.curve.append(self._used(trainer.global_step))
+        if self.max_passes is None and self.max_seconds is None:
+            return
         spent = self.max_passes is not None and self.num_passes >= self.max_passes
         late = self.max_seconds is not None and self.seconds >= self.max_seconds
-        trainer.should_stop = trainer.should_stop or spent or late
+        # all processes end after the same step, the one in which the first has spent its own
+        ends = trainer.strategy.reduce_boolean_decision(spent or late, all=False)
+        trainer.should_stop = trainer.should_stop or ends
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes what was used, and lets the priors go."""
@@ -133,5 +139,8 @@ class Budget(Callback):
 
 
 def _priors(pl_module: L.LightningModule) -> list[nn.Module]:
-    both = (seen(pl_module).prior, seen(pl_module).variational_prior)
-    return [prior for prior in both if isinstance(prior, nn.Module)]
+    module = seen(pl_module)
+    guidance = getattr(module, "guidance", None)
+    others = guidance.other_priors if isinstance(guidance, Guidance) else ()
+    found = (module.prior, module.variational_prior, *others)
+    return [prior for prior in dict.fromkeys(found) if isinstance(prior, nn.Module)]

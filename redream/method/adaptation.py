@@ -44,6 +44,9 @@ class AdaptationSchedule:
             the run has, and its learning rates are not the run's but its own.
         cache: Whether an adapter that was made ahead is kept in the user's cache, and taken from
             there by a run whose assets, prior and settings are the same.
+
+    Raises:
+        ValueError: If a number is below 1.
     """
 
     batch_size: int = 4
@@ -51,6 +54,13 @@ class AdaptationSchedule:
     balanced_views: bool = True
     ahead: bool = False
     cache: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "held_out_period"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"adaptation: {name} must be at least 1, got {getattr(self, name)}"
+                )
 
 
 class AdaptationBatch(NamedTuple):

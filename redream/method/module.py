@@ -1,5 +1,6 @@
 """The method: K particles, a frozen prior with a light adapter, and a way to distil it."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -192,6 +193,12 @@ class ReDream(LightningModule):
         """Makes sure that the data have the picture that the run needs; see require_image."""
         require_image(assets, self._priors, self.cameras, self.reconstruction)
 
+    @property
+    def steps_a_round(self) -> int:
+        """After so many steps each particle has been scored as often as the others."""
+        num = len(self.particles)
+        return self.guidance.num_fits * num // math.gcd(num, self.particles_per_step)
+
     def active_particles(self, step: int) -> list[int]:
         """The particles that a step updates, in turn."""
         start = step // self.guidance.num_fits * self.particles_per_step
@@ -254,7 +261,7 @@ class ReDream(LightningModule):
             drawn,
             step,
             lambda each: self._encode(each.particle, step, self._attraction.image(each)),
-            self.correction.at(step),
+            self.correction.at(step, self.steps_a_round),
         )
 
     def _guidance_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
@@ -262,13 +269,14 @@ class ReDream(LightningModule):
         gradients, posed = self._gradients(drawn, step), dict[str, Tensor]()
         if self.poses is not None:
             gradients, posed = self.poses.act(drawn, gradients, self.guidance, step, self.processes)
+            self.guidance.keep(drawn, gradients)
         losses = map(guidance_loss, (each.latents for each in drawn), gradients)
         others = self.guidance.other_losses(
             drawn,
             step,
             lambda prior, each, image: self._encode(each.particle, step, image, prior),
             self._attraction.image,
-            self.correction.at(step),
+            self.correction.at(step, self.steps_a_round),
         )
         found = {"guidance": sum_of(losses) * self.guidance.weight.at(step), **others, **posed}
         return backward_now(found, [each.image for each in drawn])
@@ -319,9 +327,13 @@ class ReDream(LightningModule):
             self.asset_of.copy_(self.warmup.assign(particles, self._assets, size, self.device))
         asset_of: list[int] = self.asset_of.tolist()  # a step waits for no GPU
         self._attraction = Attraction(self.warmup, self._assets, asset_of, self.pulls)
-        self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
+        self.poses = self._poses()
         if self.poses is not None and "poses" in restored:
             self.poses.load_state(restored["poses"])
+
+    def _poses(self) -> Poses | None:
+        num = len(self.particles)
+        return self.uniform_poses.begin(self._assets, num, self.seed, self.steps_a_round)
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""
@@ -361,7 +373,7 @@ class ReDream(LightningModule):
     def on_predict_start(self) -> None:
         """The poses that are shown are judged as in training, by the same classifier."""
         with torch.inference_mode(False):  # the classifier is fitted
-            self.poses = self.uniform_poses.begin(self._assets, len(self.particles), self.seed)
+            self.poses = self._poses()
 
     on_test_start = on_predict_start
 
@@ -389,14 +401,23 @@ class ReDream(LightningModule):
         self.guidance.load_state(checkpoint.get("guidance", {}))
         self._restored = checkpoint
 
+    def _kept_by_guidance(self) -> dict[str, Tensor]:
+        """What the guidance keeps of every particle, in the first process; each has its own."""
+        kept = self.guidance.state()
+        if self.guidance.num_fits == 1:
+            return kept
+        own = {str(index) for index in self.processes.own(range(len(self.particles)))}
+        told = self.processes.tell_first({key: kept[key] for key in kept.keys() & own})
+        return {key: target for each in told for key, target in each.items()}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
         for key in [key for key in state if checkpoints.is_frozen(key)]:
             del state[key]
         checkpoints.mark_random_keys(checkpoint)
-        checkpoints.mark_origin(checkpoint, self.trainer)
-        if kept := self.guidance.state():
+        checkpoints.mark_origin(checkpoint, self.trainer, self.seed)
+        if kept := self._kept_by_guidance():
             checkpoint["guidance"] = kept
         if self.poses is not None:
             checkpoint["poses"] = self.poses.state()

@@ -180,9 +180,11 @@ class StableDiffusionPrior(Prior):
     def decode_latents(self, latents: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decodes latents with the VAE."""
         vae = self._vae
-        scaled = latents / self.latent_scale + self.latent_shift
+        gradients = GradientScale(dtype_of(vae))
+        scaled = gradients.inward(latents) / self.latent_scale + self.latent_shift
         images: Tensor = vae.decode(scaled.to(dtype_of(vae))).sample
-        return (images.to(latents.dtype) * 0.5 + 0.5).clamp(0.0, 1.0)
+        images = gradients.outward(images.to(latents.dtype))
+        return (images * 0.5 + 0.5).clamp(0.0, 1.0)
 
     def encode_prompts(
         self, prompts: Sequence[str], prefixes: Float[Tensor, "B P D"] | None = None

@@ -148,12 +148,15 @@ _STARTS_UNKNOWN = {"asset_of", "finished"}
 _KEYS, _ORIGIN = "random_keys", "redream"
 
 
-def mark_origin(checkpoint: dict[str, Any], trainer: Trainer) -> None:
+def mark_origin(
+    checkpoint: dict[str, Any], trainer: Trainer, model_seed: int | None = None
+) -> None:
     """Says in a checkpoint what it was made from, and by which version.
 
     Args:
         checkpoint: The checkpoint.
         trainer: Its data has a ``prompt`` and ``assets``, or lacks them.
+        model_seed: What keys the model's random numbers.
     """
     data = getattr(trainer, "datamodule", None)
     seed = os.environ.get("PL_GLOBAL_SEED")
@@ -162,7 +165,7 @@ def mark_origin(checkpoint: dict[str, Any], trainer: Trainer) -> None:
         "prompt": getattr(data, "prompt", None),
         "assets": [asset.uid for asset in getattr(data, "assets", ())],
         "seed": None if seed is None else int(seed),
-        "model_seed": getattr(trainer.lightning_module, "seed", None),
+        "model_seed": model_seed,
     }
 
 

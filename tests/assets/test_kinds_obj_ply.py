@@ -150,6 +150,19 @@ def test_opacity_of_an_obj_is_d_times_map_d(mtl, alpha, tmp_path, caplog):
     assert views.opacity[0, 0, 4, 4] == pytest.approx(alpha, abs=0.01)
 
 
+@pytest.mark.parametrize("kind", ["{0}//", "{0}/", "{0}/{0}/", "{0}/ ", "{0}"])
+@pytest.mark.parametrize("with_normals", [False, True])
+def test_nothing_behind_a_slash_is_none(kind, with_normals, tmp_path):
+    lines = ["v 0 0 0", "v 1 0 0", "v 0 1 0", "vt 0 0", "vt 1 0", "vt 0 1"]
+    lines += ["vn 1 0 0"] * 3 if with_normals else []
+    lines.append("f " + " ".join(kind.format(i).strip() for i in (1, 2, 3)))
+    (tmp_path / "a.obj").write_text("\n".join(lines) + "\n")
+    mesh = load_mesh(tmp_path / "a.obj")
+    assert len(mesh.faces) == 1
+    flat = torch.tensor([0.0, 0.0, 1.0]).expand(1, 3, 3)  # not a normal of a file that names none
+    torch.testing.assert_close(mesh.corner_normals, flat)
+
+
 def test_vertex_colours_stay_beside_materials(tmp_path, caplog):
     rows = USED.replace(" 0\nv", " 0 1 0 0\nv").replace("-1 1 0\nvt", "-1 1 0 1 0 0\nvt")
     mesh, said = load(tmp_path, caplog, rows, "newmtl a\nKd 1 1 1\n")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from redream.callbacks import Budget
+from redream.method.guidance import SDS
 from redream.priors import GaussianPrior
 from redream.types import NoisyRows
 
@@ -52,6 +53,46 @@ def test_every_pass_is_counted_and_those_with_gradients_twice(asking, train, tmp
 def test_the_training_ends_after_the_step_that_spends_it(asking, train, tmp_path, limit, steps):
     train(asking(), [Budget(max_passes=limit)], num_steps=10)
     assert used(tmp_path)["steps"] == steps
+
+
+@pytest.mark.parametrize("limits", [{"max_passes": 10**6}, {"max_seconds": 1e6}])
+def test_all_processes_end_after_the_step_in_which_the_first_has_spent_its_own(limits):
+    """The others go on counting on their own, and would wait for it for ever."""
+
+    def told(decision, all):  # noqa: A002
+        assert decision is False and all is False
+        return True
+
+    trainer = SimpleNamespace(
+        global_step=1, should_stop=False, strategy=SimpleNamespace(reduce_boolean_decision=told)
+    )
+    Budget(**limits).on_train_batch_end(trainer, None)
+    assert trainer.should_stop
+    free = SimpleNamespace(global_step=1, should_stop=False)  # without a limit nobody is asked
+    Budget().on_train_batch_end(free, None)
+    assert not free.should_stop
+
+
+def test_priors_that_are_distilled_besides_are_counted(asking, train, tmp_path):
+    other = GaussianPrior(image_size=2)
+
+    class Asked(asking):
+        def __init__(self):
+            super().__init__()
+            self.guidance = SDS()
+            self.guidance.other_priors = (other, self.prior)  # each is counted once
+
+        def training_step(self, batch, batch_idx):
+            rows = NoisyRows(
+                torch.zeros(5, 3, 2, 2), torch.zeros(5).long(),
+                other.encode_prompts([""] * 5), ("",) * 5,
+            )  # fmt: skip
+            other.predict_noise(rows)
+            return super().training_step(batch, batch_idx)
+
+    train(Asked(), [Budget()], num_steps=4)
+    assert used(tmp_path)["passes"] == 4 * (2 * 3 + 2 + 5)
+    assert "predict_noise" not in vars(other)
 
 
 def test_what_is_used_is_known_along_the_way(asking, train, tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """An own asset that came with texture coordinates leaves with them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from redream.assets import load_mesh
+from redream.assets.formats.obj import _material_names
 from redream.assets.gltf import read_header
 from redream.export.atlas import textured_mesh
 from redream.export.models import ModelExport
@@ -115,3 +118,17 @@ def test_a_surface_without_coordinates_has_no_layout(tmp_path):
     plain = two_squares()
     plain = plain._replace(corner_uvs=torch.zeros(4, 3, 2))
     assert particle(plain, tmp_path).layout() is None
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (("metal_2", "metal", "metal"), ["metal_2", "metal", "metal_2_2"]),
+        (("a", "a", "a"), ["a", "a_1", "a_2"]),
+        (("", "b c", ""), ["material_0", "b_c", "material_2"]),
+        (("a", "a", "a_1"), ["a", "a_1_1", "a_1"]),
+    ],
+)
+def test_every_material_of_an_obj_has_a_name_of_its_own(given, written):
+    names = _material_names([SimpleNamespace(name=name) for name in given])
+    assert names == written and len(set(names)) == len(names)

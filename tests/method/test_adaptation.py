@@ -203,3 +203,9 @@ def test_views_are_encoded_and_held_out_ones_scored_in_small_parts(image_size, m
     monkeypatch.setattr("redream.method.adaptation._LATENTS_AT_ONCE", 1 << 15)
     assert made.held_out_loss() == pytest.approx(loss, rel=1e-6)
     assert prior.scored[2:] == [6]
+
+
+@pytest.mark.parametrize("name", ["batch_size", "held_out_period"])
+def test_a_schedule_of_nothing_is_refused(name):
+    with pytest.raises(ValueError, match=f"adaptation: {name} must be at least 1, got 0"):
+        AdaptationSchedule(**{name: 0})

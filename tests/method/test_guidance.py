@@ -8,10 +8,12 @@ import torch
 
 from redream.cameras import turntable
 from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, Reuse, SDSBridge, ddim
+from redream.method.module import ReDream
 from redream.method.terms import Drawn
 from redream.priors import GaussianPrior
 from redream.priors.prompting import Conditioning
 from redream.schedules import Ramp, TimestepRange
+from redream.training.processes import Processes
 
 STD = 0.3
 SHIFTS = {"prompt": 0.5, "negative": -0.2, "source": 0.1, "": 0.05}  # of the mean, by text
@@ -261,6 +263,49 @@ def test_a_score_serves_several_fits(world):
     ]  # fmt: skip
 
 
+class Overflowing(SDS):
+    """A way whose first view's gradient is not finite, as float16's may be."""
+
+    def gradient(self, at):
+        found = super().gradient(at)
+        found[0] = float("nan")
+        return found
+
+
+def test_a_score_that_is_not_finite_costs_its_step_and_is_no_target(world):
+    way = world.begin(Reuse(Overflowing(scale=10.0), num_fits=3))
+    first = asked(way, world, step=0)
+    assert first[0].isnan().all() and first[1:].isfinite().all()  # the step is skipped for it
+    (target,) = way.state().values()
+    assert target.isfinite().all()
+    again = world.begin(Reuse(SDS(scale=10.0), num_fits=3))
+    again.load_state(way.state())  # what was saved in between goes on
+    for each in (way, again):
+        found = asked(each, world, step=1)
+        assert torch.equal(found[0], torch.zeros_like(found[0]))
+        torch.testing.assert_close(found[1:], first[1:])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_checkpoint_has_the_targets_of_every_process(world, rank):
+    """Each process has fitted its own particles, and may have loaded others long ago."""
+    fitted = [{"0": torch.ones(1), "1": torch.zeros(1)}, {"1": torch.ones(1)}]
+
+    class Told(Processes):
+        def tell_first(self, value):
+            if self.rank == 0:
+                return [value, {"1": fitted[1]["1"]}]
+            assert value == {"1": fitted[1]["1"]}
+            return []
+
+    module = SimpleNamespace(
+        guidance=SimpleNamespace(state=lambda: fitted[rank], num_fits=2),
+        processes=Told(rank, 2), particles=[None, None],
+    )  # fmt: skip
+    kept = ReDream._kept_by_guidance(module)
+    assert {key: float(each) for key, each in kept.items()} == ({"0": 1.0, "1": 1.0}, {})[rank]
+
+
 def test_targets_survive_a_checkpoint(world):
     way = world.begin(Reuse(SDS(), num_fits=2))
     asked(way, world, step=0)
@@ -293,6 +338,8 @@ def test_a_particle_keeps_to_a_path_of_its_own(world):
         (lambda: SDI(num_steps=0), "num_steps is 0"),
         (lambda: Reuse(SDS(), 0), "num_fits is 0"),
         (lambda: SDS(path_steps=-1), "path_steps is -1"),
+        (lambda: SDI(path_steps=10), "^SDI has noises of its own and follows no paths: set path"),
+        (lambda: ISM(path_steps=10), "^ISM has noises of its own"),
     ],
 )
 def test_what_cannot_be_is_refused(make, words):

@@ -21,7 +21,7 @@ from redream.method import guidance
 from redream.method.adaptation import AdaptationSchedule
 from redream.method.cameras import CameraSampler
 from redream.method.correction import Correction
-from redream.method.guidance import SDS, VSD
+from redream.method.guidance import SDS, VSD, Reuse
 from redream.method.module import ReDream
 from redream.method.pictures import Pictures
 from redream.method.poses import PictureFeatures, UniformPoses
@@ -183,6 +183,26 @@ def test_correction_vanishes_where_the_particle_is_its_asset(folder):
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-4, rtol=0)
     uncorrected = module._gradients([drawn._replace(latents=latents)], 1)[0]
     assert uncorrected.abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("num_particles", "a_step", "num_fits"), [(2, 2, 1), (3, 1, 1), (6, 2, 1), (3, 2, 1), (3, 1, 4)]
+)
+def test_every_particle_is_corrected_as_often_as_the_others(
+    num_particles, a_step, num_fits, folder
+):
+    guidance = VSD() if num_fits == 1 else Reuse(VSD(), num_fits)
+    counts = dict(num_particles=num_particles, particles_per_step=a_step)
+    module = make(folder, **counts, guidance=guidance)
+    assert module.correction.period == 3
+    corrected, scored = [0] * num_particles, [0] * num_particles
+    for step in range(0, 3 * 6 * num_fits * num_particles, num_fits):  # those that score
+        weight = module.correction.at(step, module.steps_a_round)
+        for index in module.active_particles(step):
+            scored[index] += 1
+            corrected[index] += weight > 0.0
+    assert len(set(corrected)) == len(set(scored)) == 1
+    assert 3 * corrected[0] == scored[0]
 
 
 def test_warmup_compares_over_the_same_background(folder):

@@ -104,6 +104,20 @@ def test_gradients_fit_into_float16_whatever_the_loss_weighs(
     assert off(half[1], plain["epsilon"][1]) < 0.01
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-6, 1e-9])
+def test_gradients_of_decoded_pictures_fit_into_float16(size, family_folders):
+    found = []
+    for dtype in ("float32", "float16"):
+        prior = StableDiffusionPrior(str(family_folders["epsilon"]), dtype=dtype)
+        latents = prior.encode_images(torch.linspace(0.2, 0.8, 768).view(1, 3, 16, 16)).detach()
+        latents.requires_grad_()
+        pictures = prior.decode_latents(latents)
+        towards = torch.linspace(-1, 1, pictures.numel()).view(pictures.shape)
+        (gradient,) = torch.autograd.grad((pictures * towards).sum() * size, latents)
+        found.append([gradient / size])
+    assert found[0][0].abs().max() > 0 and off(found[1], found[0]) < 0.02
+
+
 def test_float16_is_more_precise_than_bfloat16(family_folders, plain):
     errors = {
         dtype: off(learned(family_folders["epsilon"], dtype=dtype)[1], plain["epsilon"][1])

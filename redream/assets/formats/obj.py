@@ -60,10 +60,12 @@ def write_obj(path: Path, mesh: TriangleMesh, extras: Mapping[str, Any] | None =
 
 def _material_names(materials: Sequence[Material]) -> list[str]:
     """The materials' own names, each once; those that have none are numbered."""
+    given = ["_".join(each.name.split()) or f"material_{i}" for i, each in enumerate(materials)]
     names: list[str] = []
-    for index, material in enumerate(materials):
-        name = "_".join(material.name.split()) or f"material_{index}"
-        names.append(f"{name}_{index}" if name in names else name)
+    for index, name in enumerate(given):
+        while name in names or (name != given[index] and name in given):
+            name += f"_{index}"
+        names.append(name)
     return names
 
 

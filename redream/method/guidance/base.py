@@ -3,7 +3,7 @@
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -104,6 +104,7 @@ class Guidance(ABC):
             in steps that ask for nothing.
         learns_first: Whether :meth:`gradient` needs what the rows of :meth:`ask` were answered. If
             not it comes before, and less is remembered at once.
+        takes_paths: Whether the noise that ``path_steps`` gives means anything to the way.
     """
 
     adapter: Adapter | None = None
@@ -112,6 +113,7 @@ class Guidance(ABC):
     other_priors: tuple[Prior, ...] = ()
     heard: Heard | None = None
     learns_first: bool = False
+    takes_paths: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -137,6 +139,11 @@ class Guidance(ABC):
             path_steps,
         )
         self.rescale = rescale
+        if path_steps and not self.takes_paths:
+            raise ValueError(
+                f"{type(self).__name__} has noises of its own and follows no paths: set path_steps "
+                "to 0"
+            )
 
     @property
     def common(self) -> dict[str, Any]:
@@ -188,6 +195,9 @@ class Guidance(ABC):
     def other_texts(self, prompt: str) -> tuple[str, ...]:
         """Texts that the way needs beside the prompt; ``Scored.others`` has them, in order."""
         return ()
+
+    def keep(self, drawn: Sequence[Drawn], gradients: Sequence[Float[Tensor, "B C h w"]]) -> None:  # noqa: B027
+        """Takes note of the step's gradients as they are descended; see :class:`Reuse`."""
 
     def attach(self, prior: Prior) -> None:  # noqa: B027  (most train nothing)
         """Makes what the way trains on the prior, once."""

@@ -24,6 +24,8 @@ class ISM(Guidance):
         **common: As of :class:`Guidance`.
     """
 
+    takes_paths = False
+
     def __init__(
         self,
         interval: int | Ramp = Ramp(100.0, 50.0, 0, 1500),  # noqa: B008  delta_t_start, delta_t

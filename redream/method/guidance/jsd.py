@@ -57,6 +57,8 @@ class JSD(Guidance):
         ValueError: If the judge knows other latents than phi.
     """
 
+    takes_paths = False
+
     def __init__(
         self,
         judge: Prior,
@@ -67,8 +69,6 @@ class JSD(Guidance):
         **common: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(**common)
-        if self.path_steps:
-            raise ValueError("JSD follows no paths: set path_steps to 0")
         self.judge, self.coherence = judge, coherence
         self.other_priors = (judge,)
         self.judging = SDS(

@@ -39,6 +39,8 @@ class Reuse(Guidance):
         self.adapter, self.own_prior = way.adapter, way.own_prior
         self.learns_first = way.learns_first
         self._targets: dict[int, Float[Tensor, "B C h w"]] = {}
+        self._loaded: set[int] = set()
+        self._has_scored = False
 
     def attach(self, prior: Prior) -> None:
         """As the way does."""
@@ -70,18 +72,36 @@ class Reuse(Guidance):
         correction: float = 0.0,
     ) -> list[Float[Tensor, "B C h w"]]:
         """The way's, corrected; or what leads to the targets that it gave."""
-        if self._scores(step) or any(each.particle not in self._targets for each in drawn):
+        known = all(each.particle in self._targets for each in drawn)
+        self._has_scored = self._scores(step) or not known
+        if self._has_scored:
             found = self.way.gradients(drawn, step, asset_latents, correction)
             self.heard = self.way.heard
-            for each, gradient in zip(drawn, found, strict=True):
-                self._targets[each.particle] = each.latents.detach() - gradient
+            self.keep(drawn, found)
             return found
         self.heard = None
-        for each in drawn:  # a checkpoint may have brought them
-            target = self._targets[each.particle]
-            require_form(target, each.latents.detach(), f"guidance.{each.particle}")
+        for each in drawn:
+            if each.particle in self._loaded:
+                target = self._targets[each.particle]
+                require_form(target, each.latents.detach(), f"guidance.{each.particle}")
+                self._loaded.discard(each.particle)
         targets = [self._targets[each.particle].to(each.latents) for each in drawn]
         return [each.latents.detach() - z for each, z in zip(drawn, targets, strict=True)]
+
+    @torch.no_grad()
+    def keep(self, drawn: Sequence[Drawn], gradients: Sequence[Float[Tensor, "B C h w"]]) -> None:
+        """Keeps the targets that a score's gradients lead to, as they are descended.
+
+        Where a gradient is not finite its step is skipped, and nothing is asked for until the next
+        score: the view is its own target.
+        """
+        if not self._has_scored:
+            return
+        for each, gradient in zip(drawn, gradients, strict=True):
+            latents = each.latents.detach()
+            target = latents - gradient
+            self._targets[each.particle] = torch.where(target.isfinite(), target, latents)
+            self._loaded.discard(each.particle)
 
     def state(self) -> dict[str, Tensor]:
         """The targets, for a run that goes on between two scores."""
@@ -101,6 +121,7 @@ class Reuse(Guidance):
                     f"particle's views; {ADVICE}"
                 )
         self._targets = {int(particle): target for particle, target in state.items()}
+        self._loaded = set(self._targets)
 
     def _scores(self, step: int) -> bool:
         return step % self.num_fits == 0

@@ -31,6 +31,8 @@ class SDI(Guidance):
         **common: As of :class:`Guidance`.
     """
 
+    takes_paths = False
+
     def __init__(
         self,
         num_steps: int = 10,  # inversion_n_steps

@@ -91,7 +91,9 @@ class UniformPoses:
         ramps = (self.weight, self.doubt)
         return self.watch or any(each.start != 0.0 or each.end != 0.0 for each in ramps)
 
-    def begin(self, assets: RetrievedAssets, num_particles: int, seed: int) -> "Poses | None":
+    def begin(
+        self, assets: RetrievedAssets, num_particles: int, seed: int, steps_a_round: int = 1
+    ) -> "Poses | None":
         """Makes the classifier, and says what it is worth.
 
         Args:
@@ -99,6 +101,7 @@ class UniformPoses:
                 views say nothing.
             num_particles: K.
             seed: Keys the random numbers.
+            steps_a_round: After so many steps each particle has been scored as often.
 
         Returns:
             What judges; None where it is off.
@@ -159,6 +162,7 @@ class Poses:
         config: What is done, and how strongly.
         classifier: Says which pose a picture shows.
         num_particles: K.
+        steps_a_round: After so many steps each particle has been scored as often as the others.
 
     Attributes:
         marginals: p(c, t) of each particle, in a cell for each range of diffusion times.
@@ -167,9 +171,14 @@ class Poses:
     """
 
     def __init__(
-        self, config: UniformPoses, classifier: PoseClassifier, num_particles: int
+        self,
+        config: UniformPoses,
+        classifier: PoseClassifier,
+        num_particles: int,
+        steps_a_round: int = 1,
     ) -> None:
         self.config, self.classifier = config, classifier
+        self.steps_a_round = steps_a_round
         self.marginals, self.shown = config.means(num_particles)
 
     def act(
@@ -194,7 +203,7 @@ class Poses:
             name, where it is due.
         """
         gradients, config = list(gradients), self.config
-        if step % config.period != 0:
+        if step // self.steps_a_round % config.period != 0:
             return gradients, {}
         self._watch(drawn, processes)
         weight, doubt = config.weight.at(step), config.doubt.at(step)

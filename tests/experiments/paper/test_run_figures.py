@@ -71,6 +71,14 @@ def test_galleries_of_runs_that_are_gone_are_kept_and_others_added(runs, tmp_pat
     assert all((tmp_path / each.file).is_file() for each in record.pictures)
     assert (record.finished, record.planned) == (7, 10)
     assert list(record.numbers[OURS]) == [*prompts[3:], *PROMPTS]
+    write_record(record, tmp_path / "a.json")
+    for run in table1.plan(EMBEDDED, [OURS], ["a marble barrel"], [0], tmp_path / "runs"):
+        finish(run, num_fronts=0.0, clip_score=0.5)
+        draw(run, [(0.1, 0.8, 0.1)])
+    prompts.append("a marble barrel")  # a third time, from and to the same folder
+    again = galleries.extended(tmp_path / "a.json", EMBEDDED, prompts, tmp_path, quick=True)
+    assert [each.file for each in again.pictures][-2:] == ["fig13_after_3.png", "fig13_after_5.png"]
+    assert again.quick and f"drawn at {record.commit}" in again.page()
 
 
 def test_the_score_follows_the_previews(runs):

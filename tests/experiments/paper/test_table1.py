@@ -1,6 +1,7 @@
 """Table 1's arithmetic and its resumption, on fabricated run folders."""
 
 import csv
+import json
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from fabricated_runs import finish
 
 from experiments.paper import runs as runs_module
 from experiments.paper import table1
+from experiments.paper.command_line import in_one_line
 from experiments.paper.runs import DONE, Run, execute, execute_all
 from experiments.paper.world import METHODS, OURS, ROOT, WORLDS, derive, read_prompts
 
@@ -258,6 +260,24 @@ def test_runs_of_other_settings_are_not_mistaken_for_these(tmp_path):
     run.layers[0].write_text("model: {guidance_scale: 9}\n")
     with pytest.raises(ValueError, match="made with other settings"):
         run.done()
+
+
+def test_a_run_of_other_settings_stops_no_other_and_is_told_in_a_line(tmp_path, stand_in, capsys):
+    plan = small_plan(tmp_path)
+    finish(plan[0], clip_score=0.5)
+    facts = json.loads((plan[0].folder / DONE).read_text())
+    (plan[0].folder / DONE).write_text(json.dumps(facts | {"recipe": "another"}))
+    (failure,) = execute_all(plan)
+    assert "made with other settings" in failure
+    assert sorted(stand_in()) == sorted(PROMPTS[1:])
+
+    def main():
+        table1.read_objects(EMBEDDED, plan)
+        raise AssertionError
+
+    assert in_one_line(main) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith("delete it, or choose another --out")
 
 
 def test_what_changes_no_setting_keeps_finished_runs(tmp_path):

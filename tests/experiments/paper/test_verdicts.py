@@ -248,3 +248,33 @@ def test_claims_that_were_asked_again_say_what_came_out(tmp_path):
     half = fresh.record(EMBEDDED, [run.read() for run in runs[:30]], [], len(runs), quick=False)
     rows = [row[-1] for row in verdicts.verdicts({"fresh": half}).rows]
     assert rows.count("not measured; asked again on 10 fresh prompts: unfinished") == 2
+
+
+def test_methods_of_unequal_passes_are_not_judged(tmp_path):
+    plan = table1.plan(EMBEDDED, METHODS, PROMPTS, [0], tmp_path / "runs")
+    for run in plan:
+        finish(
+            run, 2760 if run.method == OURS else 27600, clip_score=0.5 + 0.2 * (run.method == OURS)
+        )
+    runs = fresh.planned(EMBEDDED, tmp_path / "runs")
+    for run in runs:
+        finish(run, 2760 if run.method == OURS else 27600, num_fronts=1.0 + (run.method != OURS))
+    records = recorded("table1", {"objects": [run.read() for run in plan]}, tmp_path)
+    records |= recorded("fresh", {"objects": [run.read() for run in runs]}, tmp_path)
+    rows = [row for row in verdicts.verdicts(records).rows if " than DreamFusion" in row[0]]
+    assert rows and {row[-1] for row in rows} == {"unequal passes"}
+
+
+def test_what_is_found_before_all_is_made_is_so_far(tmp_path):
+    plan = table1.plan(EMBEDDED, METHODS, PROMPTS, [0], tmp_path / "runs")
+    for run in plan:
+        finish(run, clip_score=0.5 + 0.2 * (run.method == OURS))
+    numbers = {"objects": [run.read() for run in plan]}
+    says = "ReDream has a higher CLIP score than DreamFusion"
+    found = {}
+    for planned in (1, 2):
+        record = Record("t", [], numbers, False, 1, planned, "python x.py", "12ab")
+        found[planned] = {row[0]: row[-1] for row in verdicts.verdicts({"table1": record}).rows}
+    assert found[1][says] == "**holds**" and found[2][says] == "**holds** so far"
+    other = "ReDream to the letter has a higher CLIP score than DreamFusion"
+    assert found[1][other] == found[2][other] == "undecided"

@@ -442,6 +442,38 @@ def test_reused_scores_are_judged_once():
     assert due == [True, False, False, True, False, False]
 
 
+@pytest.mark.parametrize("doubt", [0.5, 1.0])
+def test_a_view_that_shows_the_wrong_pose_is_not_fitted_to_either(doubt):
+    """What is doubted when it is scored is doubted as long as the score serves."""
+    way = begun(Reuse(SDS(scale=1.0), num_fits=3), TwoPoses(0.9))
+    config = UniformPoses(doubt=Ramp(doubt, doubt), num_poses=2, tolerance_deg=0.0)
+    poses, x = Poses(config, bayes(0.9), 1), latents_of(0.8, 0.8)
+    drawn = drawn_of(x, torch.full((2,), 100), azimuth_deg=[180.0, 0.0])
+    (before,), (after,), _ = step_of(poses, way, [drawn])
+    way.keep([drawn], [after])  # as the module does
+    (fitted,), (same,), _ = step_of(poses, way, [drawn], step=1)
+    torch.testing.assert_close(fitted, after)
+    torch.testing.assert_close(same, fitted)
+    share = (fitted / before).flatten(1).mean(1)
+    torch.testing.assert_close(share, torch.tensor([1 - doubt, 1.0]).double(), atol=1e-6, rtol=0)
+    way.keep([drawn], [torch.ones_like(fitted)])  # a step that only fits has no new target
+    torch.testing.assert_close(step_of(poses, way, [drawn], step=2)[0][0], fitted)
+
+
+@pytest.mark.parametrize(("period", "due"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 1, 4, 5])])
+def test_particles_that_take_turns_are_watched_alike(period, due):
+    """Two particles, one a step: a period of two rounds is not every step of one of them."""
+    poses = Poses(UniformPoses(watch=True, num_poses=2, period=period), bayes(0.9), 2, 2)
+    way, x = begun(SDS(scale=1.0), TwoPoses(0.9)), latents_of(0.8, 0.2)
+    seen = []
+    for step in range(6):
+        before = poses.shown.counts.clone()
+        step_of(poses, way, [drawn_of(x, torch.full((2,), 100), particle=step % 2)], step)
+        if not torch.equal(before, poses.shown.counts):
+            seen.append(step)
+    assert seen == due
+
+
 class Silent(Guidance):
     """A way that asks the prior behind everyone's back."""
 
