@@ -29,11 +29,11 @@ RULE = (
     "looked at more than once, which its p knows nothing of. What a claim calls ReDream is "
     "configs/default.yaml, which departs from the paper where its rules do not work on a prior "
     "this small ([each departure](paper.md)), with one particle, a smaller batch for Eq. 5, and "
-    "guidance 7.5 throughout, which tuning with earlier weights chose before the default's guidance fell; *to "
-    "the letter* is configs/methods/redream.yaml over it, in steps and sizes of this world. It and "
-    "MVDream are not tuned. Adapters of Figs. 4, 14 and 15 are trained alone, with the default's "
-    "batch for Eq. 5, three times Table 1's; to the letter there means that what is ours in Eq. 5 "
-    "is off, with the default's rank and rates."
+    "guidance 7.5 throughout, which tuning with earlier weights chose before the default's "
+    "guidance fell; *to the letter* is configs/methods/redream.yaml over it, in steps and sizes of "
+    "this world. It and MVDream are not tuned. Adapters of Figs. 4, 14 and 15 are trained alone, "
+    "with the default's batch for Eq. 5, three times Table 1's; to the letter there means that "
+    "what is ours in Eq. 5 is off, with the default's rank and rates."
 )
 ASKED_AGAIN = (
     "*Asked again* are two of these claims, alone, on fresh prompts: claims, prompts and test were "

@@ -1,6 +1,5 @@
 """The method: K particles, a frozen prior with a light adapter, and a way to distil it."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from redream.method.reconstruction import Reconstruction
 from redream.method.restoring import require_restorable
 from redream.method.start import start_particles
 from redream.method.terms import Drawn, Term, answer
+from redream.method.turns import Turns
 from redream.method.view_sets import require_views
 from redream.method.warmup import Attraction, Warmup
 from redream.priors import Prior
@@ -112,12 +112,8 @@ class ReDream(LightningModule):
     ) -> None:
         super().__init__()
         active = num_particles if particles_per_step is None else particles_per_step
-        if num_particles < 1 or not 1 <= active <= num_particles:
-            raise ValueError(
-                f"num_particles ({num_particles}) and particles_per_step ({active}) must be at "
-                "least 1, and no more particles can step than there are"
-            )
         self.guidance = VSD() if guidance is None else guidance
+        self.turns = Turns(num_particles, active, self.guidance.num_fits)
         self.prior, self.variational_prior = prior, self.guidance.own_prior
         seed = 0 if seed is None else seed
         self.other_priors = nn.ModuleList(self.guidance.other_priors)
@@ -150,7 +146,7 @@ class ReDream(LightningModule):
     def training_step(self, batch: int, batch_idx: int) -> Tensor:
         """One step: the sum of all losses."""
         step = self.global_step
-        active = self.processes.own(self.active_particles(step))
+        active = self.processes.own(self.turns.active(step))
         drawn = [self._draw(index, step) for index in active]
         denoising = self._denoising_losses(drawn, step) if self.guidance.learns_first else {}
         losses = self._guidance_losses(drawn, step)  # Eq. 2
@@ -193,17 +189,6 @@ class ReDream(LightningModule):
         """Makes sure that the data have the picture that the run needs; see require_image."""
         require_image(assets, self._priors, self.cameras, self.reconstruction)
 
-    @property
-    def steps_a_round(self) -> int:
-        """After so many steps each particle has been scored as often as the others."""
-        num = len(self.particles)
-        return self.guidance.num_fits * num // math.gcd(num, self.particles_per_step)
-
-    def active_particles(self, step: int) -> list[int]:
-        """The particles that a step updates, in turn."""
-        start = step // self.guidance.num_fits * self.particles_per_step
-        return [(start + i) % len(self.particles) for i in range(self.particles_per_step)]
-
     def particle(self, index: int) -> Representation:
         """Particle theta_i."""
         particle = self.particles[index]
@@ -212,13 +197,12 @@ class ReDream(LightningModule):
 
     def _draw(self, index: int, step: int) -> Drawn:
         """Renders a particle from random cameras and draws its noise, keyed by step and index."""
-        fits = self.guidance.num_fits
-        generator = key_generator("draw", self.seed, step - step % fits, index)
+        scored, together = self.turns.scored(step), self.views_per_set
+        generator = key_generator("draw", self.seed, scored, index)
         plugins = key_generator("plugins", self.seed, step, index)
         torch.manual_seed(plugins.initial_seed())  # for those that draw without a generator
         particle = self.particle(index)
         particle.update(step)
-        scored, together = step - step % fits, self.views_per_set
         size, num = self.cameras.size_at(scored), self.cameras.num_at(scored, together)
         cameras = self.cameras.sample(num, generator, together, self.set_azimuths_deg)
         cameras = cameras.to(self.device)
@@ -246,8 +230,7 @@ class ReDream(LightningModule):
         self, index: int, step: int, image: Float[Tensor, "B 3 H W"], prior: Prior | None = None
     ) -> Float[Tensor, "B C h w"]:
         """The latents of a particle's views, or of its asset's with the same random numbers."""
-        scored = step - step % self.guidance.num_fits
-        generator = key_generator("latents", self.seed, scored, index)
+        generator = key_generator("latents", self.seed, self.turns.scored(step), index)
         return self.pictures.encode(prior or self.prior, image, generator)
 
     def _denoising_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
@@ -261,7 +244,7 @@ class ReDream(LightningModule):
             drawn,
             step,
             lambda each: self._encode(each.particle, step, self._attraction.image(each)),
-            self.correction.at(step, self.steps_a_round),
+            self.correction.at(step, self.turns.steps_a_round),
         )
 
     def _guidance_losses(self, drawn: Sequence[Drawn], step: int) -> dict[str, Tensor]:
@@ -276,7 +259,7 @@ class ReDream(LightningModule):
             step,
             lambda prior, each, image: self._encode(each.particle, step, image, prior),
             self._attraction.image,
-            self.correction.at(step, self.steps_a_round),
+            self.correction.at(step, self.turns.steps_a_round),
         )
         found = {"guidance": sum_of(losses) * self.guidance.weight.at(step), **others, **posed}
         return backward_now(found, [each.image for each in drawn])
@@ -333,7 +316,7 @@ class ReDream(LightningModule):
 
     def _poses(self) -> Poses | None:
         num = len(self.particles)
-        return self.uniform_poses.begin(self._assets, num, self.seed, self.steps_a_round)
+        return self.uniform_poses.begin(self._assets, num, self.seed, self.turns.steps_a_round)
 
     def adaptation(self, assets: RetrievedAssets) -> Adaptation:
         """What teaches the light adapter the views of some assets."""
@@ -401,15 +384,6 @@ class ReDream(LightningModule):
         self.guidance.load_state(checkpoint.get("guidance", {}))
         self._restored = checkpoint
 
-    def _kept_by_guidance(self) -> dict[str, Tensor]:
-        """What the guidance keeps of every particle, in the first process; each has its own."""
-        kept = self.guidance.state()
-        if self.guidance.num_fits == 1:
-            return kept
-        own = {str(index) for index in self.processes.own(range(len(self.particles)))}
-        told = self.processes.tell_first({key: kept[key] for key in kept.keys() & own})
-        return {key: target for each in told for key, target in each.items()}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the frozen prior out: adapters are saved under their own names."""
         state = checkpoint["state_dict"]
@@ -417,7 +391,10 @@ class ReDream(LightningModule):
             del state[key]
         checkpoints.mark_random_keys(checkpoint)
         checkpoints.mark_origin(checkpoint, self.trainer, self.seed)
-        if kept := self._kept_by_guidance():
+        kept = self.guidance.state()
+        if self.guidance.num_fits > 1:  # what it keeps is of particles
+            kept = self.processes.gather_own(kept)
+        if kept:
             checkpoint["guidance"] = kept
         if self.poses is not None:
             checkpoint["poses"] = self.poses.state()

@@ -1,7 +1,7 @@
 """Which particles are this process's, and the little that processes tell each other."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 AVERAGED = frozenset({"variational", "adapter"})
 """Losses that are a mean over all rows; those of particles are sums."""
+
+
+Value = TypeVar("Value")
 
 
 class Processes(NamedTuple):
@@ -66,6 +69,16 @@ class Processes(NamedTuple):
         if self.num > 1:
             dist.all_gather_object(values, value)
         return values
+
+    def gather_own(self, kept: Mapping[str, Value]) -> dict[str, Value]:
+        """What all processes keep of their own particles, in the first one.
+
+        Args:
+            kept: By the particles' numbers; of others' too, which may be old.
+        """
+        own = {key: value for key, value in kept.items() if self.own([int(key)])}
+        told = self.tell_first(own)
+        return {key: value for each in told for key, value in each.items()}
 
     def tell_first(self, value: Any) -> list[Any]:  # noqa: ANN401
         """The values of all processes in the first one; nothing in the others."""

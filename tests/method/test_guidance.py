@@ -8,7 +8,6 @@ import torch
 
 from redream.cameras import turntable
 from redream.method.guidance import ASD, CSD, ISM, SDI, SDS, Reuse, SDSBridge, ddim
-from redream.method.module import ReDream
 from redream.method.terms import Drawn
 from redream.priors import GaussianPrior
 from redream.priors.prompting import Conditioning
@@ -287,7 +286,7 @@ def test_a_score_that_is_not_finite_costs_its_step_and_is_no_target(world):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_checkpoint_has_the_targets_of_every_process(world, rank):
+def test_a_checkpoint_has_the_targets_of_every_process(rank):
     """Each process has fitted its own particles, and may have loaded others long ago."""
     fitted = [{"0": torch.ones(1), "1": torch.zeros(1)}, {"1": torch.ones(1)}]
 
@@ -298,11 +297,7 @@ def test_a_checkpoint_has_the_targets_of_every_process(world, rank):
             assert value == {"1": fitted[1]["1"]}
             return []
 
-    module = SimpleNamespace(
-        guidance=SimpleNamespace(state=lambda: fitted[rank], num_fits=2),
-        processes=Told(rank, 2), particles=[None, None],
-    )  # fmt: skip
-    kept = ReDream._kept_by_guidance(module)
+    kept = Told(rank, 2).gather_own(fitted[rank])
     assert {key: float(each) for key, each in kept.items()} == ({"0": 1.0, "1": 1.0}, {})[rank]
 
 

@@ -25,6 +25,7 @@ from redream.method.guidance import SDS, VSD, Reuse
 from redream.method.module import ReDream
 from redream.method.pictures import Pictures
 from redream.method.poses import PictureFeatures, UniformPoses
+from redream.method.turns import Turns
 from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
@@ -79,7 +80,7 @@ def randomise(module):
 
 def terms(module, step=0):
     """Each named loss, its gradients by parameter group."""
-    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    drawn = [module._draw(index, step) for index in module.turns.active(step)]
     gradients = module._gradients(drawn, step)
     losses = {"guidance": sum_of(map(guidance_loss, (d.latents for d in drawn), gradients))}
     if module.poses is not None:
@@ -197,8 +198,8 @@ def test_every_particle_is_corrected_as_often_as_the_others(
     assert module.correction.period == 3
     corrected, scored = [0] * num_particles, [0] * num_particles
     for step in range(0, 3 * 6 * num_fits * num_particles, num_fits):  # those that score
-        weight = module.correction.at(step, module.steps_a_round)
-        for index in module.active_particles(step):
+        weight = module.correction.at(step, module.turns.steps_a_round)
+        for index in module.turns.active(step):
             scored[index] += 1
             corrected[index] += weight > 0.0
     assert len(set(corrected)) == len(set(scored)) == 1
@@ -274,7 +275,7 @@ def test_white_backgrounds_and_drawn_latents_are_parameters(folder):
     assert torch.equal(drawn[1]._adaptation.latents, drawn[2]._adaptation.latents)
     own, asset = (drawn[1]._encode(0, 3, torch.full((1, 3, 16, 16), grey)) for grey in (0.2, 0.2))
     assert torch.equal(own, asset)  # what App. B compares has the same random numbers
-    drawn[1].guidance.num_fits = 2  # a score serves two steps
+    drawn[1].turns = Turns(1, 1, num_fits=2)  # a score serves two steps
     kept = [drawn[1]._encode(0, step, torch.full((1, 3, 16, 16), 0.2)) for step in (2, 3, 4)]
     assert torch.equal(kept[0], kept[1]) and not torch.equal(kept[0], kept[2])
 
@@ -298,7 +299,7 @@ def test_only_an_own_asset_keeps_its_silhouettes_and_to_the_end(folder):
 
 def test_particles_take_turns(folder):
     module = make(folder, num_particles=3, particles_per_step=2)
-    seen = [module.active_particles(step) for step in range(3)]
+    seen = [module.turns.active(step) for step in range(3)]
     assert seen == [[0, 1], [2, 0], [1, 2]]
 
 
@@ -496,7 +497,7 @@ def test_score_jacobian_chaining_is_sds_of_uniform_weight(folder):
 def test_a_shared_x_t_scores_as_before_and_teaches_zeta_what_it_scored(folder, step, apart):
     other = StableDiffusionPrior(folder) if apart else None
     module = make(folder, guidance=VSD(prior=other, share_noise=True))
-    drawn = [module._draw(index, step) for index in module.active_particles(step)]
+    drawn = [module._draw(index, step) for index in module.turns.active(step)]
     rows = module.guidance.ask(drawn, step, Processes()).rows
     scored = [module.prior.add_noise(d.latents, d.noise, d.timesteps) for d in drawn]
     torch.testing.assert_close(rows.latents, torch.cat(scored).detach())
