@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from redream.precision import full_precision
 from redream.types import Cameras
 
 VIEW_NAMES = ("front", "side", "back")
@@ -150,7 +151,8 @@ def rays(
     y = half_height * rows[None, :, None].expand(1, height, width)
     x = half_height * (width / height) * columns[None, None, :].expand(1, height, width)
     in_camera = torch.stack([x, y, -torch.ones_like(x)], dim=-1)
-    directions = torch.einsum("bij,bhwj->bhwi", c2w[:, :3, :3], in_camera)
+    with full_precision(c2w):
+        directions = torch.einsum("bij,bhwj->bhwi", c2w[:, :3, :3], in_camera)
     directions = torch.nn.functional.normalize(directions, dim=-1)
     origins = c2w[:, None, None, :3, 3].expand_as(directions)
     return origins, directions

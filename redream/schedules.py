@@ -48,6 +48,20 @@ def value_at(value: float | Ramp, step: int) -> float:
     return value.at(step) if isinstance(value, Ramp) else value
 
 
+def is_due(step: int, period: int, since: int = 1) -> bool:
+    """Whether it is time for what is done once in so many steps.
+
+    Args:
+        step: The step.
+        period: Steps between two times.
+        since: Steps since it was asked before: whose turn is every other step may never see 100.
+
+    Returns:
+        Whether a multiple of the period lies after that step, up to this one.
+    """
+    return step // period != (step - since) // period
+
+
 @dataclass(frozen=True)
 class TimestepRange:
     """The diffusion times that are sampled, as fractions of all training timesteps.

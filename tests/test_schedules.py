@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from redream.priors import GaussianPrior
-from redream.schedules import Ramp, TimestepRange, score_weight
+from redream.schedules import Ramp, TimestepRange, is_due, score_weight
 
 
 def test_ramp_is_linear_between_its_steps():
@@ -13,6 +13,15 @@ def test_ramp_is_linear_between_its_steps():
 def test_ramp_without_width_switches():
     ramp = Ramp(0.98, 0.5, begin_step=5, end_step=5)
     assert [ramp.at(step) for step in (4, 5)] == [0.98, 0.5]
+
+
+def test_what_is_done_once_in_a_while_is_done_at_every_multiple_and_at_first():
+    assert [step for step in range(13) if is_due(step, 5)] == [0, 5, 10]
+    for turn in range(3):  # every third step, whichever: as often, a step or two later
+        steps = range(turn, 16, 3)
+        found = [step for step in steps if is_due(step, 5, 3)]
+        assert found[0] == turn and len(found) == 1 + steps[-1] // 5
+        assert all(step % 5 < 3 for step in found)
 
 
 def test_backward_ramp_is_refused():

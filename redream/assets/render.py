@@ -8,6 +8,7 @@ from torch.nn import functional
 from redream.assets.surface_colors import SurfaceColors
 from redream.cameras import rays
 from redream.kernels.raycast import RayCaster
+from redream.precision import full_precision
 from redream.types import Cameras, TriangleMesh, Views
 
 VERSION = 2  # of the pictures; raise it when they change, so that cached ones are made anew
@@ -89,7 +90,8 @@ class AssetRenderer:
         rays count.
         """
         away = self._box - cameras.c2w[:, None, :3, 3]
-        seen = torch.einsum("bvi,bij->bvj", away, cameras.c2w[:, :3, :3])
+        with full_precision(away):
+            seen = torch.einsum("bvi,bij->bvj", away, cameras.c2w[:, :3, :3])
         depth = -seen[..., 2]
         half_height = torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)[:, None]
         across = 0.5 * width + 0.5 * height * seen[..., 0] / (half_height * depth)
@@ -148,7 +150,8 @@ class AssetRenderer:
         """Colour, alpha and unit normal of the surface at hits."""
         color = self._colors.base(face, barycentric)
         flat = self._face_normals[face]
-        smooth = torch.einsum("nk,nkc->nc", barycentric, self._normals[face])
+        with full_precision(barycentric):
+            smooth = torch.einsum("nk,nkc->nc", barycentric, self._normals[face])
         normal = functional.normalize(smooth, dim=-1)
         normal = torch.where(normal.norm(dim=-1, keepdim=True) > 0.5, normal, flat)
         normal = normal * torch.where((normal * flat).sum(-1, keepdim=True) < 0, -1.0, 1.0)

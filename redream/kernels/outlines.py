@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from redream.precision import full_precision
 from redream.types import Cameras
 
 _NEAREST = 1e-3  # edges that come nearer to the camera's plane than this are left out
@@ -44,7 +45,8 @@ def project(
     Depth is measured along the viewing axis; column and row mean nothing where it is not positive.
     """
     rotation, position = cameras.c2w[:, :3, :3], cameras.c2w[:, None, :3, 3]
-    x, y, z = ((vertices - position) @ rotation).unbind(-1)
+    with full_precision(vertices):
+        x, y, z = ((vertices - position) @ rotation).unbind(-1)
     depth = -z
     scale = 0.5 * height / torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)[:, None]
     ahead = torch.where(depth > _NEAREST, depth, 1.0)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from redream.kernels.outlines import Edges, outline_sides, project
 from redream.kernels.raycast import RayCaster, cast_rays_reference
+from redream.precision import full_precision
 from redream.types import Cameras
 
 _HIDDEN = 1e-3  # relative distance by which something must be nearer to hide an outline
@@ -168,7 +169,8 @@ def _shown(
     shown: Tensor = seen[crossings.near].isfinite() & (seen[crossings.far] > nearest)
     rows = shown.nonzero()[:, 0]
     c2w = cameras.c2w[candidates.view[rows]]
-    directions = torch.einsum("nij,nj->ni", c2w[:, :3, :3], in_camera[rows])
+    with full_precision(c2w):
+        directions = torch.einsum("nij,nj->ni", c2w[:, :3, :3], in_camera[rows])
     hits = caster.cast(c2w[:, :3, 3], torch.nn.functional.normalize(directions, dim=-1))
     behind = hits.depth.to(nearest)
     empty = behind.isinf() | seen[crossings.far[rows]].isfinite()

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from redream.kernels.launch import launch, launch_adjoint
+from redream.precision import full_precision
 from redream.types import Cameras
 
 wp.set_module_options({"enable_backward": True})
@@ -291,7 +292,8 @@ def pinholes(cameras: Cameras, height: int, width: int) -> Pinholes:
     eyes = cameras.c2w[:, :3, 3]
     world_to_camera = torch.zeros_like(cameras.c2w)
     world_to_camera[:, :3, :3] = turn
-    world_to_camera[:, :3, 3] = -torch.einsum("bij,bj->bi", turn, eyes)
+    with full_precision(turn):
+        world_to_camera[:, :3, 3] = -torch.einsum("bij,bj->bi", turn, eyes)
     world_to_camera[:, 3, 3] = 1.0
     focal = 0.5 * height / torch.tan(torch.deg2rad(cameras.fovy_deg) / 2.0)
     middle = focal.new_tensor([0.5 * width, 0.5 * height]).expand(len(focal), 2)
@@ -355,4 +357,5 @@ def clamped_colors(features: Float[Tensor, "B N 7"]) -> Float[Tensor, "B N 7"]:
 def viewing_depths(means: Float[Tensor, "N 3"], poses: Pinholes) -> Float[Tensor, "B N"]:
     """Depths of means along the viewing axes, without gradients."""
     back = poses.world_to_camera[:, 2]
-    return -(torch.einsum("bj,nj->bn", back[:, :3], means.detach()) + back[:, 3:])
+    with full_precision(means):
+        return -(torch.einsum("bj,nj->bn", back[:, :3], means.detach()) + back[:, 3:])

@@ -202,6 +202,7 @@ class ReDream(LightningModule):
         plugins = key_generator("plugins", self.seed, step, index)
         torch.manual_seed(plugins.initial_seed())  # for those that draw without a generator
         particle = self.particle(index)
+        particle.steps_since = self.turns.since(index, step)
         particle.update(step)
         size, num = self.cameras.size_at(scored), self.cameras.num_at(scored, together)
         cameras = self.cameras.sample(num, generator, together, self.set_azimuths_deg)

@@ -34,6 +34,16 @@ class Turns:
         start = step // self.num_fits * self.particles_per_step
         return [(start + i) % self.num_particles for i in range(self.particles_per_step)]
 
+    def since(self, index: int, step: int) -> int:
+        """Steps since a particle's turn before; one more than there were, where this is its first.
+
+        Args:
+            index: The particle.
+            step: A step in which it is active.
+        """
+        earlier = range(step - 1, max(-1, step - 1 - self.steps_a_round), -1)
+        return next((step - each for each in earlier if index in self.active(each)), step + 1)
+
     def scored(self, step: int) -> int:
         """The step in which was scored what a step fits."""
         return step - step % self.num_fits

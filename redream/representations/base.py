@@ -140,8 +140,15 @@ class Representation(nn.Module, ABC):
         weights = {name: ramp.at(step) for name, ramp in self.penalties.items()}
         return {name: w * views.penalty(name) for name, w in weights.items() if w != 0.0}
 
+    steps_since: int = 1
+    """Steps since the particle's turn before; 1 unless particles take turns."""
+
     def update(self, step: int) -> None:  # noqa: B027  (optional hook)
-        """Called before each training step, for instance to refresh an occupancy grid."""
+        """Called before each training step that the particle takes part in.
+
+        For instance to refresh an occupancy grid. What is done once in so many steps asks
+        :func:`redream.schedules.is_due` with ``steps_since``.
+        """
 
     def gaussians(self) -> Gaussians | None:
         """The splats that it is made of, for files of splats; None where it is made otherwise."""

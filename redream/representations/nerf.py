@@ -23,7 +23,7 @@ from redream.representations.field_fit import fit_field
 from redream.representations.field_surface import covering_density, density_grid, surface_colors
 from redream.representations.floaters import cells_of_objects
 from redream.representations.penalties import Penalties, mean_of
-from redream.schedules import Ramp
+from redream.schedules import Ramp, is_due
 from redream.types import Cameras, Views, key_generator
 
 _LARGE = 2**25  # samples of a picture that needs a pruned grid
@@ -259,8 +259,10 @@ class NeRF(Representation):
         """
         self._step, self._num_renders = step, 0
         self.field.sharpness.fill_(self.sharpening.at(step))
-        if step % self.occupancy_period == 0:
-            device = self.occupancy.density.device
+        if is_due(step, self.occupancy_period, self.steps_since):
+            device, is_early = self.occupancy.density.device, step < self.occupancy_warmup
+            if is_early and step >= self.occupancy_period:  # a run that goes on was told before
+                self._draws_large = self._draws_large or not bool(self.occupancy.occupied.all())
             generator = key_generator("occupancy", self.seed, step, device=device)
             self.occupancy.refresh(self.density, generator)
             if self.field.sharpness > 1.0:
@@ -268,7 +270,7 @@ class NeRF(Representation):
                 self.occupancy.occupied &= cells_of_objects(
                     self.density, resolution, solid, _CRUMB_SHARE, device
                 )
-            if step < self.occupancy_warmup and not self._draws_large:
+            if is_early and not self._draws_large:
                 self.occupancy.occupied.fill_(True)
 
     @torch.no_grad()

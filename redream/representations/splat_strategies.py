@@ -8,11 +8,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from redream.kernels.splats_projection import rotation_matrices
+from redream.precision import full_precision
 from redream.representations.splat_parameters import SplatParameters
+from redream.schedules import is_due
 
 MIN_OPACITY = 0.005
 """A splat that is fainter is worth nothing (Kerbl et al., 2023; Kheradmand et al., 2024)."""
 _MOST_COPIES = 51  # as in MCMC's released code: beyond, the alternating sum loses its digits
+
+
+_MOST_OPACITY = 1.0 - 1e-6  # of what is divided: 1 has no logit, and no parts
 
 
 class SplatStrategy(nn.Module, ABC):
@@ -36,7 +41,7 @@ class SplatStrategy(nn.Module, ABC):
 
     @abstractmethod
     def update(
-        self, splats: SplatParameters, step: int, generator: torch.Generator
+        self, splats: SplatParameters, step: int, generator: torch.Generator, since: int = 1
     ) -> Int[Tensor, " M"]:
         """Moves splats before a step.
 
@@ -44,6 +49,7 @@ class SplatStrategy(nn.Module, ABC):
             splats: The splats, changed in place.
             step: The step about to be made.
             generator: The source of randomness (on the CPU), keyed by seed and step.
+            since: Steps since this was called before.
 
         Returns:
             The rows that are other splats now, of which an optimiser must forget what it knew.
@@ -78,13 +84,13 @@ class MCMC(SplatStrategy):
 
     @torch.no_grad()
     def update(
-        self, splats: SplatParameters, step: int, generator: torch.Generator
+        self, splats: SplatParameters, step: int, generator: torch.Generator, since: int = 1
     ) -> Int[Tensor, " M"]:
         """Relocates faded splats when it is time, and shakes faint ones in every step."""
         nothing = torch.zeros(0, dtype=torch.long, device=splats.means.device)
         if not self.begin <= step < self.end:
             return nothing
-        moved = self._relocate(splats, generator) if step % self.period == 0 else nothing
+        moved = self._relocate(splats, generator) if is_due(step, self.period, since) else nothing
         self._shake(splats, generator)
         return moved
 
@@ -99,7 +105,8 @@ class MCMC(SplatStrategy):
         copies = (torch.bincount(source, minlength=len(opacity)) + 1).clamp_max(_MOST_COPIES)
         rows = source.unique()
         device = splats.means.device
-        share, scale = divided(opacity[rows].double(), copies[rows])
+        whole = opacity[rows].double().clamp_max(_MOST_OPACITY)
+        share, scale = divided(whole, copies[rows])
         there = rows.to(device)
         splats.logits[there] = share.logit().to(splats.logits)
         splats.log_scales[there] += scale.log().to(splats.log_scales)[:, None]
@@ -111,8 +118,10 @@ class MCMC(SplatStrategy):
         # The released code's sigmoid: next to nothing unless a splat is fainter than 0.005.
         faint = torch.sigmoid(100.0 * ((1.0 - splats.logits.sigmoid()) - (1.0 - MIN_OPACITY)))
         axes = rotation_matrices(splats.rotations)
-        along = torch.einsum("nji,nj->ni", axes, self.noise * faint[:, None] * noise)
-        splats.means.add_(torch.einsum("nij,nj->ni", axes, along * (2 * splats.log_scales).exp()))
+        with full_precision(axes):
+            along = torch.einsum("nji,nj->ni", axes, self.noise * faint[:, None] * noise)
+            along = along * (2 * splats.log_scales).exp()
+            splats.means.add_(torch.einsum("nij,nj->ni", axes, along))
 
 
 class AdaptiveDensity(SplatStrategy):
@@ -174,10 +183,10 @@ class AdaptiveDensity(SplatStrategy):
 
     @torch.no_grad()
     def update(
-        self, splats: SplatParameters, step: int, generator: torch.Generator
+        self, splats: SplatParameters, step: int, generator: torch.Generator, since: int = 1
     ) -> Int[Tensor, " M"]:
         """Densifies and prunes when it is time."""
-        if step % self.period or not self.begin <= step < self.end:
+        if not is_due(step, self.period, since) or not self.begin <= step < self.end:
             return torch.zeros(0, dtype=torch.long, device=splats.means.device)
         size = splats.log_scales.exp().amax(1)
         is_alive = (splats.logits.sigmoid() > MIN_OPACITY) & (size <= self.max_size)
@@ -193,7 +202,8 @@ class AdaptiveDensity(SplatStrategy):
         noise = torch.randn(len(split), 3, generator=generator).to(splats.means)
         axes = rotation_matrices(splats.rotations[split])
         offsets = splats.log_scales[split].exp() * noise
-        splats.means[split] += torch.einsum("nij,nj->ni", axes, offsets)
+        with full_precision(axes):
+            splats.means[split] += torch.einsum("nij,nj->ni", axes, offsets)
         splats.log_scales[split] -= math.log(1.6)
         splats.logits[free[len(wanting) :]] = -20.0
         self.slopes.zero_()

@@ -9,6 +9,7 @@ from torch import Tensor
 from redream.cameras import concatenate, turntable
 from redream.kernels.occupancy import cell_points
 from redream.kernels.splats_projection import pinholes
+from redream.precision import full_precision
 from redream.types import Cameras, Views
 
 _ELEVATIONS_DEG = (-45.0, 0.0, 45.0)
@@ -52,7 +53,8 @@ def fuse_depths(
         views = render(camera, size, size)
         seen = torch.where(views.opacity[0, 0] >= _COVERED, views.depth[0, 0], torch.inf)
         poses = pinholes(camera, size, size)
-        local = points @ poses.world_to_camera[0, :3, :3].T + poses.world_to_camera[0, :3, 3]
+        with full_precision(points):
+            local = points @ poses.world_to_camera[0, :3, :3].T + poses.world_to_camera[0, :3, 3]
         depth = -local[:, 2]
         focal = poses.pinholes[0, 0]
         column = (focal * local[:, 0] / depth + 0.5 * size).floor().long()

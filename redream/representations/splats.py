@@ -190,9 +190,8 @@ class Splats(Representation):
         Args:
             step: The training step about to be made.
         """
-        self._replaced = self.strategy.update(
-            self.splats, step, key_generator("move", self.seed, step)
-        )
+        generator = key_generator("move", self.seed, step)
+        self._replaced = self.strategy.update(self.splats, step, generator, self.steps_since)
 
     def render_bytes(self, num_views: int, num_pixels: int) -> int:
         """Bytes of a step's views; see :meth:`Representation.render_bytes`."""

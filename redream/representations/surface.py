@@ -13,6 +13,7 @@ from redream.kernels.outlines import Edges, find_edges
 from redream.kernels.raycast import RayCaster
 from redream.kernels.silhouettes import blend, find_crossings
 from redream.meshes.triangles import area_normals, vertex_normals
+from redream.precision import full_precision
 from redream.representations.background import DirectionBackground
 from redream.representations.base import Representation, Shading
 from redream.representations.color_field import ColorField
@@ -163,7 +164,8 @@ class SurfaceRepresentation(Representation):
     ) -> Float[Tensor, "N 3"]:
         """What ``rgb`` shows at the points seen, in [0, 1]."""
         if self.shading == "camera_normal":
-            return 0.5 * (to_world.transpose(1, 2) @ normal[..., None])[..., 0] + 0.5
+            with full_precision(normal):
+                return 0.5 * (to_world.transpose(1, 2) @ normal[..., None])[..., 0] + 0.5
         if self.shading == "normal":
             return 0.5 * normal + 0.5
         color: Tensor = self.color_field(found.points)

@@ -8,6 +8,8 @@ from torch.nn.functional import normalize
 from redream.kernels.outlines import Edges
 from redream.meshes.triangles import area_normals
 
+_LEAST_AREA = 1e-12  # twice a face's area
+
 
 def normal_consistency(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], edges: Edges
@@ -20,16 +22,21 @@ def normal_consistency(
         edges: The mesh's edges; those with two faces count.
 
     Returns:
-        A scalar in [0, 2]; 0 for a plane.
+        A scalar in [0, 2]; 0 for a plane. A face without area has no side to be seen from: its
+        edges count as flat.
     """
-    normals = normalize(area_normals(vertices, faces), dim=-1, eps=1e-20)
+    areas = area_normals(vertices, faces)
+    has_area = areas.detach().norm(dim=-1, keepdim=True) > _LEAST_AREA
+    normals = normalize(torch.where(has_area, areas, 1.0), dim=-1)  # whatever it is: not counted
     order = edges.edge.argsort(stable=True)
     edge = edges.edge[order]
     counts = torch.bincount(edge, minlength=len(edges.corners))
     first = (counts.cumsum(0) - counts)[counts == 2]
     face = order % max(len(faces), 1)  # sides come in three blocks, each in the order of the faces
-    one, other = normals.index_select(0, face[first]), normals.index_select(0, face[first + 1])
-    return (1.0 - (one * other).sum(-1)).sum() / max(len(first), 1)
+    sides = face[first], face[first + 1]
+    one, other = (normals.index_select(0, side) for side in sides)
+    bent = torch.where((has_area[sides[0]] & has_area[sides[1]])[:, 0], (one * other).sum(-1), 1.0)
+    return (1.0 - bent).sum() / max(len(first), 1)
 
 
 def laplacian(vertices: Float[Tensor, "V 3"], edges: Edges) -> Tensor:

@@ -90,3 +90,17 @@ def test_no_faces_give_zero():
     edges = find_edges(faces)
     value = normal_consistency(nothing, faces, edges) + laplacian(nothing, edges)
     assert value.item() == 0.0
+
+
+def test_a_face_without_area_pulls_at_nothing():
+    """Its corners fall together, as where a DMTet's sdf is 0 to the last bit."""
+    vertices, faces = sphere(0.5, 1)
+    vertices = torch.cat([vertices, vertices[faces[0, :1]]]).requires_grad_()
+    a, b, c = faces[0].tolist()
+    split = torch.tensor([[a, b, len(vertices) - 1], [len(vertices) - 1, b, c]])
+    both = torch.cat([faces[1:], split])
+    value = normal_consistency(vertices, both, find_edges(both))
+    plain = float(normal_consistency(vertices, faces, find_edges(faces)).detach())
+    (gradient,) = torch.autograd.grad(value, vertices)
+    assert gradient.isfinite().all() and gradient.abs().max() < 10.0
+    assert 0.8 * plain < float(value.detach()) <= plain

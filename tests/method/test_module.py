@@ -30,7 +30,7 @@ from redream.method.warmup import Warmup
 from redream.priors import BASE, GaussianPrior, Guided, StableDiffusionPrior
 from redream.priors.miniature import save_miniature
 from redream.priors.prompting import DebiasedPrompt, PerpNeg
-from redream.representations import Splats
+from redream.representations import NeRF, Splats
 from redream.schedules import Ramp, TimestepRange
 from redream.tools import run
 from redream.training.processes import Processes
@@ -204,6 +204,30 @@ def test_every_particle_is_corrected_as_often_as_the_others(
             corrected[index] += weight > 0.0
     assert len(set(corrected)) == len(set(scored)) == 1
     assert 3 * corrected[0] == scored[0]
+
+
+@pytest.mark.parametrize(("num_particles", "a_step", "num_fits"), [(2, 2, 1), (2, 1, 1), (3, 2, 4)])
+def test_turns_know_the_turn_before(num_particles, a_step, num_fits):
+    turns, before = Turns(num_particles, a_step, num_fits), [-1] * num_particles
+    for step in range(40):
+        for index in turns.active(step):
+            assert turns.since(index, step) == step - before[index]
+            before[index] = step
+
+
+def test_every_particles_grid_is_pruned_where_they_take_turns(folder):
+    def field(seed):
+        return NeRF(seed, num_levels=2, log2_table_size=6, hidden=8, num_steps=16)
+
+    module = make(folder, num_particles=2, particles_per_step=1, representation=field)
+    seen = [set(), set()]
+    for step in range(64):
+        (index,) = module.turns.active(step)
+        before = module.particles[index].occupancy.density.clone()
+        module._draw(index, step)
+        if not torch.equal(before, module.particles[index].occupancy.density):
+            seen[index].add(step // 16)
+    assert seen[0] == seen[1] == {0, 1, 2, 3}
 
 
 def test_warmup_compares_over_the_same_background(folder):

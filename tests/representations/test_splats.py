@@ -137,6 +137,38 @@ def test_mcmc_moves_faded_splats_to_where_opaque_ones_are():
     assert (splats.logits.sigmoid() > 0.005).all()
 
 
+def test_mcmc_divides_splats_that_are_opaque_to_the_last_bit():
+    """Of 1 there are no parts, and its logit is infinite for ever."""
+    splats = SplatParameters(20, 0)
+    splats.fill(blob(20, 0.5, generator()))
+    with torch.no_grad():
+        splats.logits[:10], splats.logits[10:] = -9.0, 17.0
+    assert bool((splats.logits[10:].sigmoid() == 1.0).all())
+    MCMC(period=5, begin=0, noise=0.0).update(splats, 10, generator())
+    assert splats.logits.isfinite().all() and splats.log_scales.isfinite().all()
+    assert (splats.logits[:10] < 14.0).all()  # of several each lets something through
+    splats.logits.sum().backward()
+    assert splats.logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("strategy", [MCMC(period=5, begin=0), AdaptiveDensity(period=5, begin=0)])
+def test_splats_whose_turn_is_every_other_step_move_as_well(strategy):
+    for turn in (0, 1):
+        splats = SplatParameters(40, 0)
+        splats.fill(blob(40, 0.5, generator()))
+        strategy.prepare(40)
+        with torch.no_grad():
+            splats.logits[:10] = -9.0
+        moves = 0
+        for step in range(turn, 40, 2):
+            with torch.no_grad():
+                splats.logits[:10] = -9.0
+                if isinstance(strategy, AdaptiveDensity):
+                    strategy.observe(torch.ones(40), torch.ones(40, dtype=torch.bool))
+            moves += len(strategy.update(splats, step, generator(), since=2)) > 0
+        assert moves == 8, turn
+
+
 def test_mcmc_keeps_still_before_its_time_after_it_and_between():
     for step in (0, 4, 7, 20, 25):
         splats = SplatParameters(50, 0)
