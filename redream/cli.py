@@ -124,7 +124,7 @@ def _what(error: Exception) -> str:
     if isinstance(error, MemoryError) or _is_of_memory(error):
         return (
             "there is too little memory: end other programs, raise `ulimit -v`, or take "
-            "fewer --model.num_particles or a smaller --model.render_size"
+            "fewer --model.num_particles or a smaller --model.cameras.render_size"
         )
     return one_line(error)
 

@@ -158,6 +158,7 @@ def test_to_the_letter_turns_off_whatever_is_ours(capsys):
             "random_background": 0.5, "white_share": 0.0, "sample_latents": True
         }  # fmt: skip
         assert model["weight_decay"] == 0.01 and config["data"]["front_axis"] == "highest"
+        assert config["data"]["least_likeness"] < -1.0  # all N, whatever a cosine is
 
 
 THREESTUDIO = {  # configs/dreamfusion-sd.yaml and configs/prolificdreamer.yaml of commit 28d9d80

@@ -60,6 +60,25 @@ def test_what_a_page_links_is_there(page):
     assert [each for each in targets if not (page.parent / each).exists()] == []
 
 
+def slug(heading):
+    """A heading's anchor, as GitHub and MyST make it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_within_a_page_is_there(page):
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    missing = []
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+        other = page.parent / target if target else page
+        if other.suffix == ".md" and other.is_file():  # docs/cli.md is generated
+            headings = re.findall(r"^#+ (.+)$", other.read_text("utf-8"), flags=re.MULTILINE)
+            plain = [re.sub(r"[`*]|\]\(.*?\)", "", each) for each in headings]
+            if anchor not in map(slug, plain):
+                missing.append(f"{target}#{anchor}")
+    assert missing == []
+
+
 def test_what_a_notebook_links_is_there():
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", notebook.read_text("utf-8"))

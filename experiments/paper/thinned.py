@@ -135,7 +135,7 @@ def plan(world: World, prompts: Sequence[str], out: Path) -> dict[tuple[str, str
                 method = f"{OURS}@{library}"
                 # from where runs are started: a recipe is the same in every checkout
                 index = os.path.relpath(index_of(library, prompt, out), ROOT)
-                options = (f"--data.retriever.init_args.index={index}",)
+                options = (f"--data.retriever.init_args.index={index}", "--data.least_likeness=-10")
             layers = tuple(world.layers(OURS))
             runs[library, prompt] = Run(method, prompt, 0, layers, options, out / "runs")
         layers = tuple(world.layers(WITHOUT))

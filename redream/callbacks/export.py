@@ -48,9 +48,10 @@ _NUM_REPORT_VIEWS = 8
 class Export(Callback):
     """Writes models, films, metrics, attribution, the adapter and ``report.html``.
 
-    Runs when training ends, also by Ctrl-C or by an error after the first step (then it writes
-    what there is), after ``redream predict`` and, metrics alone, after ``redream test``. Every
-    file appears whole or not at all.
+    Runs when training ends, also by an error after the first step (then it writes what there is; a
+    run that a signal ends leaves a checkpoint, and is exported by ``redream predict``), after
+    ``redream predict`` and, metrics alone, after ``redream test``. Every file appears whole or not
+    at all.
 
     Args:
         metrics: What to measure on each particle's turntable.

@@ -50,7 +50,7 @@ def withhold_commands(config: Any, arguments: Sequence[str]) -> None:  # noqa: A
     Raises:
         ValueError: If a class that runs commands cannot be kept from it.
     """
-    typed = typed_commands(arguments)
+    typed, found_commands = typed_commands(arguments), set[str]()
     for where, spec in _specs(config, ""):
         found = already_imported(str(spec.get("class_path")))
         if not (isclass(found) and issubclass(found, Command)):
@@ -59,6 +59,7 @@ def withhold_commands(config: Any, arguments: Sequence[str]) -> None:  # noqa: A
         commands = [_plain(part)["command"] for part in given if "command" in _plain(part)]
         if not commands:  # a plugin's own
             continue
+        found_commands |= set(map(str, commands))
         may_run = all(command in typed for command in commands)
         init_args = spec.get("init_args")
         if may_run:
@@ -66,6 +67,17 @@ def withhold_commands(config: Any, arguments: Sequence[str]) -> None:  # noqa: A
         if not isinstance(init_args, Namespace | dict) or len(given) > 1:
             raise ValueError(f"{where}: its command must be given on the command line")
         _plain(init_args)["may_run"] = False
+    if unknown := _confirmed(arguments) - found_commands:
+        raise ValueError(
+            f"--command {unknown.pop()!r} confirms nothing: no generator of this configuration has "
+            "that command; it stands in a config and is typed again here (docs/library.md)"
+        )
+
+
+def _confirmed(arguments: Sequence[str]) -> set[str]:
+    """The values of ``--command`` itself."""
+    apart = {v for o, v in zip(arguments, arguments[1:], strict=False) if o == "--command"}
+    return apart | {each[10:] for each in arguments if each.startswith("--command=")}
 
 
 def _plain(values: Any) -> dict[str, Any]:  # noqa: ANN401

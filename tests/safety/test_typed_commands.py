@@ -62,10 +62,10 @@ def test_other_words_do_not_let_it_run(road, tmp_path):
     """Neither a part of it, nor it under another name, nor a name that is a file's."""
     tool, told = program(tmp_path)
     line = f"{tool} {{glb}}"
+    for words in (["--command", f"{line} --more"], ["--command", line[:-1]], ["--command=x"]):
+        with pytest.raises(ValueError, match="^--command .* confirms nothing: no generator of"):
+            road(generative(line, tmp_path / "kept"), *words)
     for words in (
-        ["--command", f"{line} --more"],
-        ["--command", line[:-1]],
-        ["--command=x"],
         ["--data.prompt", line],
         [f"--data.prompt=--command={line}"],
         [f"--data.prompt=--command {line}"],
