@@ -52,7 +52,7 @@ from redream.tools.output import labelled_sheet
 
 PROMPTS = ROOT / "prompts" / "embedded_fresh.txt"
 AGAINST = ("dreamfusion", "prolificdreamer")
-_SIZE = 56
+_SIZE, _A_SHEET = 64, 5
 MEASURE = "janus"  # whether an object shows two fronts or more
 TITLE = "Fewer two-faced objects, asked again on fresh prompts"
 
@@ -98,7 +98,7 @@ def verdict_rows(found: Mapping[str, Comparison], finished: bool) -> list[list[s
 
 
 def sheet(runs: Sequence[Run], out: Path) -> list[Picture]:
-    """Draws the objects that are finished here: a row for a prompt, four sides of each method's.
+    """Draws the objects that are finished here, four sides of each method's in a row a prompt.
 
     Args:
         runs: As :func:`planned` gives them.
@@ -113,12 +113,13 @@ def sheet(runs: Sequence[Run], out: Path) -> list[Picture]:
         if len(mine) == len(AGAINST) + 1:
             counted = ", ".join(f"{run.read()['measures']['num_fronts']:.0f}" for run in mine)
             rows.append((f"{prompt}: {counted}", torch.cat([views(run, _SIZE) for run in mine])))
-    if not rows:
-        return []
-    write_small_png(labelled_sheet(rows), out / "fresh.png")
     names = ", ".join(METHODS[method] for method in (*AGAINST, OURS))
     shows = f"Four sides of each: {names}; fronts counted, in this order, stand above each row."
-    return [Picture("fresh.png", shows)]
+    pictures = []
+    for number, start in enumerate(range(0, len(rows), _A_SHEET), 1):
+        pictures.append(Picture(f"fresh_{number}.png", shows))
+        write_small_png(labelled_sheet(rows[start : start + _A_SHEET]), out / pictures[-1].file)
+    return pictures
 
 
 def record(
