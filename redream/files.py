@@ -19,15 +19,16 @@ _FULL = 1 << 16  # bytes left on a disk that has no room
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, makes_folder: bool = True) -> Iterator[Path]:
     """Yields a temporary name beside ``path`` that becomes ``path`` when the block succeeds.
 
-    The folder is made where it is missing. When the block raises, the temporary file is removed
+    When the block raises, the temporary file is removed
     and what stood at ``path`` before stays. Every caller has a temporary name of its own, so
     processes may write one file at the same time: the last to finish wins.
 
     Args:
         path: Where the finished file shall be.
+        makes_folder: Whether its folder is made where it is missing.
 
     Yields:
         The temporary name to write to; it ends like ``path``.
@@ -35,7 +36,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: If it cannot be written; says where and why, such as a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if makes_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.stem}.{unique}.part{path.suffix}")
     try:

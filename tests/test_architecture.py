@@ -16,8 +16,9 @@ PACKAGE = Path(redream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 CORE = {
-    "types", "cameras", "errors", "losses", "schedules", "kernels", "files", "measures", "pictures",
-    "escaping", "locks", "plain_data", "signals", "stage", "startup", "status", "tensor_files",
+    "types", "cameras", "errors", "losses", "precision", "schedules", "kernels", "files",
+    "measures", "pictures", "escaping", "locks", "plain_data", "signals", "stage", "startup",
+    "status", "tensor_files",
 }  # fmt: skip
 BELOW = {"meshes"}
 SIBLINGS = {"assets", "retrieval", "representations", "priors", "adapters"}

@@ -115,7 +115,7 @@ class ReDream(LightningModule):
         self.guidance = VSD() if guidance is None else guidance
         self.turns = Turns(num_particles, active, self.guidance.num_fits)
         self.prior, self.variational_prior = prior, self.guidance.own_prior
-        seed = 0 if seed is None else seed
+        self.seed = seed = 0 if seed is None else seed
         self.other_priors = nn.ModuleList(self.guidance.other_priors)
         self.views_per_set, self.set_azimuths_deg = require_views(self._priors, cameras, adaptation)
         require_reader(prior, adapter, self.guidance, prompting)
@@ -132,7 +132,6 @@ class ReDream(LightningModule):
         self.warmup, self.correction, self.adaptation_schedule = warmup, correction, adaptation
         self.uniform_poses, self.reconstruction = poses, reconstruction
         self.learning_rate_scale, self.weight_decay = learning_rate_scale, weight_decay
-        self.seed = seed
         self.register_buffer("asset_of", torch.full((num_particles,), -1))
         self.strict_loading = False  # checkpoints hold what trains, not the frozen prior
         self.processes = Processes()

@@ -252,11 +252,7 @@ class NeRF(Representation):
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Keys the step's jitter, sharpens the field, refreshes the occupancy grid when it is time.
-
-        Args:
-            step: The training step about to be made.
-        """
+        """Keys the jitter, sharpens the field, refreshes the occupancy grid when it is due."""
         self._step, self._num_renders = step, 0
         self.field.sharpness.fill_(self.sharpening.at(step))
         if is_due(step, self.occupancy_period, self.steps_since):

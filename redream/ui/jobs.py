@@ -53,7 +53,7 @@ class Job:
 
 def write_job(job: Job, folder: Path) -> None:
     """Keeps a job, whole or not at all."""
-    with whole_file(folder / JOB) as temporary:
+    with whole_file(folder / JOB, makes_folder=False) as temporary:  # a disk may be away
         temporary.write_text(json.dumps(asdict(job), indent=2) + "\n", "utf-8")
 
 

@@ -51,7 +51,19 @@ def test_an_output_folder_that_was_away_for_a_while(ticked, monkeypatch, capsys)
         ticked.out.rename(aside)
         let_tick(ticked)
         aside.rename(ticked.out)
-    assert set(capsys.readouterr().err.splitlines(True)) == {said}
+    lines = capsys.readouterr().err.splitlines()
+    assert lines and all(each.startswith("redream: the queue: ") for each in lines)
+    assert all(str(ticked.out) in each for each in lines)
+
+
+def test_a_job_is_written_where_it_is_and_makes_no_folder(ticked):
+    """An output folder on a disk that is away would be made anew, and its own hidden for ever."""
+    folder = ticked.add(asks())
+    job, aside = jobs.read_job(folder), ticked.out.with_name("aside")
+    ticked.out.rename(aside)
+    with pytest.raises(FileNotFoundError):
+        jobs.write_job(job, folder)
+    assert not ticked.out.exists()
 
 
 def test_a_folder_that_cannot_be_written_stops_no_other(ticked, monkeypatch, capsys):
