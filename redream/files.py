@@ -22,9 +22,9 @@ _FULL = 1 << 16  # bytes left on a disk that has no room
 def whole_file(path: Path, makes_folder: bool = True) -> Iterator[Path]:
     """Yields a temporary name beside ``path`` that becomes ``path`` when the block succeeds.
 
-    When the block raises, the temporary file is removed
-    and what stood at ``path`` before stays. Every caller has a temporary name of its own, so
-    processes may write one file at the same time: the last to finish wins.
+    When the block raises, the temporary file is removed and what stood at ``path`` before stays.
+    Every caller has a temporary name of its own, so processes may write one file at the same time:
+    the last to finish wins.
 
     Args:
         path: Where the finished file shall be.

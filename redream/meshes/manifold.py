@@ -15,7 +15,7 @@ _NUDGE = 1e-3  # of the way to its own triangles' centres, by which vertices at 
 
 def mend(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
-) -> tuple[Float[Tensor, "V 3"], Int[Tensor, "F 3"]]:
+) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"], Int[Tensor, " W"]]:
     """Takes apart what touches at an edge or a vertex, so that an edge has two triangles.
 
     Triangles on the same three corners cancel out in pairs. At an edge of four or more triangles,
@@ -27,20 +27,9 @@ def mend(
         faces: Corner indices, counter-clockwise seen from outside.
 
     Returns:
-        Vertices and faces; the same where the surface is two-manifold.
-    """
-    points, corners, _ = mend_and_trace(vertices, faces)
-    return points, corners
-
-
-def mend_and_trace(
-    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"]
-) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"], Int[Tensor, " W"]]:
-    """Mends as :func:`mend` does, and says where the vertices are from.
-
-    Returns:
-        Vertices and faces, and for each vertex the given one that it was; numbers from ``V`` on
-        are of vertices that were set in the middle of an edge.
+        Vertices and faces, the same where the surface is two-manifold; and for each vertex the
+        given one that it was, where numbers from ``V`` on are of vertices that were set in the
+        middle of an edge.
     """
     points, corners = vertices.double().numpy(), without_pairs(faces).numpy()
     for _ in range(_MAX_ROUNDS):

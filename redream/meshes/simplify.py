@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redream.meshes.isosurface import components_of, with_used_vertices
-from redream.meshes.manifold import mend_and_trace, without_pairs
+from redream.meshes.manifold import mend, without_pairs
 
 _MIN_SHARE = 0.005  # of the faces of the part it was of; what pinches off is smaller
 _LEAST_REACH = 0.9  # of a part's largest extent; of less it was eaten
@@ -44,11 +44,10 @@ def simplify(
     if len(faces) <= num_faces:
         return vertices, faces
     part = components_of(faces, len(vertices))
-    stays = _stays(vertices, faces, part, num_faces)
-    found = _simplified(vertices, faces, part, stays, num_faces)
+    found = _simplified(vertices, faces, part, num_faces)
     excess = len(found[1]) - num_faces  # mending cuts a few triangles in two
     if 0 < excess < num_faces // 2:
-        return _simplified(vertices, faces, part, stays, num_faces - 2 * excess)
+        return _simplified(vertices, faces, part, num_faces - 2 * excess)
     return found
 
 
@@ -58,25 +57,32 @@ def _once(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "F 3"]:
     return faces[torch.from_numpy(np.sort(first))]
 
 
-def _stays(
+def _simplified(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "F 3"], part: Parts, num_faces: int
-) -> NDArray[np.bool_]:
-    """The parts that collapsing would eat, the smallest first and up to half of the faces."""
+) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"]]:
+    """Collapses all parts but those that this would eat, and mends the whole.
+
+    Those stay, the smallest first and up to half of the faces.
+    """
     part_of_face = part[faces[:, 0].numpy()]
     sizes = np.bincount(part_of_face, minlength=part.max() + 1)
     reach, stays = _reach(vertices, faces, part, len(sizes)), np.zeros(len(sizes), dtype=bool)
     for _ in range(_MAX_ROUNDS):
-        others = faces[torch.from_numpy(~stays[part_of_face])]
-        left = num_faces - int(sizes[stays].sum())
-        points, corners, part_there = _collapsed(vertices, others, part, left)
-        eaten = _reach(points, corners, part_there, len(sizes)) < _LEAST_REACH * reach
+        is_kept, num_kept = torch.from_numpy(stays[part_of_face]), int(sizes[stays].sum())
+        found = _collapsed(vertices, faces[~is_kept], part, num_faces - num_kept)
+        eaten = _reach(*found, len(sizes)) < _LEAST_REACH * reach
         candidates = np.flatnonzero(eaten & ~stays)
         candidates = candidates[np.argsort(sizes[candidates], kind="stable")]
-        fits = np.cumsum(sizes[candidates]) <= num_faces // 2 - sizes[stays].sum()
+        fits = np.cumsum(sizes[candidates]) <= num_faces // 2 - num_kept
         if not fits.any():
             break
         stays[candidates[fits]] = True
-    return stays
+    points, corners, part_there = found
+    corners = torch.cat([corners, faces[is_kept] + len(points)])
+    points, part_there = torch.cat([points, vertices]), np.concatenate([part_there, part])
+    mended, joined, origin = mend(points, corners)
+    part_there = np.append(part_there, -1)[np.minimum(origin.numpy(), len(part_there))]
+    return _without_splinters(mended, joined, part_there)
 
 
 def _reach(
@@ -89,24 +95,6 @@ def _reach(
     np.maximum.at(high, part[used], vertices.numpy()[used])
     reach: NDArray[np.float64] = np.maximum(high - low, 0.0).max(axis=1)
     return reach
-
-
-def _simplified(
-    vertices: Float[Tensor, "V 3"],
-    faces: Int[Tensor, "F 3"],
-    part: Parts,
-    stays: NDArray[np.bool_],
-    num_faces: int,
-) -> tuple[Float[Tensor, "W 3"], Int[Tensor, "G 3"]]:
-    """Collapses all parts but those that stay, and mends the whole."""
-    is_kept = torch.from_numpy(stays[part[faces[:, 0].numpy()]])
-    left = num_faces - int(is_kept.sum())
-    points, corners, part_there = _collapsed(vertices, faces[~is_kept], part, left)
-    corners = torch.cat([corners, faces[is_kept] + len(points)])
-    points, part_there = torch.cat([points, vertices]), np.concatenate([part_there, part])
-    mended, joined, origin = mend_and_trace(points, corners)
-    part_there = np.append(part_there, -1)[np.minimum(origin.numpy(), len(part_there))]
-    return _without_splinters(mended, joined, part_there)
 
 
 def _collapsed(

@@ -15,8 +15,6 @@ from redream.schedules import is_due
 MIN_OPACITY = 0.005
 """A splat that is fainter is worth nothing (Kerbl et al., 2023; Kheradmand et al., 2024)."""
 _MOST_COPIES = 51  # as in MCMC's released code: beyond, the alternating sum loses its digits
-
-
 _MOST_OPACITY = 1.0 - 1e-6  # of what is divided: 1 has no logit, and no parts
 
 

@@ -5,16 +5,14 @@ of a picture and the caption that belongs to it, and of one that does not: here 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from redream.retrieval.base import Retriever
 from redream.retrieval.index import EmbeddingIndex
 from redream.retrieval.rows import Rows
 from redream.types import Asset
-
-if TYPE_CHECKING:
-    from redream.retrieval.base import Retriever
 
 _NUM_ROWS = 256  # enough for a median to within some 0.02 of the scale
 _FEWEST = 8  # of fewer rows nothing is known
@@ -58,7 +56,7 @@ def likeness_of_index(index: EmbeddingIndex) -> Likeness | None:
 
 
 def leave_out_unlike(
-    retriever: "Retriever", assets: Sequence[Asset], least: float
+    retriever: Retriever, assets: Sequence[Asset], least: float
 ) -> tuple[list[Asset], str]:
     """Leaves out what is hardly like the prompt, beside what is: particles would become it.
 

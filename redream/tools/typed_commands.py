@@ -17,6 +17,7 @@ from redream.sources import Command
 from redream.tools.classes_only import already_imported
 
 _OPTION = re.compile(r"--(?:[\w-]+\.)*command")
+_CONFIRMING = re.compile("--command")
 
 
 def add_command_option(parser: ArgumentParser) -> None:
@@ -29,15 +30,15 @@ def add_command_option(parser: ArgumentParser) -> None:
     )
 
 
-def typed_commands(arguments: Sequence[str]) -> set[str]:
+def typed_commands(arguments: Sequence[str], option: re.Pattern[str] = _OPTION) -> set[str]:
     """The values of options that are called ``command``, such as ``--data...command LINE``."""
     apart = {
         value
-        for option, value in zip(arguments, arguments[1:], strict=False)
-        if _OPTION.fullmatch(option)
+        for name, value in zip(arguments, arguments[1:], strict=False)
+        if option.fullmatch(name)
     }
     joined = (each.partition("=") for each in arguments)
-    return apart | {value for option, sign, value in joined if sign and _OPTION.fullmatch(option)}
+    return apart | {value for name, sign, value in joined if sign and option.fullmatch(name)}
 
 
 def withhold_commands(config: Any, arguments: Sequence[str]) -> None:  # noqa: ANN401
@@ -67,17 +68,11 @@ def withhold_commands(config: Any, arguments: Sequence[str]) -> None:  # noqa: A
         if not isinstance(init_args, Namespace | dict) or len(given) > 1:
             raise ValueError(f"{where}: its command must be given on the command line")
         _plain(init_args)["may_run"] = False
-    if unknown := _confirmed(arguments) - found_commands:
+    if unknown := typed_commands(arguments, _CONFIRMING) - found_commands:
         raise ValueError(
             f"--command {unknown.pop()!r} confirms nothing: no generator of this configuration has "
             "that command; it stands in a config and is typed again here (docs/library.md)"
         )
-
-
-def _confirmed(arguments: Sequence[str]) -> set[str]:
-    """The values of ``--command`` itself."""
-    apart = {v for o, v in zip(arguments, arguments[1:], strict=False) if o == "--command"}
-    return apart | {each[10:] for each in arguments if each.startswith("--command=")}
 
 
 def _plain(values: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -3,10 +3,15 @@ import pytest
 import torch
 import trimesh
 
-from redream.meshes.manifold import mend
+from redream.meshes import manifold
 from redream.meshes.simplify import simplify
 from redream.meshes.soundness import inspect_surface
 from redream.meshes.triangles import area_normals, sphere
+
+
+def mend(vertices, faces):
+    """The surface alone."""
+    return manifold.mend(vertices, faces)[:2]
 
 
 def tensors(mesh):
