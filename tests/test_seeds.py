@@ -93,6 +93,6 @@ def test_a_run_does_not_go_on_with_another_seed_of_the_model():
     require_same_origin(begun, model_seed=3)
     require_same_origin({"redream": {"version": "0.1.0", "seed": 3}}, model_seed=5)  # older
     with pytest.raises(
-        ValueError, match=r"model_seed was 3, and here it is 5; leave --model\.seed"
+        ValueError, match=r"model_seed was 3, and here it is 5; give --model\.seed 3, or"
     ):
         require_same_origin(begun, model_seed=5)

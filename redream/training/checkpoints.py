@@ -207,18 +207,18 @@ def require_same_origin(
         "model_seed": model_seed,
     }
     hints = {
-        "prompt": "leave --prompt out, or start anew without --ckpt_path",
+        "prompt": "give --prompt {}, or start anew without --ckpt_path",
         "assets": "give the index, the files and data.least_likeness that it was made with, or "
         "start anew",
-        "seed": "leave --seed_everything out, or start anew without --ckpt_path",
-        "model_seed": "leave --model.seed out, or start anew without --ckpt_path",
+        "seed": "give --seed_everything {}, or start anew without --ckpt_path",
+        "model_seed": "give --model.seed {}, or start anew without --ckpt_path",
     }
     for name, value in now.items():
         then = origin.get(name)
         if None not in (value, then) and value != then:
             raise ValueError(
                 f"the checkpoint is of another run: its {name} was {_short(then)}, and here it is "
-                f"{_short(value)}; {hints[name]}"
+                f"{_short(value)}; {hints[name].format(_short(then))}"
             )
 
 
